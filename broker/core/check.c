@@ -1,0 +1,140 @@
+/* What must always be true of the core's state, looked up the slow way; for tests.
+ * SPDX-License-Identifier: MPL-2.0 */
+
+#include "broker/core/state.h"
+
+static uint64_t s_check_consumer (const core_consumer_t *consumer)
+{
+    uint64_t records = 0;
+    uint64_t size = 0;
+    core_lease_t *lease;
+    RB_FOREACH (lease, core_leases, (struct core_leases *) &consumer->leases) {
+        leat_assert (lease->count);
+        leat_assert (lease->position + lease->count <= consumer->position);
+        records += lease->count;
+        size += lease->size;
+        if (lease->mark) {
+            leat_assert (lease->count == 1);
+            leat_assert (lease->mark->offset == lease->first);
+            leat_assert (lease->mark->state == CORE_MARK_LEASED);
+        }
+        for (uint32_t i = 0; i < lease->count; i++)
+            leat_assert (!core_settled_has (&consumer->group->settled, lease->first + i));
+    }
+    leat_assert (records == consumer->leased);
+    leat_assert (size == consumer->leased_size);
+    leat_assert (!consumer->holds_suspect || consumer->leased <= 1);
+    return records;
+}
+
+/* Every record of the group is in exactly one place, so the places add up. */
+static void s_check_group (core_group_t *group)
+{
+    core_stream_t *stream = group->stream;
+    uint64_t leased = 0;
+    uint32_t consumers = 0;
+    core_consumer_t *consumer;
+    TAILQ_FOREACH (consumer, &group->consumers, in_group) {
+        leased += s_check_consumer (consumer);
+        consumers++;
+    }
+    leat_assert (leased == group->leased);
+    leat_assert (consumers == group->consumer_count);
+    uint64_t returned = 0;
+    core_range_t *range;
+    RB_FOREACH (range, core_ranges, &group->returned)
+        returned += range->count;
+    leat_assert (returned == group->returned_count);
+    uint64_t marks[CORE_MARK_PARKED + 1] = { 0 };
+    core_mark_t *mark;
+    RB_FOREACH (mark, core_marks, &group->marks) {
+        marks[mark->state]++;
+        leat_assert (!core_settled_has (&group->settled, mark->offset));
+    }
+    uint64_t marked = 0;
+    for (int i = 0; i <= CORE_MARK_PARKED; i++) {
+        leat_assert (marks[i] == group->mark_counts[i]);
+        marked += marks[i];
+    }
+    leat_assert (marked == group->mark_count);
+    uint64_t open = 0;
+    for (uint64_t from = group->start;
+         (from = core_settled_next_open (&group->settled, from)) < stream->next_offset;) {
+        uint64_t until = core_settled_next_settled (&group->settled, from);
+        if (until > stream->next_offset)
+            until = stream->next_offset;
+        open += until - from;
+        from = until;
+    }
+    uint64_t fresh = stream->next_offset > group->cursor ? stream->next_offset - group->cursor : 0;
+    leat_assert (open == fresh + returned + leased + marked - marks[CORE_MARK_LEASED]);
+}
+
+static void s_check_stream (const leat_core_t *core, core_stream_t *stream)
+{
+    uint64_t held = 0;
+    uint64_t records = 0;
+    core_batch_t *batch;
+    RB_FOREACH (batch, core_batches, &stream->batches) {
+        held += batch->cost;
+        records += batch->count;
+        uint64_t unsettled = 0;
+        core_group_t *group;
+        RB_FOREACH (group, core_groups, &stream->groups)
+            for (uint32_t i = 0; i < batch->count; i++)
+                unsettled += !core_settled_has (&group->settled, batch->first + i);
+        leat_assert (unsettled == batch->unsettled);
+        leat_assert (unsettled || !stream->group_count);
+        leat_assert (batch->committed == (batch->first < stream->committed_offset));
+    }
+    leat_assert (held == stream->held_size);
+    leat_assert (records == stream->record_count);
+    leat_assert (stream->held_size + stream->granted_size
+                 <= core->limits.stream_size + core->limits.dead_size);
+    core_group_t *group;
+    RB_FOREACH (group, core_groups, &stream->groups)
+        s_check_group (group);
+}
+
+static uint64_t s_check_sessions (leat_core_t *core)
+{
+    uint64_t granted = 0;
+    core_session_t *session;
+    RB_FOREACH (session, core_sessions, &core->sessions) {
+        leat_assert (session->identity->session == session);
+        uint64_t channels = 0;
+        core_channel_t *channel;
+        RB_FOREACH (channel, core_channels, &session->channels) {
+            channels++;
+            leat_assert (channel->session == session);
+            const core_producer_t *producer = (const core_producer_t *) channel;
+            if (channel->consumer)
+                continue;
+            leat_assert (producer->received <= producer->limit);
+            leat_assert (producer->sequence->producer == producer);
+            leat_assert (producer->sequence->committed <= producer->sequence->accepted);
+            granted += producer->limit - producer->received;
+        }
+        leat_assert (channels == session->channel_count);
+    }
+    return granted;
+}
+
+void leat_core_check (const leat_core_t *self)
+{
+    leat_core_t *core = (leat_core_t *) self; /* the trees' macros take no const heads */
+    if (core->failed || !core->ticked)
+        return;
+    uint64_t held = 0;
+    uint64_t granted = 0;
+    core_stream_t *stream;
+    RB_FOREACH (stream, core_streams, &core->streams) {
+        s_check_stream (core, stream);
+        held += stream->held_size;
+        granted += stream->granted_size;
+    }
+    leat_assert (held == core->held_size);
+    leat_assert (granted == core->granted_size);
+    leat_assert (granted == s_check_sessions (core));
+    leat_assert (held + granted <= core->limits.memory_size);
+}

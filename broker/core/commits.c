@@ -1,0 +1,539 @@
+/* Commits: what the store is asked to keep, and what happens when it has, or refuses.
+ * SPDX-License-Identifier: MPL-2.0 */
+
+#include "broker/core/state.h"
+
+/* ---- building -------------------------------------------------------------------------------- */
+
+static core_commit_t *s_record_new (leat_core_t *core, bool settles)
+{
+    core_commit_t *record = leat_alloc (sizeof *record);
+    record->id = core->next_commit_id++;
+    record->chain = core->chain;
+    record->settles = settles;
+    TAILQ_INIT (&record->batches);
+    TAILQ_INIT (&record->streams);
+    TAILQ_INIT (&record->groups);
+    TAILQ_INIT (&record->dying);
+    STAILQ_INIT (&record->trims);
+    TAILQ_INIT (&record->waiters);
+    return record;
+}
+
+leat_commit_t *core_data (leat_core_t *core)
+{
+    if (!core->data) {
+        core->data_record = s_record_new (core, false);
+        core->data = leat_commit_new (core->data_record->id, core->chain);
+    }
+    return core->data;
+}
+
+static void s_hand_over (leat_core_t *core, core_commit_t *record, leat_commit_t *commit)
+{
+    core_ready_commit_t *ready = leat_alloc (sizeof *ready);
+    ready->commit = commit;
+    STAILQ_INSERT_TAIL (&core->ready_commits, ready, next);
+    TAILQ_INSERT_TAIL (&core->under_way, record, next);
+    core->commits_under_way++;
+    core->statistics.commits++;
+}
+
+static void s_close_data (leat_core_t *core)
+{
+    if (!core->data)
+        return;
+    s_hand_over (core, core->data_record, core->data);
+    core->data = NULL;
+    core->data_record = NULL;
+}
+
+void core_data_add_batch (leat_core_t *core, core_batch_t *batch)
+{
+    leat_operation_t append = { .id = LEAT_OPERATION_APPEND };
+    append.append.stream = batch->stream->id;
+    append.append.first = batch->first;
+    append.append.count = batch->count;
+    append.append.attributes = batch->attributes;
+    append.append.time_ms = batch->time_ms;
+    append.append.crc32c = batch->crc32c;
+    append.append.body = (leat_slice_t){ batch->body, 0, leat_buffer_size (batch->body) };
+    leat_commit_add (core_data (core), &append);
+    const core_sequence_t *sequence = batch->sequence;
+    if (sequence) {
+        leat_operation_t operation = { .id = LEAT_OPERATION_SEQUENCE };
+        operation.sequence.stream = batch->stream->id;
+        operation.sequence.identity =
+            (leat_text_t){ sequence->identity->name, sequence->identity->name_size };
+        operation.sequence.ephemeral = sequence->identity->ephemeral;
+        operation.sequence.epoch = sequence->identity->epoch;
+        operation.sequence.sequence = batch->last_sequence;
+        operation.sequence.offset = batch->first + batch->count - 1;
+        operation.sequence.time_ms = core->wall_ms;
+        leat_commit_add (core->data, &operation);
+    }
+    TAILQ_INSERT_TAIL (&core->data_record->batches, batch, in_commit);
+    core->data_record->record_count += batch->count;
+}
+
+void core_data_add_dead (leat_core_t *core, core_mark_t *mark, const leat_operation_t *operation)
+{
+    leat_commit_add (core_data (core), operation);
+    TAILQ_REMOVE (&core->dying, mark, in_queue);
+    mark->commit = core->data_record;
+    TAILQ_INSERT_TAIL (&mark->commit->dying, mark, in_queue);
+}
+
+void core_data_add_stream (leat_core_t *core, core_stream_t *stream)
+{
+    leat_operation_t operation = { .id = LEAT_OPERATION_STREAM_CREATED };
+    leat_operation_stream_created_t *created = &operation.stream_created;
+    created->stream = stream->id;
+    created->stream_name = (leat_text_t){ stream->name, stream->name_size };
+    created->durability = (uint8_t) stream->durability;
+    created->retention = LEAT_RETENTION_WORK;
+    created->max_size = core->limits.stream_size;
+    created->max_attempts = (uint32_t) core->limits.attempts;
+    created->dead_size = core->limits.dead_size;
+    leat_commit_add (core_data (core), &operation);
+    TAILQ_INSERT_TAIL (&core->data_record->streams, stream, in_commit);
+}
+
+void core_data_add_group (leat_core_t *core, core_group_t *group)
+{
+    leat_operation_t operation = { .id = LEAT_OPERATION_GROUP_CREATED };
+    operation.group_created.stream = group->stream->id;
+    operation.group_created.group = group->id;
+    operation.group_created.group_name = (leat_text_t){ group->name, group->name_size };
+    operation.group_created.first = group->start;
+    leat_commit_add (core_data (core), &operation);
+    TAILQ_INSERT_TAIL (&core->data_record->groups, group, in_commit);
+}
+
+/* ---- settles --------------------------------------------------------------------------------- */
+
+void core_trim (leat_core_t *core, const core_batch_t *batch)
+{
+    core_trim_t *trim = leat_alloc (sizeof *trim);
+    trim->stream = batch->stream->id;
+    trim->first = batch->first;
+    trim->count = batch->count;
+    STAILQ_INSERT_TAIL (&core->trims, trim, next);
+}
+
+void core_waiter_add (leat_core_t *core, core_consumer_t *consumer, uint64_t token, bool leave)
+{
+    core_waiter_t *waiter = leat_alloc (sizeof *waiter);
+    waiter->consumer = consumer;
+    waiter->token = token;
+    waiter->leave = leave;
+    TAILQ_INSERT_TAIL (&core->waiters, waiter, next);
+    core->settles_due = true;
+}
+
+static void s_waiters_drop (struct core_waiters *waiters, const core_consumer_t *consumer)
+{
+    core_waiter_t *waiter;
+    core_waiter_t *next;
+    for (waiter = TAILQ_FIRST (waiters); waiter; waiter = next) {
+        next = TAILQ_NEXT (waiter, next);
+        if (waiter->consumer != consumer)
+            continue;
+        TAILQ_REMOVE (waiters, waiter, next);
+        free (waiter);
+    }
+}
+
+void core_waiters_drop (leat_core_t *core, core_consumer_t *consumer)
+{
+    s_waiters_drop (&core->waiters, consumer);
+    core_commit_t *record;
+    TAILQ_FOREACH (record, &core->under_way, next)
+        s_waiters_drop (&record->waiters, consumer);
+}
+
+static void s_add_chunks (leat_commit_t *commit, core_group_t *group)
+{
+    core_settled_t *settled = &group->settled;
+    if (settled->dirty) {
+        leat_operation_t operation = { .id = LEAT_OPERATION_FLOOR };
+        operation.floor.stream = group->stream->id;
+        operation.floor.group = group->id;
+        operation.floor.first = settled->floor;
+        leat_commit_add (commit, &operation);
+        settled->dirty = false;
+    }
+    core_chunk_t *chunk;
+    RB_FOREACH (chunk, core_chunks, &settled->chunks) {
+        if (!chunk->dirty)
+            continue;
+        chunk->dirty = false;
+        leat_operation_t operation = { .id = LEAT_OPERATION_CHUNK };
+        operation.chunk.stream = group->stream->id;
+        operation.chunk.group = group->id;
+        operation.chunk.chunk = chunk->number;
+        operation.chunk.whole = chunk->whole;
+        if (!chunk->whole) {
+            /* The words in memory are the bytes on disk: both are little-endian. */
+            const char *bytes = (const char *) chunk->bits;
+            size_t size = LEAT_CHUNK_RECORDS / 8;
+            while (size && !bytes[size - 1])
+                size--;
+            operation.chunk.settled = (leat_text_t){ bytes, size };
+        }
+        leat_commit_add (commit, &operation);
+    }
+}
+
+static void s_add_mark (leat_commit_t *commit, const core_group_t *group, const core_mark_t *mark)
+{
+    leat_operation_t operation = { 0 };
+    if (mark->state == CORE_MARK_PARKED) {
+        operation.id = LEAT_OPERATION_PARKED;
+        operation.parked.stream = group->stream->id;
+        operation.parked.group = group->id;
+        operation.parked.offset = mark->offset;
+        operation.parked.attempts = mark->attempts;
+        operation.parked.code = (uint16_t) mark->code;
+        operation.parked.reason = leat_text (mark->reason);
+    } else if (mark->state == CORE_MARK_DELAYED) {
+        operation.id = LEAT_OPERATION_DELAY;
+        operation.delay.stream = group->stream->id;
+        operation.delay.group = group->id;
+        operation.delay.offset = mark->offset;
+        operation.delay.attempts = mark->attempts;
+        operation.delay.due_ms = mark->due_ms;
+    } else {
+        operation.id = LEAT_OPERATION_ATTEMPTS;
+        operation.attempts.stream = group->stream->id;
+        operation.attempts.group = group->id;
+        operation.attempts.offset = mark->offset;
+        operation.attempts.attempts = mark->attempts;
+        operation.attempts.suspect = mark->suspect;
+    }
+    leat_commit_add (commit, &operation);
+}
+
+static void s_add_group (leat_commit_t *commit, core_group_t *group)
+{
+    s_add_chunks (commit, group);
+    core_mark_t *mark;
+    RB_FOREACH (mark, core_marks, &group->marks) {
+        if (!mark->dirty)
+            continue;
+        mark->dirty = false;
+        s_add_mark (commit, group, mark);
+    }
+}
+
+static void s_build_settles (leat_core_t *core)
+{
+    core->settles_due = false;
+    core_timer_stop (core, &core->settle_timer);
+    core_commit_t *record = s_record_new (core, true);
+    leat_commit_t *commit = leat_commit_new (record->id, core->chain);
+    core_group_t *group;
+    while ((group = TAILQ_FIRST (&core->dirty_groups))) {
+        TAILQ_REMOVE (&core->dirty_groups, group, in_dirty);
+        group->dirty = false;
+        s_add_group (commit, group);
+    }
+    STAILQ_CONCAT (&record->trims, &core->trims);
+    TAILQ_CONCAT (&record->waiters, &core->waiters, next);
+    const core_trim_t *trim;
+    STAILQ_FOREACH (trim, &record->trims, next) {
+        leat_operation_t operation = { .id = LEAT_OPERATION_TRIM };
+        operation.trim.stream = trim->stream;
+        operation.trim.first = trim->first;
+        operation.trim.count = trim->count;
+        leat_commit_add (commit, &operation);
+    }
+    s_hand_over (core, record, commit);
+}
+
+void core_commits_build (leat_core_t *core)
+{
+    if (core->commits_under_way >= core->limits.commits) {
+        core_limit_hit (core, LEAT_LIMIT_commits);
+        return;
+    }
+    s_close_data (core);
+    bool something = !TAILQ_EMPTY (&core->dirty_groups) || !TAILQ_EMPTY (&core->waiters);
+    if (core->settles_due && something)
+        s_build_settles (core);
+    core->settles_due = false;
+}
+
+leat_commit_t *leat_core_next_commit (leat_core_t *self)
+{
+    core_ready_commit_t *ready = STAILQ_FIRST (&self->ready_commits);
+    if (!ready)
+        return NULL;
+    leat_commit_t *commit = ready->commit;
+    STAILQ_REMOVE_HEAD (&self->ready_commits, next);
+    free (ready);
+    return commit;
+}
+
+bool core_commits_idle (const leat_core_t *core)
+{
+    return TAILQ_EMPTY (&core->under_way) && !core->data && TAILQ_EMPTY (&core->waiters)
+           && TAILQ_EMPTY (&core->dirty_groups)
+           && (TAILQ_EMPTY (&core->dying) || core->dying_retry.due_us);
+}
+
+static void s_record_free (core_commit_t *record)
+{
+    core_waiter_t *waiter;
+    while ((waiter = TAILQ_FIRST (&record->waiters))) {
+        TAILQ_REMOVE (&record->waiters, waiter, next);
+        free (waiter);
+    }
+    core_trim_t *trim;
+    while ((trim = STAILQ_FIRST (&record->trims))) {
+        STAILQ_REMOVE_HEAD (&record->trims, next);
+        free (trim);
+    }
+    free (record);
+}
+
+/* With marks that are dying in it: they lose their queue. */
+static void s_record_drop (core_commit_t *record)
+{
+    core_mark_t *mark;
+    while ((mark = TAILQ_FIRST (&record->dying))) {
+        TAILQ_REMOVE (&record->dying, mark, in_queue);
+        mark->commit = NULL;
+        mark->group->mark_counts[mark->state]--;
+        mark->state = CORE_MARK_LEASED;
+        mark->group->mark_counts[mark->state]++;
+    }
+    s_record_free (record);
+}
+
+/* For the core's own end, when nobody is left who could be told anything. */
+void core_commits_destroy (leat_core_t *core)
+{
+    leat_commit_t *commit;
+    while ((commit = leat_core_next_commit (core)))
+        leat_commit_destroy (&commit);
+    if (core->data) {
+        leat_commit_destroy (&core->data);
+        s_record_drop (core->data_record);
+    }
+    core_commit_t *record;
+    while ((record = TAILQ_FIRST (&core->under_way))) {
+        TAILQ_REMOVE (&core->under_way, record, next);
+        s_record_drop (record);
+    }
+    core_trim_t *trim;
+    while ((trim = STAILQ_FIRST (&core->trims))) {
+        STAILQ_REMOVE_HEAD (&core->trims, next);
+        free (trim);
+    }
+}
+
+/* ---- completions ----------------------------------------------------------------------------- */
+
+static void s_answer_waiting (leat_core_t *core)
+{
+    core_channel_t *channel;
+    core_channel_t *next;
+    for (channel = TAILQ_FIRST (&core->waiting); channel; channel = next) {
+        next = TAILQ_NEXT (channel, waiting);
+        core_consumer_t *consumer = channel->consumer ? (core_consumer_t *) channel : NULL;
+        if (!channel->stream->committed || (consumer && !consumer->group->committed))
+            continue;
+        TAILQ_REMOVE (&core->waiting, channel, waiting);
+        if (consumer)
+            core_consumer_answer (core, consumer);
+        else
+            core_producer_answer (core, (core_producer_t *) channel);
+    }
+}
+
+static void s_batch_committed (leat_core_t *core, core_batch_t *batch)
+{
+    core_stream_t *stream = batch->stream;
+    batch->committed = true;
+    stream->committed_offset = batch->first + batch->count;
+    stream->accepted_count += batch->count;
+    core->statistics.records_accepted += batch->count;
+    if (batch->sequence)
+        core_producer_committed (core, batch);
+    core_group_t *group;
+    RB_FOREACH (group, core_groups, &stream->groups)
+        core_group_wake (core, group);
+}
+
+static void s_data_committed (leat_core_t *core, core_commit_t *record)
+{
+    core_batch_t *batch;
+    while ((batch = TAILQ_FIRST (&record->batches))) {
+        TAILQ_REMOVE (&record->batches, batch, in_commit);
+        s_batch_committed (core, batch);
+    }
+    core_mark_t *mark;
+    while ((mark = TAILQ_FIRST (&record->dying))) {
+        core_group_t *group = mark->group;
+        uint64_t offset = mark->offset;
+        core_mark_destroy (core, mark);
+        core_group_settle (core, group, offset, 1);
+        group->dead_count++;
+        core->statistics.records_dead++;
+    }
+    core_stream_t *stream;
+    TAILQ_FOREACH (stream, &record->streams, in_commit)
+        stream->committed = true;
+    core_group_t *group;
+    TAILQ_FOREACH (group, &record->groups, in_commit) {
+        group->committed = true;
+        core_group_wake (core, group);
+    }
+    if (!TAILQ_EMPTY (&record->streams) || !TAILQ_EMPTY (&record->groups))
+        s_answer_waiting (core);
+}
+
+static void s_settles_committed (leat_core_t *core, core_commit_t *record)
+{
+    core_waiter_t *waiter;
+    while ((waiter = TAILQ_FIRST (&record->waiters))) {
+        TAILQ_REMOVE (&record->waiters, waiter, next);
+        core_waiter_answer (core, waiter);
+        core_consumer_t *consumer = waiter->leave ? waiter->consumer : NULL;
+        free (waiter);
+        if (consumer)
+            core_consumer_end (core, consumer, true);
+    }
+}
+
+/* ---- refusals -------------------------------------------------------------------------------- */
+
+/* Channels that wait for something that will not be. */
+static void s_refuse_waiting (leat_core_t *core, const core_stream_t *stream,
+                              const core_group_t *group)
+{
+    core_channel_t *channel;
+    core_channel_t *next;
+    for (channel = TAILQ_FIRST (&core->waiting); channel; channel = next) {
+        next = TAILQ_NEXT (channel, waiting);
+        core_consumer_t *consumer = channel->consumer ? (core_consumer_t *) channel : NULL;
+        if (channel->stream != stream && !(consumer && consumer->group == group))
+            continue;
+        core_refuse (core, channel->session->peer, consumer ? LEAT_ATTACH : LEAT_OPEN,
+                     channel->number, LEAT_STORE_FULL, NULL);
+        if (consumer)
+            core_consumer_end (core, consumer, true);
+        else
+            core_producer_end (core, (core_producer_t *) channel);
+    }
+}
+
+static void s_undo_data (leat_core_t *core, core_commit_t *record)
+{
+    core_batch_t *batch;
+    while ((batch = TAILQ_FIRST (&record->batches))) {
+        TAILQ_REMOVE (&record->batches, batch, in_commit);
+        core_stream_t *stream = batch->stream;
+        if (batch->sequence)
+            core_producer_undone (core, batch);
+        core_batch_destroy (core, batch);
+        stream->next_offset = stream->committed_offset;
+    }
+    core_mark_t *mark;
+    while ((mark = TAILQ_FIRST (&record->dying)))
+        core_mark_set (core, mark, CORE_MARK_DYING); /* back to core->dying */
+    core_group_t *group;
+    while ((group = TAILQ_FIRST (&record->groups))) {
+        TAILQ_REMOVE (&record->groups, group, in_commit);
+        s_refuse_waiting (core, NULL, group);
+        core_group_undo (core, group);
+    }
+    core_stream_t *stream;
+    while ((stream = TAILQ_FIRST (&record->streams))) {
+        TAILQ_REMOVE (&record->streams, stream, in_commit);
+        s_refuse_waiting (core, stream, NULL);
+        core_stream_destroy (core, stream);
+    }
+}
+
+static void s_undo_settles (leat_core_t *core, core_commit_t *record)
+{
+    STAILQ_CONCAT (&core->trims, &record->trims);
+    TAILQ_CONCAT (&core->waiters, &record->waiters, next);
+    core_stream_t *stream;
+    RB_FOREACH (stream, core_streams, &core->streams) {
+        core_group_t *group;
+        RB_FOREACH (group, core_groups, &stream->groups) {
+            /* What exactly was in it is not kept: all is written again, which does no harm. */
+            group->settled.dirty = true;
+            core_chunk_t *chunk;
+            RB_FOREACH (chunk, core_chunks, &group->settled.chunks)
+                chunk->dirty = true;
+            core_mark_t *mark;
+            RB_FOREACH (mark, core_marks, &group->marks)
+                mark->dirty = true;
+            core_group_dirty (core, group);
+        }
+    }
+}
+
+static void s_undo (leat_core_t *core, core_commit_t *record)
+{
+    record->void_ = true;
+    if (record->settles)
+        s_undo_settles (core, record);
+    else
+        s_undo_data (core, record);
+}
+
+static void s_dying_again (leat_core_t *core, core_timer_t *timer)
+{
+    (void) core;
+    (void) timer; /* that it has fired is all: core_dying_commit looks at the timer */
+}
+
+/* The store refuses the rest of the chain too, so everything under way is undone at once; what the
+ * core takes from now on goes into a new chain. */
+static void s_refused (leat_core_t *core)
+{
+    core->chain++;
+    core_commit_t *record;
+    TAILQ_FOREACH (record, &core->under_way, next)
+        if (!record->void_)
+            s_undo (core, record);
+    if (core->data) {
+        s_undo (core, core->data_record);
+        s_record_free (core->data_record);
+        leat_commit_destroy (&core->data);
+        core->data_record = NULL;
+        core->next_commit_id--;
+    }
+    /* A full store will not have room in the next millisecond. */
+    core_timer_set (core, &core->dying_retry, core->now_us + 1000000, s_dying_again);
+}
+
+void leat_core_completed (leat_core_t *self, uint64_t commit, leat_commit_result_t result)
+{
+    if (self->failed)
+        return;
+    core_commit_t *record = TAILQ_FIRST (&self->under_way);
+    leat_assert (record && record->id == commit);
+    if (result == LEAT_COMMIT_UNKNOWN || result == LEAT_COMMIT_FENCED) {
+        self->failed = true;
+        return;
+    }
+    leat_assert (!record->void_ || result == LEAT_COMMIT_REFUSED);
+    if (result == LEAT_COMMIT_REFUSED) {
+        self->statistics.commits_refused++;
+        if (!record->void_)
+            s_refused (self);
+    }
+    if (result == LEAT_COMMIT_OK && record->settles)
+        s_settles_committed (self, record);
+    else if (result == LEAT_COMMIT_OK)
+        s_data_committed (self, record);
+    TAILQ_REMOVE (&self->under_way, record, next);
+    self->commits_under_way--;
+    s_record_free (record);
+}

@@ -1,0 +1,370 @@
+/* The core's public face: inputs are checked and handed to the file that knows about them.
+ * SPDX-License-Identifier: MPL-2.0 */
+
+#include "broker/core/state.h"
+
+leat_core_t *leat_core_new (const leat_core_options_t *options)
+{
+    leat_assert (!leat_limits_check (&options->limits));
+    leat_core_t *self = leat_alloc (sizeof *self);
+    self->limits = options->limits;
+    self->durable = options->durable;
+    self->software = leat_copy_text (options->software, strlen (options->software));
+    self->incarnation = options->incarnation;
+    self->seed = options->seed;
+    self->last_epoch = options->incarnation << 20;
+    self->outbox = leat_outbox_new ();
+    self->next_stream_id = 1;
+    self->next_commit_id = 1;
+    RB_INIT (&self->timers);
+    RB_INIT (&self->identities);
+    RB_INIT (&self->sessions);
+    RB_INIT (&self->formers);
+    TAILQ_INIT (&self->former_order);
+    RB_INIT (&self->streams);
+    RB_INIT (&self->streams_by_id);
+    TAILQ_INIT (&self->grants);
+    TAILQ_INIT (&self->wanting);
+    TAILQ_INIT (&self->confirms);
+    TAILQ_INIT (&self->waiting);
+    TAILQ_INIT (&self->awake);
+    TAILQ_INIT (&self->asking);
+    TAILQ_INIT (&self->dirty_groups);
+    STAILQ_INIT (&self->trims);
+    TAILQ_INIT (&self->waiters);
+    TAILQ_INIT (&self->dying);
+    TAILQ_INIT (&self->under_way);
+    STAILQ_INIT (&self->ready_commits);
+    return self;
+}
+
+void leat_core_destroy (leat_core_t **self_p)
+{
+    leat_core_t *self = *self_p;
+    if (!self)
+        return;
+    core_sessions_destroy (self);
+    core_commits_destroy (self);
+    core_stream_t *stream;
+    while ((stream = RB_MIN (core_streams, &self->streams)))
+        core_stream_destroy (self, stream);
+    leat_outbox_destroy (&self->outbox);
+    free (self->software);
+    free (self);
+    *self_p = NULL;
+}
+
+uint64_t core_next_epoch (leat_core_t *core)
+{
+    return ++core->last_epoch;
+}
+
+uint64_t leat_core_incarnation (const leat_core_t *self)
+{
+    return self->last_epoch >> 20;
+}
+
+/* splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014). */
+uint64_t core_random (leat_core_t *core)
+{
+    uint64_t z = (core->seed += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+int core_name_compare (const char *a, size_t a_size, const char *b, size_t b_size)
+{
+    int order = memcmp (a, b, a_size < b_size ? a_size : b_size);
+    return order ? order : (a_size > b_size) - (a_size < b_size);
+}
+
+void core_limit_hit (leat_core_t *core, leat_limit_id_t limit)
+{
+    core->statistics.limit_hits[limit]++;
+}
+
+void core_rate_count (leat_core_t *core, core_channel_t *channel, uint64_t records)
+{
+    uint64_t elapsed_us = core->now_us - channel->rate_since_us;
+    if (elapsed_us >= 1000000) {
+        channel->rate = channel->rate_count * 1000000 / elapsed_us;
+        channel->rate_since_us = core->now_us;
+        channel->rate_count = 0;
+    }
+    channel->rate_count += records;
+    channel->records += records;
+}
+
+/* ---- refusals -------------------------------------------------------------------------------- */
+
+void core_refuse_full (leat_core_t *core, uint64_t peer, const leat_refused_t *refused)
+{
+    leat_command_t command = { .id = LEAT_REFUSED, .refused = *refused };
+    if (!command.refused.reason.size)
+        command.refused.reason = leat_text (leat_code_text (refused->code));
+    core->statistics.commands_refused++;
+    leat_outbox_command (core->outbox, peer, &command);
+}
+
+void core_refuse (leat_core_t *core, uint64_t peer, uint8_t command, uint32_t channel,
+                  leat_code_t code, const char *reason)
+{
+    leat_refused_t refused = { .command = command,
+                               .channel = channel,
+                               .code = (uint16_t) code,
+                               .reason = leat_text (reason) };
+    core_refuse_full (core, peer, &refused);
+}
+
+static void s_refuse_malformed (leat_core_t *core, uint64_t peer, uint8_t id, leat_code_t code,
+                                const char *what)
+{
+    char reason[200];
+    snprintf (reason, sizeof reason, "%s: %s; %s", leat_command_name (id), what,
+              leat_code_text (code));
+    core->statistics.frames_malformed++;
+    core_refuse (core, peer, id, 0, code, reason);
+}
+
+/* ---- receiving ------------------------------------------------------------------------------- */
+
+/* Administration is answered by name; request numbers are the first field of each. */
+static void s_receive_administration (leat_core_t *core, uint64_t peer,
+                                      const leat_command_t *command)
+{
+    char reason[120];
+    snprintf (reason, sizeof reason, "%s is part of the protocol, but not handled by this broker",
+              leat_command_name (command->id));
+    leat_refused_t refused = { .command = command->id,
+                               .code = LEAT_NOT_HANDLED,
+                               .token = command->stream_list.request,
+                               .reason = leat_text (reason) };
+    core_refuse_full (core, peer, &refused);
+}
+
+/* Commands for a channel, each with its number as first field. */
+static void s_receive_for_channel (leat_core_t *core, core_session_t *session,
+                                   const leat_command_t *command)
+{
+    uint32_t number = command->close.channel;
+    core_channel_t *channel = core_channel_find (session, number);
+    bool for_consumer = command->id >= LEAT_ATTACH;
+    if (!channel) {
+        core_refuse (core, session->peer, command->id, number, LEAT_NO_SUCH_CHANNEL, NULL);
+        return;
+    }
+    if (channel->consumer != for_consumer || !channel->answered) {
+        core_refuse (core, session->peer, command->id, number, LEAT_BAD_STATE,
+                     channel->answered ? "the channel is of the other kind"
+                                       : "wait for OPENED or ATTACHED first");
+        return;
+    }
+    if (for_consumer) {
+        core_deliver_command (core, session, (core_consumer_t *) channel, command);
+        return;
+    }
+    core_producer_t *producer = (core_producer_t *) channel;
+    if (command->id == LEAT_WANT)
+        core_credit_want (core, producer, command->want.size);
+    else if (command->id == LEAT_YIELDED)
+        core_credit_yielded (core, producer, command->yielded.limit);
+    else
+        core_publish_close (core, session, producer);
+}
+
+static void s_receive_command (leat_core_t *core, core_session_t *session,
+                               const leat_command_t *command)
+{
+    switch (command->id) {
+    case LEAT_HELLO:
+        core_refuse (core, session->peer, LEAT_HELLO, 0, LEAT_BAD_STATE,
+                     "this connection has a session; a new session takes a new connection");
+        break;
+    case LEAT_PING:
+        core_session_ping (core, session, &command->ping);
+        break;
+    case LEAT_PONG:
+        break;
+    case LEAT_BYE:
+        core_session_bye (core, session);
+        break;
+    case LEAT_OPEN:
+        core_publish_open (core, session, &command->open);
+        break;
+    case LEAT_ATTACH:
+        core_deliver_attach (core, session, &command->attach);
+        break;
+    case LEAT_WANT:
+    case LEAT_YIELDED:
+    case LEAT_CLOSE:
+    case LEAT_ALLOW:
+    case LEAT_REPORT:
+    case LEAT_SETTLE:
+    case LEAT_RETURNED:
+    case LEAT_ASK_EMPTY:
+    case LEAT_LEAVE:
+        s_receive_for_channel (core, session, command);
+        break;
+    default:
+        if (command->id >= LEAT_STREAM_LIST && command->id <= LEAT_DEAD_DROP)
+            s_receive_administration (core, session->peer, command);
+        else
+            core_refuse (core, session->peer, command->id, 0, LEAT_BAD_STATE,
+                         "only a broker sends that");
+    }
+}
+
+/* A peer without a session may only say HELLO. */
+static void s_receive_stranger (leat_core_t *core, uint64_t peer, const leat_command_t *command)
+{
+    core_former_t *former = core_former_find (core, peer);
+    if (former) {
+        core->statistics.frames_former++;
+        /* A lost peer that still lives must learn of it; a displaced one was told. */
+        if (!former->displaced && command->id == LEAT_PING)
+            core_refuse (core, peer, command->id, 0, LEAT_NO_SESSION, NULL);
+        return;
+    }
+    if (command->id == LEAT_HELLO)
+        core_session_hello (core, peer, &command->hello);
+    else
+        core_refuse (core, peer, command->id, 0, LEAT_NO_SESSION, NULL);
+}
+
+static void s_receive_batch (leat_core_t *core, uint64_t peer, core_session_t *session,
+                             const uint8_t *header, size_t header_size, leat_buffer_t *body)
+{
+    leat_batch_t batch;
+    leat_code_t code = leat_batch_decode (&batch, header, header_size);
+    if (code != LEAT_OK || batch.command != LEAT_PUBLISH) {
+        s_refuse_malformed (core, peer, header_size ? header[0] : 0,
+                            code == LEAT_OK ? LEAT_BAD_STATE : code,
+                            "two frames that are no PUBLISH");
+        return;
+    }
+    if (!session) {
+        leat_command_t command = { .id = LEAT_PUBLISH };
+        s_receive_stranger (core, peer, &command);
+        return;
+    }
+    core_publish_batch (core, session, &batch, body);
+}
+
+void leat_core_receive (leat_core_t *self, uint64_t peer, unsigned frames, const uint8_t *header,
+                        size_t header_size, leat_buffer_t *body)
+{
+    leat_assert (self->ticked);
+    if (self->failed || self->stopped)
+        return;
+    core_session_t *session = core_session_find (self, peer);
+    if (session)
+        session->heard_us = self->now_us;
+    uint8_t id = frames && header_size ? header[0] : 0;
+    if (frames == 2 && body) {
+        s_receive_batch (self, peer, session, header, header_size, body);
+        return;
+    }
+    if (frames != 1) {
+        s_refuse_malformed (self, peer, id, LEAT_MALFORMED, "a message has one or two frames");
+        return;
+    }
+    leat_command_t command;
+    const char *field;
+    leat_code_t code = leat_command_decode (&command, header, header_size, &field);
+    if (code != LEAT_OK) {
+        s_refuse_malformed (self, peer, id, code, field ? field : "its size or number is wrong");
+        return;
+    }
+    if (session)
+        s_receive_command (self, session, &command);
+    else
+        s_receive_stranger (self, peer, &command);
+}
+
+/* ---- time and turns -------------------------------------------------------------------------- */
+
+void leat_core_tick (leat_core_t *self, uint64_t now_us, uint64_t wall_ms)
+{
+    leat_assert (now_us >= self->now_us);
+    uint64_t gap_us = now_us - self->now_us;
+    self->now_us = now_us;
+    self->wall_ms = wall_ms;
+    if (!self->ticked) {
+        self->ticked = true;
+        core_recovered (self);
+    } else if (gap_us > self->limits.heartbeat_timeout * 1000 / 2) {
+        /* This process was stopped, or the machine: what peers sent meanwhile may be on its way
+         * through sockets still, so each gets its whole time again. */
+        core_session_t *session;
+        RB_FOREACH (session, core_sessions, &self->sessions)
+            session->heard_us = now_us;
+    }
+    if (!self->failed && !self->stopped)
+        core_timers_fire (self);
+}
+
+static void s_say_bye (leat_core_t *core)
+{
+    core_session_t *session;
+    while ((session = RB_MIN (core_sessions, &core->sessions))) {
+        leat_command_t bye = { .id = LEAT_BYE };
+        bye.bye.code = LEAT_SHUTTING_DOWN;
+        bye.bye.retry_after_ms = core->retry_after_ms;
+        bye.bye.reason = leat_text ("the broker is ending");
+        leat_outbox_command (core->outbox, session->peer, &bye);
+        core_session_end (core, session, true, false);
+    }
+    core->stopped = true;
+}
+
+void leat_core_run (leat_core_t *self)
+{
+    if (self->failed || self->stopped || !self->ticked)
+        return;
+    core_credit_run (self);
+    if (!self->shutting_down)
+        core_dispatch (self);
+    core_dying_commit (self);
+    core_commits_build (self);
+    core_group_tell_empty (self);
+    core_confirms_send (self);
+    if (self->shutting_down && core_commits_idle (self))
+        s_say_bye (self);
+}
+
+void leat_core_shutdown (leat_core_t *self, uint32_t retry_after_ms)
+{
+    self->shutting_down = true;
+    self->settles_due = true;
+    self->retry_after_ms = retry_after_ms;
+}
+
+leat_outbox_t *leat_core_outbox (leat_core_t *self)
+{
+    return self->outbox;
+}
+
+uint64_t leat_core_deadline (const leat_core_t *self)
+{
+    return self->failed || self->stopped ? UINT64_MAX : core_timers_next (self);
+}
+
+bool leat_core_stopped (const leat_core_t *self)
+{
+    return self->stopped;
+}
+
+bool leat_core_failed (const leat_core_t *self)
+{
+    return self->failed;
+}
+
+void leat_core_unreachable (leat_core_t *self, uint64_t peer)
+{
+    core_session_t *session = core_session_find (self, peer);
+    if (self->failed || self->stopped || !session)
+        return;
+    self->statistics.sessions_unreachable++;
+    core_session_end (self, session, false, false);
+}

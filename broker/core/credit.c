@@ -1,0 +1,232 @@
+/* Credit of producers: what is granted and what is held together never exceed the memory limit.
+ * SPDX-License-Identifier: MPL-2.0 */
+
+#include "broker/core/state.h"
+
+/*      memory_size
+ *      |<---------- held ---------->|<---- granted ---->|<--- free --->|<- 1/16 ->|
+ *
+ * The last sixteenth is for copies of dead letters: they come from records that are held already,
+ * and must not have to wait for producers. Each stream has the same account for itself, so that a
+ * full one leaves the others their credit. */
+
+/* A grant that was not used for so long is taken back when somebody else waits. */
+static const uint64_t pressure_idle_us = 1000000;
+
+static uint64_t s_below (uint64_t ceiling, uint64_t a, uint64_t b)
+{
+    return a + b < ceiling ? ceiling - a - b : 0;
+}
+
+static uint64_t s_available (const leat_core_t *core, const core_stream_t *stream)
+{
+    uint64_t memory =
+        s_below (core->limits.memory_size / 16 * 15, core->held_size, core->granted_size);
+    uint64_t own = s_below (core->limits.stream_size, stream->held_size, stream->granted_size);
+    return memory < own ? memory : own;
+}
+
+static void s_granted_change (leat_core_t *core, core_producer_t *producer, uint64_t more,
+                              uint64_t less)
+{
+    core->granted_size += more - less;
+    producer->channel.stream->granted_size += more - less;
+}
+
+static void s_need (leat_core_t *core, core_producer_t *producer)
+{
+    core_stream_t *stream = producer->channel.stream;
+    if (producer->needs_credit)
+        return;
+    producer->needs_credit = true;
+    TAILQ_INSERT_TAIL (&stream->wanting, producer, in_credit);
+    core->credit_freed = true;
+    if (stream->wants)
+        return;
+    stream->wants = true;
+    TAILQ_INSERT_TAIL (&core->wanting, stream, in_wanting);
+}
+
+static void s_need_no_more (core_producer_t *producer)
+{
+    if (producer->needs_credit)
+        TAILQ_REMOVE (&producer->channel.stream->wanting, producer, in_credit);
+    producer->needs_credit = false;
+}
+
+void core_credit_begin (leat_core_t *core, core_producer_t *producer)
+{
+    uint64_t grant = s_available (core, producer->channel.stream);
+    producer->window = core->limits.grant_min_size;
+    if (grant > producer->window)
+        grant = producer->window;
+    producer->limit = grant;
+    producer->used_us = core->now_us;
+    s_granted_change (core, producer, grant, 0);
+    TAILQ_INSERT_TAIL (&core->grants, producer, by_use);
+    if (grant < producer->window)
+        s_need (core, producer);
+}
+
+void core_credit_use (leat_core_t *core, core_producer_t *producer, uint64_t cost)
+{
+    producer->received += cost;
+    s_granted_change (core, producer, 0, cost);
+    producer->used_us = core->now_us;
+    TAILQ_REMOVE (&core->grants, producer, by_use);
+    TAILQ_INSERT_TAIL (&core->grants, producer, by_use);
+    producer->want = producer->want > cost ? producer->want : 0;
+    if (producer->limit - producer->received <= producer->window / 2)
+        s_need (core, producer);
+}
+
+void core_credit_want (leat_core_t *core, core_producer_t *producer, uint64_t cost)
+{
+    uint64_t largest = leat_batch_cost (core->limits.batch_size);
+    producer->want = cost < largest ? cost : largest;
+    if (producer->limit - producer->received < producer->want)
+        s_need (core, producer);
+}
+
+void core_credit_end (leat_core_t *core, core_producer_t *producer)
+{
+    s_granted_change (core, producer, 0, producer->limit - producer->received);
+    TAILQ_REMOVE (&core->grants, producer, by_use);
+    s_need_no_more (producer);
+    core->credit_freed = true;
+}
+
+/* ---- taking back ----------------------------------------------------------------------------- */
+
+static void s_reclaim (leat_core_t *core, core_producer_t *producer, uint64_t keep)
+{
+    leat_command_t command = { .id = LEAT_CREDIT };
+    command.credit.channel = producer->channel.number;
+    command.credit.flags = LEAT_CREDIT_RECLAIM;
+    command.credit.limit = producer->received + keep;
+    producer->reclaiming = true;
+    producer->told = command.credit.limit;
+    producer->window = core->limits.grant_min_size;
+    leat_outbox_command (core->outbox, producer->channel.session->peer, &command);
+}
+
+void core_credit_yielded (leat_core_t *core, core_producer_t *producer, uint64_t limit)
+{
+    if (!producer->reclaiming || limit < producer->received || limit > producer->limit) {
+        core->statistics.frames_malformed++;
+        core_refuse (core, producer->channel.session->peer, LEAT_YIELDED, producer->channel.number,
+                     LEAT_BAD_STATE,
+                     "YIELDED answers CREDIT with RECLAIM, with a limit from what was sent up to "
+                     "what was granted");
+        return;
+    }
+    s_granted_change (core, producer, 0, producer->limit - limit);
+    producer->limit = limit;
+    producer->told = limit;
+    producer->reclaiming = false;
+    core->credit_freed = true;
+    if (producer->want > limit - producer->received)
+        s_need (core, producer);
+}
+
+static void s_retry (leat_core_t *core, core_timer_t *timer)
+{
+    (void) timer;
+    core->credit_freed = true;
+}
+
+/* Somebody of `stream` waits for `size`: takes back what others have not used for a while. */
+static void s_press (leat_core_t *core, const core_stream_t *stream, const core_producer_t *needy,
+                     uint64_t size)
+{
+    bool full = s_below (core->limits.stream_size, stream->held_size, stream->granted_size) < size;
+    core_producer_t *producer;
+    uint64_t found = 0;
+    TAILQ_FOREACH (producer, &core->grants, by_use) {
+        if (found >= size || core->now_us - producer->used_us < pressure_idle_us)
+            break;
+        uint64_t unused = producer->limit - producer->received;
+        if (producer == needy || !unused || (full && producer->channel.stream != stream))
+            continue;
+        found += unused;
+        if (!producer->reclaiming)
+            s_reclaim (core, producer, 0);
+    }
+    if (!core->credit_retry.due_us)
+        core_timer_set (core, &core->credit_retry, core->now_us + pressure_idle_us, s_retry);
+}
+
+static void s_idle (leat_core_t *core, core_timer_t *timer)
+{
+    uint64_t idle_us = core->limits.grant_idle * 1000;
+    bool again = false;
+    core_producer_t *producer;
+    TAILQ_FOREACH (producer, &core->grants, by_use) {
+        if (producer->limit - producer->received <= core->limits.grant_min_size
+            || producer->reclaiming)
+            continue;
+        if (core->now_us - producer->used_us >= idle_us)
+            s_reclaim (core, producer, core->limits.grant_min_size);
+        else
+            again = true;
+    }
+    if (again)
+        core_timer_set (core, timer, core->now_us + idle_us, s_idle);
+}
+
+/* ---- granting -------------------------------------------------------------------------------- */
+
+/* Tops a producer up. False if not even what it waits for is there. */
+static bool s_grant (leat_core_t *core, core_producer_t *producer)
+{
+    core_stream_t *stream = producer->channel.stream;
+    uint64_t unused = producer->limit - producer->received;
+    if (producer->reclaiming)
+        return true; /* its answer asks again */
+    if (unused <= producer->window / 2 && producer->received) {
+        producer->window *= 2;
+        if (producer->window > core->limits.grant_max_size)
+            producer->window = core->limits.grant_max_size;
+        if (!core->credit_idle.due_us)
+            core_timer_set (core, &core->credit_idle, core->now_us + core->limits.grant_idle * 1000,
+                            s_idle);
+    }
+    uint64_t least =
+        producer->want > core->limits.grant_min_size ? producer->want : core->limits.grant_min_size;
+    if (unused >= least && unused > producer->window / 2)
+        return true;
+    uint64_t available = s_available (core, stream);
+    if (unused + available < least && (unused < producer->want || !unused)) {
+        s_press (core, stream, producer, least - unused);
+        return false;
+    }
+    uint64_t target = producer->window > least ? producer->window : least;
+    uint64_t more = target > unused ? target - unused : 0;
+    if (more > available)
+        more = available;
+    producer->limit += more;
+    producer->want = 0;
+    s_granted_change (core, producer, more, 0);
+    if (more)
+        core_confirm (core, producer);
+    return true;
+}
+
+void core_credit_run (leat_core_t *core)
+{
+    if (!core->credit_freed)
+        return;
+    core->credit_freed = false;
+    core_stream_t *stream;
+    core_stream_t *next;
+    for (stream = TAILQ_FIRST (&core->wanting); stream; stream = next) {
+        next = TAILQ_NEXT (stream, in_wanting);
+        core_producer_t *producer;
+        while ((producer = TAILQ_FIRST (&stream->wanting)) && s_grant (core, producer))
+            s_need_no_more (producer);
+        if (producer)
+            continue;
+        stream->wants = false;
+        TAILQ_REMOVE (&core->wanting, stream, in_wanting);
+    }
+}

@@ -1,0 +1,352 @@
+/* From ATTACH to LEFT: what consumers say.
+ * SPDX-License-Identifier: MPL-2.0 */
+
+#include "broker/core/state.h"
+
+/* No channel delivers so many records; keeps sums of positions from running over. */
+#define POSITION_MAX (UINT64_C (1) << 62)
+
+/* ---- attaching ------------------------------------------------------------------------------- */
+
+static leat_code_t s_check_attach (leat_core_t *core, const leat_attach_t *attach,
+                                   const char **reason)
+{
+    if (!leat_name_valid (attach->stream) || !leat_name_valid (attach->group))
+        return LEAT_BAD_NAME;
+    if (attach->start > LEAT_START_TIME) {
+        *reason = "start is 0 (earliest), 1 (latest), 2 (offset) or 3 (time)";
+        return LEAT_MALFORMED;
+    }
+    if (attach->credit_records > core->limits.credit_records
+        || attach->credit_size > core->limits.credit_size) {
+        core_limit_hit (core, attach->credit_size > core->limits.credit_size
+                                  ? LEAT_LIMIT_credit_size
+                                  : LEAT_LIMIT_credit_records);
+        *reason = "the credit is larger than this broker allows";
+        return LEAT_TOO_LARGE;
+    }
+    if (attach->max_unreported > core->limits.unreported) {
+        core_limit_hit (core, LEAT_LIMIT_unreported);
+        *reason = "max_unreported is larger than this broker allows";
+        return LEAT_TOO_LARGE;
+    }
+    return core->shutting_down ? LEAT_SHUTTING_DOWN : LEAT_OK;
+}
+
+static core_group_t *s_obtain_group (leat_core_t *core, core_session_t *session,
+                                     core_stream_t *stream, const leat_attach_t *attach)
+{
+    core_group_t *group = core_group_find (stream, attach->group);
+    if (group)
+        return group;
+    if (stream->group_count >= core->limits.groups) {
+        core_limit_hit (core, LEAT_LIMIT_groups);
+        core_refuse (core, session->peer, LEAT_ATTACH, attach->channel, LEAT_LIMIT_REACHED,
+                     "the stream has as many groups as this broker allows");
+        return NULL;
+    }
+    uint64_t start = core_group_start (stream, (leat_start_t) attach->start, attach->start_value);
+    group = core_group_make (core, stream, attach->group, stream->next_group_id, start);
+    core_data_add_group (core, group);
+    return group;
+}
+
+void core_deliver_attach (leat_core_t *core, core_session_t *session, const leat_attach_t *attach)
+{
+    if (!core_channel_free (core, session, LEAT_ATTACH, attach->channel))
+        return;
+    const char *reason = NULL;
+    leat_code_t code = s_check_attach (core, attach, &reason);
+    if (code != LEAT_OK) {
+        core_refuse (core, session->peer, LEAT_ATTACH, attach->channel, code, reason);
+        return;
+    }
+    core_stream_t *stream = core_stream_obtain (core, session, LEAT_ATTACH, attach->channel,
+                                                attach->stream, attach->flags & LEAT_MUST_EXIST);
+    if (!stream)
+        return;
+    core_group_t *group = s_obtain_group (core, session, stream, attach);
+    if (!group)
+        return;
+    core_consumer_t *consumer = leat_alloc (sizeof *consumer);
+    consumer->channel.consumer = true;
+    consumer->channel.stream = stream;
+    consumer->channel.number = attach->channel;
+    consumer->channel.rate_since_us = core->now_us;
+    consumer->group = group;
+    consumer->state = CORE_CONSUMER_FULL;
+    consumer->served = ++core->serial;
+    consumer->credit_records = attach->credit_records;
+    consumer->credit_size = attach->credit_size;
+    consumer->max_unreported = attach->max_unreported;
+    RB_INIT (&consumer->leases);
+    core_channel_add (session, &consumer->channel);
+    if (stream->committed && group->committed)
+        core_consumer_answer (core, consumer);
+    else
+        TAILQ_INSERT_TAIL (&core->waiting, &consumer->channel, waiting);
+}
+
+void core_consumer_answer (leat_core_t *core, core_consumer_t *consumer)
+{
+    core_group_t *group = consumer->group;
+    consumer->channel.answered = true;
+    TAILQ_INSERT_TAIL (&group->consumers, consumer, in_group);
+    group->consumer_count++;
+    leat_command_t command = { .id = LEAT_ATTACHED };
+    command.attached.channel = consumer->channel.number;
+    command.attached.durability = (uint8_t) group->stream->durability;
+    command.attached.next_offset = group->stream->next_offset;
+    leat_outbox_command (core->outbox, consumer->channel.session->peer, &command);
+    core_consumer_place (consumer);
+    core_group_wake (core, group);
+}
+
+static void s_ask_no_more (leat_core_t *core, core_consumer_t *consumer)
+{
+    core_group_t *group = consumer->group;
+    if (!consumer->asks_empty)
+        return;
+    consumer->asks_empty = false;
+    TAILQ_REMOVE (&group->askers, consumer, in_askers);
+    if (!TAILQ_EMPTY (&group->askers))
+        return;
+    group->asking = false;
+    TAILQ_REMOVE (&core->asking, group, in_asking);
+}
+
+void core_consumer_end (leat_core_t *core, core_consumer_t *consumer, bool clean)
+{
+    core_group_t *group = consumer->group;
+    core_session_t *session = consumer->channel.session;
+    if (consumer->channel.answered) {
+        core_consumer_unplace (consumer);
+        consumer->state = CORE_CONSUMER_LEAVING;
+        core_leases_end (core, consumer, clean);
+        s_ask_no_more (core, consumer);
+        core_waiters_drop (core, consumer);
+        TAILQ_REMOVE (&group->consumers, consumer, in_group);
+        group->consumer_count--;
+        core_group_wake (core, group);
+    } else {
+        TAILQ_REMOVE (&core->waiting, &consumer->channel, waiting);
+    }
+    RB_REMOVE (core_channels, &session->channels, &consumer->channel);
+    session->channel_count--;
+    free (consumer);
+}
+
+/* ---- settling -------------------------------------------------------------------------------- */
+
+typedef struct {
+    leat_settle_entry_t entry;
+    leat_text_t reason;
+} s_settle_t;
+
+static void s_acked (leat_core_t *core, core_consumer_t *consumer, uint64_t first, uint32_t count,
+                     core_mark_t *mark, void *arg)
+{
+    (void) arg;
+    core_group_t *group = consumer->group;
+    if (mark)
+        core_mark_destroy (core, mark);
+    core_group_settle (core, group, first, count);
+    group->settled_count += count;
+    core->statistics.records_settled += count;
+}
+
+/* The delay of a nack: what was asked for, else doubling from nack_delay_min, less up to half at
+ * random, so that records that failed together do not come back together. */
+static uint64_t s_nack_delay (leat_core_t *core, const core_mark_t *mark, uint64_t asked_ms)
+{
+    if (asked_ms > core->limits.nack_delay_ceiling) {
+        core_limit_hit (core, LEAT_LIMIT_nack_delay_ceiling);
+        return core->limits.nack_delay_ceiling;
+    }
+    if (asked_ms)
+        return asked_ms;
+    uint64_t delay_ms = core->limits.nack_delay_min;
+    for (uint32_t i = 1; i < mark->attempts && delay_ms < core->limits.nack_delay_max; i++)
+        delay_ms *= 2;
+    if (delay_ms > core->limits.nack_delay_max)
+        delay_ms = core->limits.nack_delay_max;
+    return delay_ms - core_random (core) % (delay_ms / 2 + 1);
+}
+
+static void s_nacked (leat_core_t *core, core_consumer_t *consumer, uint64_t first, uint32_t count,
+                      core_mark_t *mark, void *arg)
+{
+    const s_settle_t *settle = arg;
+    for (uint32_t i = 0; i < count; i++) {
+        core_mark_t *each = mark ? mark : core_mark_make (core, consumer->group, first + i);
+        each->suspect = false; /* its consumer lived to say so */
+        if (core_mark_charge (core, each, LEAT_LIMIT_REACHED))
+            core_mark_delay (core, each, s_nack_delay (core, each, settle->entry.delay_ms));
+    }
+}
+
+static void s_rejected (leat_core_t *core, core_consumer_t *consumer, uint64_t first,
+                        uint32_t count, core_mark_t *mark, void *arg)
+{
+    const s_settle_t *settle = arg;
+    leat_text_t reason = settle->reason.size ? settle->reason : leat_text ("rejected");
+    for (uint32_t i = 0; i < count; i++) {
+        core_mark_t *each = mark ? mark : core_mark_make (core, consumer->group, first + i);
+        each->attempts++;
+        core_mark_kill (core, each, LEAT_OK, reason);
+    }
+}
+
+static void s_measure (leat_core_t *core, core_consumer_t *consumer, uint32_t settled)
+{
+    core_rate_count (core, &consumer->channel, settled);
+    uint64_t service_x16 = (core->now_us - consumer->busy_since_us) * 16 / settled;
+    consumer->busy_since_us = core->now_us;
+    if (!consumer->service_us_x16)
+        consumer->service_us_x16 = service_x16 ? service_x16 : 1;
+    else
+        consumer->service_us_x16 = (consumer->service_us_x16 * 7 + service_x16 + 7) / 8;
+}
+
+static void s_settle (leat_core_t *core, core_consumer_t *consumer, const leat_settle_t *settle)
+{
+    static core_lease_fn *const outcomes[] = {
+        [LEAT_ACK] = s_acked, [LEAT_NACK] = s_nacked, [LEAT_REJECT] = s_rejected
+    };
+    leat_range_t stale[LEAT_ENTRIES_MAX];
+    uint32_t stale_count = 0;
+    uint32_t settled = 0;
+    for (uint32_t i = 0; i < settle->entries.count; i++) {
+        s_settle_t each = { leat_settles_get (&settle->entries, i), settle->reason };
+        leat_range_t range = { each.entry.epoch, each.entry.first, each.entry.count };
+        uint32_t taken =
+            core_leases_take (core, consumer, &range, true, outcomes[each.entry.outcome], &each);
+        settled += taken;
+        if (taken < range.count)
+            core->statistics.settles_stale++;
+        /* Settling twice is harmless and not worth a word. */
+        if (!taken && !core_settled_has (&consumer->group->settled, range.first))
+            stale[stale_count++] = range;
+    }
+    if (settled)
+        s_measure (core, consumer, settled);
+    if (stale_count) {
+        leat_command_t command = { .id = LEAT_STALE };
+        command.stale.channel = consumer->channel.number;
+        command.stale.token = settle->token;
+        command.stale.ranges = (leat_ranges_t){ .count = stale_count, .entries = stale };
+        leat_outbox_command (core->outbox, consumer->channel.session->peer, &command);
+    }
+    if (settle->flags & LEAT_SETTLE_CONFIRM)
+        core_waiter_add (core, consumer, settle->token, false);
+}
+
+/* ---- the other commands ---------------------------------------------------------------------- */
+
+static void s_returned_part (leat_core_t *core, core_consumer_t *consumer, uint64_t first,
+                             uint32_t count, core_mark_t *mark, void *arg)
+{
+    (void) arg;
+    core->statistics.records_returned += count;
+    if (mark)
+        core_mark_release (core, mark);
+    else
+        core_group_return (core, consumer->group, first, count);
+}
+
+static void s_returned (leat_core_t *core, core_consumer_t *consumer,
+                        const leat_returned_t *returned)
+{
+    for (uint32_t i = 0; i < returned->ranges.count; i++) {
+        leat_range_t range = leat_ranges_get (&returned->ranges, i);
+        uint32_t taken = core_leases_take (core, consumer, &range, false, s_returned_part, NULL);
+        if (taken < range.count)
+            core->statistics.settles_stale++;
+    }
+}
+
+static void s_allow (leat_core_t *core, core_consumer_t *consumer, const leat_allow_t *allow)
+{
+    if (allow->credit_records > core->limits.credit_records
+        || allow->credit_size > core->limits.credit_size) {
+        core_limit_hit (core, LEAT_LIMIT_credit_records);
+        core_refuse (core, consumer->channel.session->peer, LEAT_ALLOW, allow->channel,
+                     LEAT_TOO_LARGE, "the credit is larger than this broker allows");
+        return;
+    }
+    consumer->credit_records = allow->credit_records;
+    consumer->credit_size = allow->credit_size;
+    core_consumer_place (consumer);
+    core_group_wake (core, consumer->group);
+}
+
+static void s_ask_empty (leat_core_t *core, core_consumer_t *consumer, uint64_t token)
+{
+    core_group_t *group = consumer->group;
+    consumer->empty_token = token;
+    if (consumer->asks_empty)
+        return;
+    consumer->asks_empty = true;
+    TAILQ_INSERT_TAIL (&group->askers, consumer, in_askers);
+    if (group->asking)
+        return;
+    group->asking = true;
+    TAILQ_INSERT_TAIL (&core->asking, group, in_asking);
+}
+
+static void s_leave (leat_core_t *core, core_consumer_t *consumer)
+{
+    if (consumer->state == CORE_CONSUMER_LEAVING) {
+        core_refuse (core, consumer->channel.session->peer, LEAT_LEAVE, consumer->channel.number,
+                     LEAT_BAD_STATE, "LEAVE was said before; LEFT follows");
+        return;
+    }
+    core_consumer_unplace (consumer);
+    consumer->state = CORE_CONSUMER_LEAVING;
+    core_leases_end (core, consumer, true);
+    s_ask_no_more (core, consumer);
+    core_waiter_add (core, consumer, 0, true);
+}
+
+void core_deliver_command (leat_core_t *core, core_session_t *session, core_consumer_t *consumer,
+                           const leat_command_t *command)
+{
+    (void) session;
+    switch (command->id) {
+    case LEAT_SETTLE:
+        s_settle (core, consumer, &command->settle);
+        break;
+    case LEAT_REPORT:
+        if (command->report.position > consumer->reported)
+            consumer->reported =
+                command->report.position < POSITION_MAX ? command->report.position : POSITION_MAX;
+        break;
+    case LEAT_RETURNED:
+        s_returned (core, consumer, &command->returned);
+        break;
+    case LEAT_ALLOW:
+        s_allow (core, consumer, &command->allow);
+        break;
+    case LEAT_ASK_EMPTY:
+        s_ask_empty (core, consumer, command->ask_empty.token);
+        break;
+    default:
+        s_leave (core, consumer);
+    }
+}
+
+void core_waiter_answer (leat_core_t *core, core_waiter_t *waiter)
+{
+    core_consumer_t *consumer = waiter->consumer;
+    uint64_t peer = consumer->channel.session->peer;
+    leat_command_t command = { .id = waiter->leave ? LEAT_LEFT : LEAT_SETTLED };
+    if (waiter->leave) {
+        command.left.channel = consumer->channel.number;
+    } else {
+        command.settled.channel = consumer->channel.number;
+        command.settled.flags =
+            consumer->group->stream->durability == LEAT_SYNC ? LEAT_SETTLED_DURABLE : 0;
+        command.settled.token = waiter->token;
+    }
+    leat_outbox_command (core->outbox, peer, &command);
+}

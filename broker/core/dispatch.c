@@ -1,0 +1,277 @@
+/* Who gets which records next.
+ * SPDX-License-Identifier: MPL-2.0 */
+
+#include "broker/core/state.h"
+
+/* A consumer that is to run dry for a suspect and does not is let go after this. */
+static const uint64_t patience_us = 1000000;
+
+/* A slice is at least what its consumer does in this time: smaller ones cost more than they
+ * balance. */
+static const uint64_t slice_us = 1000;
+
+/* How many consumers are looked at for one that was not let go lately. */
+enum { ISOLATION_CHOICES = 8 };
+
+/* ---- consumers with credit, least loaded first ------------------------------------------------ */
+
+static int core_consumer_compare (const core_consumer_t *a, const core_consumer_t *b)
+{
+    if (a->load != b->load)
+        return a->load < b->load ? -1 : 1;
+    return (a->served > b->served) - (a->served < b->served);
+}
+
+RB_GENERATE (core_ready_consumers, core_consumer, by_load, core_consumer_compare)
+
+static void s_remove (core_consumer_t *consumer)
+{
+    if (!consumer->placed)
+        return;
+    RB_REMOVE (core_ready_consumers, &consumer->group->ready_consumers, consumer);
+    consumer->group->ready_consumer_count--;
+    consumer->placed = false;
+}
+
+static void s_isolation_end (core_consumer_t *consumer)
+{
+    if (consumer->state != CORE_CONSUMER_ISOLATING)
+        return;
+    TAILQ_REMOVE (&consumer->group->isolating, consumer, in_isolating);
+    consumer->group->isolating_count--;
+    consumer->state = CORE_CONSUMER_FULL;
+    consumer->holds_suspect = false;
+}
+
+void core_consumer_unplace (core_consumer_t *consumer)
+{
+    s_remove (consumer);
+    s_isolation_end (consumer);
+}
+
+void core_consumer_place (core_consumer_t *consumer)
+{
+    s_remove (consumer);
+    if (consumer->state == CORE_CONSUMER_ISOLATING || consumer->state == CORE_CONSUMER_LEAVING)
+        return;
+    bool room = consumer->leased < consumer->credit_records
+                && (consumer->leased_size < consumer->credit_size || !consumer->leased);
+    consumer->state = room ? CORE_CONSUMER_READY : CORE_CONSUMER_FULL;
+    if (!room)
+        return;
+    consumer->load = consumer->leased;
+    consumer->placed = true;
+    RB_INSERT (core_ready_consumers, &consumer->group->ready_consumers, consumer);
+    consumer->group->ready_consumer_count++;
+}
+
+/* ---- handing out ----------------------------------------------------------------------------- */
+
+/* Leases records of one batch to the consumer and sends them. Returns how many: less than count
+ * where the batch is in parts. */
+static uint32_t s_deliver (leat_core_t *core, core_consumer_t *consumer, core_batch_t *batch,
+                           uint64_t first, uint32_t count, core_mark_t *mark)
+{
+    core_group_t *group = consumer->group;
+    leat_slice_t slice = core_batch_slice (batch, first, &count);
+    s_remove (consumer); /* its load changes */
+    core_lease_t *lease = core_lease_make (core, consumer, first, count, slice.size, mark);
+    bool whole = !batch->parts && count == batch->count;
+    leat_batch_t header = {
+        .command = LEAT_DELIVER,
+        .attributes = batch->attributes,
+        .channel = consumer->channel.number,
+        .count = count,
+        .crc32c = whole ? batch->crc32c : leat_crc32c (leat_slice_bytes (slice), slice.size),
+        .first = first,
+        .time_ms = batch->time_ms,
+        .epoch = lease->epoch,
+        .attempt = 1,
+    };
+    if (mark) {
+        header.attempt = mark->attempts + 1;
+        header.flags = mark->redelivered ? LEAT_DELIVER_REDELIVERED : 0;
+        core_mark_set (core, mark, CORE_MARK_LEASED);
+        consumer->redelivered += mark->redelivered;
+        group->redelivered_count += mark->redelivered;
+        core->statistics.records_redelivered += mark->redelivered;
+    }
+    core->statistics.records_delivered += count;
+    core->statistics.slices_cut += !whole;
+    leat_outbox_batch (core->outbox, consumer->channel.session->peer, &header, slice);
+    consumer->served = ++core->serial;
+    core_consumer_place (consumer);
+    return count;
+}
+
+/* Ready records in the order in which they go out: returned ones first, because they are the
+ * oldest, then those whose delay is over, then fresh ones. */
+typedef struct {
+    uint64_t first;
+    uint64_t count;
+    core_mark_t *mark;
+    core_range_t *range;
+} s_work_t;
+
+static bool s_next_work (leat_core_t *core, core_group_t *group, s_work_t *work)
+{
+    *work = (s_work_t){ 0 };
+    core_stream_t *stream = group->stream;
+    if ((work->range = RB_MIN (core_ranges, &group->returned))) {
+        work->first = work->range->first;
+        work->count = work->range->count;
+    } else if ((work->mark = TAILQ_FIRST (&group->ready_marks))) {
+        work->first = work->mark->offset;
+        work->count = 1;
+    } else if (group->cursor < stream->committed_offset) {
+        if (group->mark_count >= core->limits.marked_records) {
+            core_limit_hit (core, LEAT_LIMIT_marked_records);
+            return false;
+        }
+        work->first = group->cursor;
+        work->count = stream->committed_offset - group->cursor;
+    }
+    return work->count;
+}
+
+static void s_take_work (core_group_t *group, const s_work_t *work, uint32_t count)
+{
+    core_range_t *range = work->range;
+    if (range) {
+        /* The range keeps its place in the order: nothing lies between its old and new start. */
+        range->first += count;
+        range->count -= count;
+        group->returned_count -= count;
+        if (!range->count) {
+            RB_REMOVE (core_ranges, &group->returned, range);
+            free (range);
+        }
+    } else if (!work->mark) {
+        group->cursor += count;
+    }
+}
+
+/* How many records at once: a fair share of what is ready, but not less than a millisecond's work;
+ * never more than credit and batch have. 0 if the next record does not fit the consumer's credit. */
+static uint32_t s_portion (const core_group_t *group, const core_consumer_t *consumer,
+                           core_batch_t *batch, const s_work_t *work)
+{
+    uint64_t share =
+        (core_group_ready (group) + group->ready_consumer_count - 1) / group->ready_consumer_count;
+    uint64_t brisk = consumer->service_us_x16 ? slice_us * 16 / consumer->service_us_x16 : 0;
+    uint64_t count = share > brisk ? share : brisk;
+    uint64_t left = batch->first + batch->count - work->first;
+    uint64_t credit = consumer->credit_records - consumer->leased;
+    if (count > work->count)
+        count = work->count;
+    if (count > left)
+        count = left;
+    if (count > credit)
+        count = credit;
+    uint64_t room = consumer->credit_size > consumer->leased_size
+                        ? consumer->credit_size - consumer->leased_size
+                        : 0;
+    uint32_t fits = core_batch_fit (batch, work->first, (uint32_t) count, room);
+    return fits || consumer->leased ? fits : 1;
+}
+
+static void s_spread (leat_core_t *core, core_group_t *group)
+{
+    s_work_t work;
+    while (group->ready_consumer_count && s_next_work (core, group, &work)) {
+        core_consumer_t *consumer = RB_MIN (core_ready_consumers, &group->ready_consumers);
+        core_batch_t *batch = core_batch_at (group->stream, work.first);
+        leat_assert (batch);
+        uint32_t count = s_portion (group, consumer, batch, &work);
+        if (!count) {
+            s_remove (consumer); /* until its next settle makes room */
+            consumer->state = CORE_CONSUMER_FULL;
+            continue;
+        }
+        count = s_deliver (core, consumer, batch, work.first, count, work.mark);
+        s_take_work (group, &work, count);
+    }
+}
+
+/* ---- suspects, one at a time per consumer ----------------------------------------------------- */
+
+static void s_isolate (leat_core_t *core, core_consumer_t *consumer)
+{
+    s_remove (consumer);
+    consumer->state = CORE_CONSUMER_ISOLATING;
+    consumer->holds_suspect = false;
+    consumer->isolating_since_us = core->now_us;
+    TAILQ_INSERT_TAIL (&consumer->group->isolating, consumer, in_isolating);
+    consumer->group->isolating_count++;
+}
+
+/* Serves the consumers that have run dry; lets those go that are not needed or take too long. Returns
+ * how many are still to run dry. */
+static uint64_t s_serve_isolating (leat_core_t *core, core_group_t *group)
+{
+    uint64_t running_dry = 0;
+    core_consumer_t *consumer;
+    core_consumer_t *next;
+    for (consumer = TAILQ_FIRST (&group->isolating); consumer; consumer = next) {
+        next = TAILQ_NEXT (consumer, in_isolating);
+        core_mark_t *mark = TAILQ_FIRST (&group->suspects);
+        if (consumer->leased && consumer->holds_suspect)
+            continue;
+        bool late = consumer->leased && core->now_us - consumer->isolating_since_us > patience_us;
+        if (!mark || late || !consumer->credit_records) {
+            s_isolation_end (consumer);
+            consumer->isolating_since_us = core->now_us;
+            core_consumer_place (consumer);
+        } else if (consumer->leased) {
+            running_dry++;
+        } else {
+            core_batch_t *batch = core_batch_at (group->stream, mark->offset);
+            leat_assert (batch);
+            consumer->holds_suspect = true;
+            s_deliver (core, consumer, batch, mark->offset, 1, mark);
+        }
+    }
+    return running_dry;
+}
+
+/* The least loaded consumer that is free for a suspect; one that was let go lately only if there is
+ * no other. */
+static core_consumer_t *s_choose_for_suspect (leat_core_t *core, core_group_t *group)
+{
+    core_consumer_t *least = RB_MIN (core_ready_consumers, &group->ready_consumers);
+    core_consumer_t *consumer = least;
+    for (int i = 0; consumer && i < ISOLATION_CHOICES; i++) {
+        if (!consumer->leased || !consumer->isolating_since_us
+            || core->now_us - consumer->isolating_since_us > 10 * patience_us)
+            return consumer;
+        consumer = RB_NEXT (core_ready_consumers, , consumer);
+    }
+    return least;
+}
+
+static void s_serve_suspects (leat_core_t *core, core_group_t *group)
+{
+    uint64_t running_dry = s_serve_isolating (core, group);
+    /* One consumer at least goes on with the others' work, where there is more than one. */
+    uint32_t most = group->consumer_count > 1 ? group->consumer_count - 1 : 1;
+    while (group->mark_counts[CORE_MARK_SUSPECT] > running_dry && group->isolating_count < most) {
+        core_consumer_t *consumer = s_choose_for_suspect (core, group);
+        if (!consumer)
+            return;
+        s_isolate (core, consumer);
+        running_dry = s_serve_isolating (core, group);
+    }
+}
+
+void core_dispatch (leat_core_t *core)
+{
+    core_group_t *group;
+    while ((group = TAILQ_FIRST (&core->awake))) {
+        TAILQ_REMOVE (&core->awake, group, in_awake);
+        if (group->committed) {
+            s_serve_suspects (core, group);
+            s_spread (core, group);
+        }
+        group->awake = false; /* what the hand-out itself changed needs no second look */
+    }
+}

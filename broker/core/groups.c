@@ -1,0 +1,345 @@
+/* Groups: what is returned, marked, delayed, dead; everything a record can be but fresh and leased.
+ * SPDX-License-Identifier: MPL-2.0 */
+
+#include "broker/core/state.h"
+#include "wire/record.h"
+
+static int core_range_compare (const core_range_t *a, const core_range_t *b)
+{
+    return (a->first > b->first) - (a->first < b->first);
+}
+
+static int core_mark_compare (const core_mark_t *a, const core_mark_t *b)
+{
+    return (a->offset > b->offset) - (a->offset < b->offset);
+}
+
+RB_GENERATE (core_ranges, core_range, by_first, core_range_compare)
+RB_GENERATE (core_marks, core_mark, by_offset, core_mark_compare)
+
+void core_group_wake (leat_core_t *core, core_group_t *group)
+{
+    if (group->awake)
+        return;
+    group->awake = true;
+    TAILQ_INSERT_TAIL (&core->awake, group, in_awake);
+}
+
+static void s_settle_due (leat_core_t *core, core_timer_t *timer)
+{
+    (void) timer;
+    core->settles_due = true;
+}
+
+void core_group_dirty (leat_core_t *core, core_group_t *group)
+{
+    if (!core->settle_timer.due_us)
+        core_timer_set (core, &core->settle_timer, core->now_us + core->limits.settle_delay * 1000,
+                        s_settle_due);
+    if (group->dirty)
+        return;
+    group->dirty = true;
+    TAILQ_INSERT_TAIL (&core->dirty_groups, group, in_dirty);
+}
+
+void core_group_settle (leat_core_t *core, core_group_t *group, uint64_t first, uint64_t count)
+{
+    core_settled_add (&group->settled, first, count);
+    core_group_dirty (core, group);
+    uint64_t end = first + count;
+    core_batch_t *batch = core_batch_from (group->stream, first);
+    while (batch && batch->first < end) {
+        uint64_t from = batch->first > first ? batch->first : first;
+        uint64_t to = batch->first + batch->count < end ? batch->first + batch->count : end;
+        core_batch_t *next = RB_NEXT (core_batches, , batch);
+        core_batch_settled (core, batch, to - from);
+        batch = next;
+    }
+}
+
+/* ---- returned ranges ------------------------------------------------------------------------- */
+
+void core_group_return (leat_core_t *core, core_group_t *group, uint64_t first, uint64_t count)
+{
+    group->returned_count += count;
+    core_group_wake (core, group);
+    core_range_t key = { .first = first };
+    core_range_t *after = RB_NFIND (core_ranges, &group->returned, &key);
+    core_range_t *before =
+        after ? RB_PREV (core_ranges, , after) : RB_MAX (core_ranges, &group->returned);
+    leat_assert (!after || first + count <= after->first);
+    leat_assert (!before || before->first + before->count <= first);
+    if (before && before->first + before->count == first) {
+        before->count += count;
+    } else {
+        before = leat_alloc (sizeof *before);
+        before->first = first;
+        before->count = count;
+        RB_INSERT (core_ranges, &group->returned, before);
+    }
+    if (after && before->first + before->count == after->first) {
+        before->count += after->count;
+        RB_REMOVE (core_ranges, &group->returned, after);
+        free (after);
+    }
+}
+
+/* ---- marks ----------------------------------------------------------------------------------- */
+
+core_mark_t *core_mark_find (core_group_t *group, uint64_t offset)
+{
+    core_mark_t key = { .offset = offset };
+    return RB_FIND (core_marks, &group->marks, &key);
+}
+
+core_mark_t *core_mark_make (leat_core_t *core, core_group_t *group, uint64_t offset)
+{
+    (void) core;
+    core_mark_t *mark = leat_alloc (sizeof *mark);
+    mark->group = group;
+    mark->offset = offset;
+    mark->state = CORE_MARK_LEASED;
+    RB_INSERT (core_marks, &group->marks, mark);
+    group->mark_count++;
+    group->mark_counts[mark->state]++;
+    return mark;
+}
+
+/* The queue that marks of this state wait in, or NULL. */
+static struct core_marks_queue *s_queue (leat_core_t *core, core_mark_t *mark)
+{
+    if (mark->state == CORE_MARK_READY)
+        return &mark->group->ready_marks;
+    if (mark->state == CORE_MARK_SUSPECT)
+        return &mark->group->suspects;
+    if (mark->state == CORE_MARK_DYING)
+        return mark->commit ? &mark->commit->dying : &core->dying;
+    return NULL;
+}
+
+void core_mark_set (leat_core_t *core, core_mark_t *mark, core_mark_state_t state)
+{
+    struct core_marks_queue *queue = s_queue (core, mark);
+    if (queue)
+        TAILQ_REMOVE (queue, mark, in_queue);
+    mark->commit = NULL;
+    core_timer_stop (core, &mark->delay);
+    mark->group->mark_counts[mark->state]--;
+    mark->state = state;
+    mark->group->mark_counts[state]++;
+    queue = s_queue (core, mark);
+    if (queue)
+        TAILQ_INSERT_TAIL (queue, mark, in_queue);
+    core_group_wake (core, mark->group);
+}
+
+void core_mark_destroy (leat_core_t *core, core_mark_t *mark)
+{
+    core_group_t *group = mark->group;
+    core_mark_set (core, mark, CORE_MARK_LEASED);
+    group->mark_counts[CORE_MARK_LEASED]--;
+    group->mark_count--;
+    RB_REMOVE (core_marks, &group->marks, mark);
+    free (mark->reason);
+    free (mark);
+}
+
+static void s_mark_changed (leat_core_t *core, core_mark_t *mark)
+{
+    mark->dirty = true;
+    core_group_dirty (core, mark->group);
+}
+
+static void s_delay_over (leat_core_t *core, core_timer_t *timer)
+{
+    core_mark_t *mark = CORE_OWNER (timer, core_mark_t, delay);
+    core_mark_set (core, mark, CORE_MARK_READY);
+}
+
+void core_mark_delay (leat_core_t *core, core_mark_t *mark, uint64_t delay_ms)
+{
+    core_mark_set (core, mark, CORE_MARK_DELAYED);
+    mark->due_ms = core->wall_ms + delay_ms;
+    core_timer_set (core, &mark->delay, core->now_us + delay_ms * 1000, s_delay_over);
+    s_mark_changed (core, mark);
+}
+
+bool core_mark_charge (leat_core_t *core, core_mark_t *mark, leat_code_t code)
+{
+    mark->attempts++;
+    mark->redelivered = true;
+    s_mark_changed (core, mark);
+    if (mark->attempts < core->limits.attempts)
+        return true;
+    char reason[100];
+    int size = snprintf (reason, sizeof reason, "%u attempts, the last one %s", mark->attempts,
+                         code == LEAT_TIMED_OUT ? "ended its consumer" : "was nacked");
+    core_mark_kill (core, mark, code, (leat_text_t){ reason, (size_t) size });
+    return false;
+}
+
+void core_mark_suspect (leat_core_t *core, core_mark_t *mark)
+{
+    mark->suspect = true;
+    mark->redelivered = true;
+    s_mark_changed (core, mark);
+    core_mark_set (core, mark, CORE_MARK_SUSPECT);
+}
+
+void core_mark_release (leat_core_t *core, core_mark_t *mark)
+{
+    core_mark_set (core, mark, mark->suspect ? CORE_MARK_SUSPECT : CORE_MARK_READY);
+}
+
+/* ---- dead letters ---------------------------------------------------------------------------- */
+
+void core_mark_kill (leat_core_t *core, core_mark_t *mark, leat_code_t code, leat_text_t reason)
+{
+    mark->code = code;
+    free (mark->reason);
+    mark->reason = leat_copy_text (reason.data, reason.size);
+    core_mark_set (core, mark, CORE_MARK_DYING);
+}
+
+/* Headers that say where a dead letter comes from, followed by its own. */
+static uint8_t *s_dead_headers (const core_mark_t *mark, const leat_record_t *record, size_t *size)
+{
+    char offset[24];
+    char attempts[24];
+    snprintf (offset, sizeof offset, "%llu", (unsigned long long) mark->offset);
+    snprintf (attempts, sizeof attempts, "%u", mark->attempts);
+    const core_group_t *group = mark->group;
+    const leat_text_t fields[][2] = {
+        { leat_text ("leat-stream"), { group->stream->name, group->stream->name_size } },
+        { leat_text ("leat-group"), { group->name, group->name_size } },
+        { leat_text ("leat-offset"), leat_text (offset) },
+        { leat_text ("leat-attempts"), leat_text (attempts) },
+        { leat_text ("leat-reason"), leat_text (mark->reason) },
+    };
+    enum { COUNT = sizeof fields / sizeof *fields };
+    size_t total = record->headers_size;
+    for (size_t i = 0; i < COUNT; i++)
+        total += leat_header_encoded_size (fields[i][0], fields[i][1]);
+    if (total > UINT16_MAX)
+        total -= record->headers_size; /* no room for both: where it comes from is needed */
+    uint8_t *headers = leat_alloc_raw (total);
+    size_t position = 0;
+    for (size_t i = 0; i < COUNT; i++)
+        position += leat_header_encode (fields[i][0], fields[i][1], headers + position);
+    if (record->headers_size && position < total)
+        memcpy (headers + position, record->headers, record->headers_size);
+    *size = total;
+    return headers;
+}
+
+/* The body of a batch that holds the dead letter alone. */
+static leat_buffer_t *s_dead_body (core_mark_t *mark, uint64_t *time_ms)
+{
+    core_batch_t *batch = core_batch_at (mark->group->stream, mark->offset);
+    leat_assert (batch);
+    uint32_t one = 1;
+    leat_slice_t slice = core_batch_slice (batch, mark->offset, &one);
+    leat_record_t record;
+    size_t taken = leat_record_decode (&record, batch->attributes & LEAT_BATCH_EXTENDED,
+                                       leat_slice_bytes (slice), slice.size);
+    leat_assert (taken == slice.size);
+    size_t headers_size;
+    uint8_t *headers = s_dead_headers (mark, &record, &headers_size);
+    record.headers = headers;
+    record.headers_size = headers_size;
+    leat_buffer_t *body = leat_buffer_new (leat_record_encoded_size (&record, true));
+    leat_record_encode (&record, true, leat_buffer_bytes (body));
+    free (headers);
+    *time_ms = batch->time_ms;
+    return body;
+}
+
+static void s_park (leat_core_t *core, core_mark_t *mark)
+{
+    core->statistics.records_parked++;
+    core_mark_set (core, mark, CORE_MARK_PARKED);
+    s_mark_changed (core, mark);
+}
+
+static void s_bury (leat_core_t *core, core_mark_t *mark)
+{
+    uint64_t time_ms;
+    leat_buffer_t *body = s_dead_body (mark, &time_ms);
+    uint64_t cost = leat_batch_cost (leat_buffer_size (body));
+    core_stream_t *dead =
+        mark->group->stream->holds_dead ? NULL : core_stream_for_dead (core, mark->group->stream);
+    if (dead && dead->held_size + cost > core->limits.dead_size) {
+        core_limit_hit (core, LEAT_LIMIT_dead_size);
+        dead = NULL;
+    }
+    if (dead && core->held_size + core->granted_size + cost > core->limits.memory_size) {
+        core_limit_hit (core, LEAT_LIMIT_memory_size);
+        dead = NULL;
+    }
+    if (!dead) {
+        leat_buffer_release (&body);
+        s_park (core, mark);
+        return;
+    }
+    uint32_t crc32c = leat_crc32c (leat_buffer_bytes (body), leat_buffer_size (body));
+    core_batch_t *copy = core_batch_make (core, dead, dead->next_offset, 1, LEAT_BATCH_EXTENDED,
+                                          crc32c, time_ms, body);
+    leat_operation_t operation = { .id = LEAT_OPERATION_DEAD };
+    operation.dead.stream = mark->group->stream->id;
+    operation.dead.group = mark->group->id;
+    operation.dead.offset = mark->offset;
+    operation.dead.attempts = mark->attempts;
+    operation.dead.code = (uint16_t) mark->code;
+    operation.dead.dead_stream = dead->id;
+    operation.dead.dead_offset = copy->first;
+    operation.dead.reason = leat_text (mark->reason);
+    core_data_add_batch (core, copy);
+    core_data_add_dead (core, mark, &operation);
+}
+
+void core_dying_commit (leat_core_t *core)
+{
+    if (core->dying_retry.due_us)
+        return;
+    core_mark_t *mark;
+    while ((mark = TAILQ_FIRST (&core->dying)))
+        s_bury (core, mark);
+}
+
+/* ---- empty ----------------------------------------------------------------------------------- */
+
+uint64_t core_group_ready (const core_group_t *group)
+{
+    uint64_t end = group->stream->committed_offset;
+    uint64_t fresh = end > group->cursor ? end - group->cursor : 0;
+    return fresh + group->returned_count + group->mark_counts[CORE_MARK_READY];
+}
+
+bool core_group_is_empty (const core_group_t *group)
+{
+    uint64_t marks = group->mark_count - group->mark_counts[CORE_MARK_PARKED];
+    return group->committed && group->cursor >= group->stream->next_offset && !group->returned_count
+           && !group->leased && !marks;
+}
+
+void core_group_tell_empty (leat_core_t *core)
+{
+    core_group_t *group;
+    core_group_t *next;
+    for (group = TAILQ_FIRST (&core->asking); group; group = next) {
+        next = TAILQ_NEXT (group, in_asking);
+        if (!core_group_is_empty (group))
+            continue;
+        core_consumer_t *consumer;
+        while ((consumer = TAILQ_FIRST (&group->askers))) {
+            TAILQ_REMOVE (&group->askers, consumer, in_askers);
+            consumer->asks_empty = false;
+            leat_command_t command = { .id = LEAT_EMPTY };
+            command.empty.channel = consumer->channel.number;
+            command.empty.token = consumer->empty_token;
+            leat_outbox_command (core->outbox, consumer->channel.session->peer, &command);
+        }
+        group->asking = false;
+        TAILQ_REMOVE (&core->asking, group, in_asking);
+    }
+}

@@ -1,0 +1,160 @@
+/* Leases: who has which records, and what becomes of them when they end.
+ * SPDX-License-Identifier: MPL-2.0 */
+
+#include "broker/core/state.h"
+
+static int core_lease_compare (const core_lease_t *a, const core_lease_t *b)
+{
+    if (a->epoch != b->epoch)
+        return a->epoch < b->epoch ? -1 : 1;
+    return (a->first > b->first) - (a->first < b->first);
+}
+
+RB_GENERATE (core_leases, core_lease, by_epoch, core_lease_compare)
+
+core_lease_t *core_lease_make (leat_core_t *core, core_consumer_t *consumer, uint64_t first,
+                               uint32_t count, uint64_t size, core_mark_t *mark)
+{
+    if (!consumer->leased)
+        consumer->busy_since_us = core->now_us;
+    core_lease_t *lease = leat_alloc (sizeof *lease);
+    lease->epoch = core_next_epoch (core);
+    lease->first = first;
+    lease->count = count;
+    lease->size = size;
+    lease->position = consumer->position;
+    lease->mark = mark;
+    RB_INSERT (core_leases, &consumer->leases, lease);
+    consumer->position += count;
+    consumer->leased += count;
+    consumer->leased_size += size;
+    consumer->group->leased += count;
+    return lease;
+}
+
+static void s_lease_drop (core_consumer_t *consumer, core_lease_t *lease)
+{
+    RB_REMOVE (core_leases, &consumer->leases, lease);
+    free (lease);
+}
+
+/*      lease    |------------------------|
+ *      taken          |--------|
+ *      stays    |-----|        |---------|     under the same epoch
+ */
+static void s_take_part (leat_core_t *core, core_consumer_t *consumer, core_lease_t *lease,
+                         uint64_t first, uint32_t count, bool started, core_lease_fn *fn, void *arg)
+{
+    core_mark_t *mark = lease->mark;
+    uint64_t position = lease->position + (first - lease->first) + count;
+    uint64_t size = lease->size;
+    uint64_t end = lease->first + lease->count;
+    if (count < lease->count) {
+        core_batch_t *batch = core_batch_at (consumer->group->stream, first);
+        leat_assert (batch);
+        size = core_batch_size (batch, first, count);
+        if (first + count < end) {
+            core_lease_t *rest = leat_alloc (sizeof *rest);
+            rest->epoch = lease->epoch;
+            rest->first = first + count;
+            rest->count = (uint32_t) (end - rest->first);
+            rest->position = position;
+            rest->size = first == lease->first ? lease->size - size
+                                               : core_batch_size (batch, rest->first, rest->count);
+            RB_INSERT (core_leases, &consumer->leases, rest);
+            lease->size -= rest->size;
+        }
+        lease->count = (uint32_t) (first - lease->first);
+        lease->size -= size;
+    } else {
+        lease->count = 0;
+    }
+    if (!lease->count)
+        s_lease_drop (consumer, lease);
+    consumer->leased -= count;
+    consumer->leased_size -= size;
+    consumer->group->leased -= count;
+    if (started && consumer->reported < position)
+        consumer->reported = position;
+    fn (core, consumer, first, count, mark, arg);
+}
+
+uint32_t core_leases_take (leat_core_t *core, core_consumer_t *consumer, const leat_range_t *range,
+                           bool started, core_lease_fn *fn, void *arg)
+{
+    core_lease_t key = { .epoch = range->epoch, .first = range->first };
+    core_lease_t *lease = RB_NFIND (core_leases, &consumer->leases, &key);
+    core_lease_t *before =
+        lease ? RB_PREV (core_leases, , lease) : RB_MAX (core_leases, &consumer->leases);
+    if (before && before->epoch == range->epoch && before->first + before->count > range->first)
+        lease = before;
+    uint64_t end = range->first + range->count;
+    uint32_t taken = 0;
+    while (lease && lease->epoch == range->epoch && lease->first < end) {
+        core_lease_t *next = RB_NEXT (core_leases, , lease);
+        uint64_t from = lease->first > range->first ? lease->first : range->first;
+        uint64_t to = lease->first + lease->count < end ? lease->first + lease->count : end;
+        s_take_part (core, consumer, lease, from, (uint32_t) (to - from), started, fn, arg);
+        taken += (uint32_t) (to - from);
+        lease = next;
+    }
+    if (taken) {
+        core_consumer_place (consumer);
+        core_group_wake (core, consumer->group);
+    }
+    return taken;
+}
+
+/* ---- a consumer is gone ---------------------------------------------------------------------- */
+
+/* The record may have been started. If it is the only such one, it is to blame. */
+static void s_suspect (leat_core_t *core, core_group_t *group, uint64_t offset, core_mark_t *mark,
+                       bool alone)
+{
+    core->statistics.records_suspect++;
+    if (!mark)
+        mark = core_mark_make (core, group, offset);
+    if (!alone || core_mark_charge (core, mark, LEAT_TIMED_OUT))
+        core_mark_suspect (core, mark);
+}
+
+static void s_give_back (leat_core_t *core, core_group_t *group, uint64_t first, uint64_t count,
+                         core_mark_t *mark)
+{
+    core->statistics.records_returned += count;
+    if (mark)
+        core_mark_release (core, mark);
+    else
+        core_group_return (core, group, first, count);
+}
+
+/* Records of the lease that may have been started when positions below `boundary` may. */
+static uint32_t s_suspects_in (const core_lease_t *lease, uint64_t boundary)
+{
+    if (lease->position >= boundary)
+        return 0;
+    uint64_t started = boundary - lease->position;
+    return started < lease->count ? (uint32_t) started : lease->count;
+}
+
+void core_leases_end (leat_core_t *core, core_consumer_t *consumer, bool clean)
+{
+    core_group_t *group = consumer->group;
+    uint64_t boundary = clean ? 0 : consumer->reported + consumer->max_unreported;
+    uint64_t suspects = 0;
+    core_lease_t *lease;
+    RB_FOREACH (lease, core_leases, &consumer->leases)
+        suspects += s_suspects_in (lease, boundary);
+    while ((lease = RB_MIN (core_leases, &consumer->leases))) {
+        uint32_t started = s_suspects_in (lease, boundary);
+        group->leased -= lease->count;
+        for (uint32_t i = 0; i < started; i++)
+            s_suspect (core, group, lease->first + i, lease->mark, suspects == 1);
+        if (started < lease->count)
+            s_give_back (core, group, lease->first + started, lease->count - started, lease->mark);
+        s_lease_drop (consumer, lease);
+    }
+    consumer->leased = 0;
+    consumer->leased_size = 0;
+    core_group_wake (core, group);
+}

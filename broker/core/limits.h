@@ -1,0 +1,71 @@
+/* Every limit of the broker, in one table that makes options, documentation and statistics.
+ * SPDX-License-Identifier: MPL-2.0 */
+#ifndef LEAT_BROKER_CORE_LIMITS_H
+#define LEAT_BROKER_CORE_LIMITS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* X (name, default, unit, what it bounds and why the default is what it is). Units: count, size
+ * (bytes), ms. Each has a counter of how often it was met: leat_core_limit_hits. */
+#define LEAT_LIMITS(X)                                                                                \
+    X (sessions, 20000, count, "peers with a session; each takes about 60 KiB in libzmq and here")    \
+    X (identities, 100000, count,                                                                     \
+       "pairs of identity and stream whose last sequence is remembered; about 200 bytes each")        \
+    X (streams, 10000, count, "streams; stops streams made by typing errors; about 1 KiB each")       \
+    X (groups, 1000, count, "groups of a stream; each settles every record for itself")               \
+    X (channels, 4096, count, "producers and consumers of one session")                               \
+    X (record_size, 1048576, size, "key, headers and body of a record")                               \
+    X (batch_size, 1052672, size,                                                                     \
+       "body of a PUBLISH: a record of 1 MiB fits; beyond that throughput falls again")               \
+    X (memory_size, 1073741824, size,                                                                 \
+       "records held plus credit granted; at it producers wait for credit")                           \
+    X (stream_size, 268435456, size,                                                                  \
+       "records held of one stream; a full stream waits alone, others go on")                         \
+    X (dead_size, 16777216, size,                                                                     \
+       "records in one stream of dead letters; beyond it they stay parked")                           \
+    X (window_size, 4194304, size,                                                                    \
+       "unconfirmed PUBLISHes of one session; about 2 MiB in flight are fastest, more is for bursts") \
+    X (grant_min_size, 32768, size, "first credit of a producer; a thousand of them take 32 MiB")     \
+    X (grant_max_size, 4194304, size, "credit that a busy producer may grow to")                      \
+    X (grant_idle, 10000, ms, "an unused grant beyond the first is taken back after this")            \
+    X (credit_records, 1000000, count, "records that one consumer may hold")                          \
+    X (credit_size, 268435456, size, "bytes that one consumer may hold")                              \
+    X (unreported, 65536, count, "max_unreported of a consumer; each may become a suspect")           \
+    X (marked_records, 100000, count,                                                                 \
+       "records of a group with attempts, delays or suspicion; at it nothing fresh goes out")         \
+    X (attempts, 5, count, "attempts before a record becomes a dead letter")                          \
+    X (nack_delay_min, 100, ms, "first delay of a nacked record; doubles with each attempt")          \
+    X (nack_delay_max, 60000, ms, "largest delay that doubling leads to")                             \
+    X (nack_delay_ceiling, 86400000, ms, "largest delay that a consumer may ask for")                 \
+    X (heartbeat_interval, 1000, ms, "a peer with work beats this often")                             \
+    X (heartbeat_timeout, 5000, ms, "a peer not heard for this long is lost")                         \
+    X (identity_expiry, 604800000, ms,                                                                \
+       "an identity that stays away is forgotten after a week; random ones after a minute")           \
+    X (former_peers, 65536, count,                                                                    \
+       "ended connections remembered, so that late frames are dropped")                               \
+    X (commit_records, 1000000, count, "records appended in one commit; keeps each commit short")     \
+    X (commits, 64, count, "commits under way at the store")                                          \
+    X (settle_delay, 100, ms, "settles are committed at most so late; losing them only redelivers")
+
+typedef struct {
+#define X(name, value, unit, text) uint64_t name;
+    LEAT_LIMITS (X)
+#undef X
+} leat_limits_t;
+
+typedef enum {
+#define X(name, value, unit, text) LEAT_LIMIT_##name,
+    LEAT_LIMITS (X)
+#undef X
+        LEAT_LIMIT_COUNT
+} leat_limit_id_t;
+
+/* The defaults. */
+void leat_limits_default (leat_limits_t *limits);
+
+/* NULL if the limits fit each other, otherwise a sentence that names what is wrong and what would be
+ * right (static text). */
+const char *leat_limits_check (const leat_limits_t *limits);
+
+#endif

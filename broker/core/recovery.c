@@ -1,0 +1,350 @@
+/* A new core takes over what a store has: applies its commits, then finds out what is ready.
+ * SPDX-License-Identifier: MPL-2.0 */
+
+#include "broker/core/state.h"
+
+/* Offsets beyond this are damage, not data. */
+#define OFFSET_MAX (UINT64_C (1) << 62)
+
+/* ---- operations ------------------------------------------------------------------------------ */
+
+static leat_code_t s_stream_created (leat_core_t *core,
+                                     const leat_operation_stream_created_t *operation)
+{
+    if (!leat_name_valid (operation->stream_name) || !operation->stream
+        || operation->stream == UINT32_MAX || operation->durability > LEAT_SYNC
+        || core_stream_by_id (core, operation->stream)
+        || core_stream_find (core, operation->stream_name))
+        return LEAT_MALFORMED;
+    core_stream_t *stream = core_stream_make (core, operation->stream_name, operation->stream);
+    stream->durability = (leat_durability_t) operation->durability;
+    stream->committed = true;
+    return LEAT_OK;
+}
+
+/* Batches that were trimmed leave no trace but the offsets of what came later. */
+static void s_reach (core_stream_t *stream, uint64_t offset)
+{
+    if (stream->next_offset < offset)
+        stream->next_offset = offset;
+    stream->committed_offset = stream->next_offset;
+}
+
+static leat_code_t s_group_created (leat_core_t *core,
+                                    const leat_operation_group_created_t *operation)
+{
+    core_stream_t *stream = core_stream_by_id (core, operation->stream);
+    if (!stream || !leat_name_valid (operation->group_name) || !operation->group
+        || operation->group == UINT32_MAX || operation->first > OFFSET_MAX
+        || core_group_by_id (stream, operation->group)
+        || core_group_find (stream, operation->group_name))
+        return LEAT_MALFORMED;
+    s_reach (stream, operation->first);
+    core_group_t *group =
+        core_group_make (core, stream, operation->group_name, operation->group, operation->first);
+    group->committed = true;
+    return LEAT_OK;
+}
+
+static leat_code_t s_sequence (leat_core_t *core, const leat_operation_sequence_t *operation)
+{
+    core_stream_t *stream = core_stream_by_id (core, operation->stream);
+    if (!stream || !leat_name_valid (operation->identity) || operation->sequence > OFFSET_MAX)
+        return LEAT_MALFORMED;
+    core_identity_t *identity = core_identity_find (core, operation->identity);
+    if (!identity)
+        identity = core_identity_make (core, operation->identity, operation->ephemeral);
+    core_sequence_t *sequence = core_sequence_find (identity, stream);
+    if (!sequence)
+        sequence = core_sequence_make (core, identity, stream);
+    sequence->known = true;
+    sequence->accepted = operation->sequence;
+    sequence->committed = operation->sequence;
+    sequence->offset = operation->offset;
+    return LEAT_OK;
+}
+
+static leat_code_t s_sequence_forgotten (leat_core_t *core,
+                                         const leat_operation_sequence_forgotten_t *operation)
+{
+    core_stream_t *stream = core_stream_by_id (core, operation->stream);
+    core_identity_t *identity = core_identity_find (core, operation->identity);
+    core_sequence_t *sequence = stream && identity ? core_sequence_find (identity, stream) : NULL;
+    if (sequence)
+        core_sequence_destroy (core, sequence);
+    return stream ? LEAT_OK : LEAT_MALFORMED;
+}
+
+static leat_code_t s_append (leat_core_t *core, const leat_operation_append_t *operation)
+{
+    core_stream_t *stream = core_stream_by_id (core, operation->stream);
+    const uint8_t *bytes = leat_slice_bytes (operation->body);
+    size_t size = operation->body.size;
+    if (!stream || operation->first < stream->next_offset || operation->first > OFFSET_MAX
+        || !operation->count || leat_crc32c (bytes, size) != operation->crc32c
+        || leat_batch_check (bytes, size, operation->count,
+                             operation->attributes & LEAT_BATCH_EXTENDED, SIZE_MAX)
+               != LEAT_OK)
+        return LEAT_MALFORMED;
+    core_batch_t *batch =
+        core_batch_make (core, stream, operation->first, operation->count, operation->attributes,
+                         operation->crc32c, operation->time_ms, leat_buffer_copy (bytes, size));
+    batch->committed = true;
+    stream->committed_offset = stream->next_offset;
+    return LEAT_OK;
+}
+
+static core_group_t *s_group (leat_core_t *core, uint32_t stream_id, uint32_t group_id)
+{
+    core_stream_t *stream = core_stream_by_id (core, stream_id);
+    return stream ? core_group_by_id (stream, group_id) : NULL;
+}
+
+/* Settles what is still open in [from, to). */
+static void s_settle (leat_core_t *core, core_group_t *group, uint64_t from, uint64_t to)
+{
+    while ((from = core_settled_next_open (&group->settled, from)) < to) {
+        uint64_t until = core_settled_next_settled (&group->settled, from);
+        if (until > to)
+            until = to;
+        core_group_settle (core, group, from, until - from);
+        from = until;
+    }
+}
+
+static leat_code_t s_chunk (leat_core_t *core, const leat_operation_chunk_t *operation)
+{
+    core_group_t *group = s_group (core, operation->stream, operation->group);
+    const uint8_t *bytes = (const uint8_t *) operation->settled.data;
+    size_t size = operation->settled.size;
+    if (!group || operation->chunk > OFFSET_MAX / LEAT_CHUNK_RECORDS
+        || operation->whole > OFFSET_MAX / LEAT_CHUNK_RECORDS || size > LEAT_CHUNK_RECORDS / 8)
+        return LEAT_MALFORMED;
+    uint64_t base = operation->chunk * LEAT_CHUNK_RECORDS;
+    if (operation->whole) {
+        uint64_t end = base + operation->whole * LEAT_CHUNK_RECORDS;
+        if (end > group->stream->next_offset)
+            return LEAT_MALFORMED;
+        s_settle (core, group, base, end);
+        return LEAT_OK;
+    }
+    for (size_t i = 0; i < size * 8; i++) {
+        if (!(bytes[i / 8] >> (i % 8) & 1))
+            continue;
+        size_t end = i + 1;
+        while (end < size * 8 && (bytes[end / 8] >> (end % 8) & 1))
+            end++;
+        if (base + end > group->stream->next_offset)
+            return LEAT_MALFORMED;
+        s_settle (core, group, base + i, base + end);
+        i = end;
+    }
+    return LEAT_OK;
+}
+
+static leat_code_t s_floor (leat_core_t *core, const leat_operation_floor_t *operation)
+{
+    core_group_t *group = s_group (core, operation->stream, operation->group);
+    if (!group || operation->first > OFFSET_MAX)
+        return LEAT_MALFORMED;
+    s_reach (group->stream, operation->first);
+    s_settle (core, group, 0, operation->first);
+    return LEAT_OK;
+}
+
+/* The mark for an offset; NULL if there is no such record, or *settled if it is settled. */
+static core_mark_t *s_mark (leat_core_t *core, uint32_t stream_id, uint32_t group_id,
+                            uint64_t offset, bool *settled)
+{
+    *settled = false;
+    core_group_t *group = s_group (core, stream_id, group_id);
+    if (!group || offset >= group->stream->next_offset)
+        return NULL;
+    *settled = core_settled_has (&group->settled, offset);
+    if (*settled || !core_batch_at (group->stream, offset))
+        return NULL;
+    core_mark_t *mark = core_mark_find (group, offset);
+    if (!mark)
+        mark = core_mark_make (core, group, offset);
+    mark->redelivered = true;
+    return mark;
+}
+
+static leat_code_t s_attempts (leat_core_t *core, const leat_operation_attempts_t *operation)
+{
+    bool settled;
+    core_mark_t *mark =
+        s_mark (core, operation->stream, operation->group, operation->offset, &settled);
+    if (!mark)
+        return settled ? LEAT_OK : LEAT_MALFORMED;
+    mark->attempts = operation->attempts;
+    mark->suspect = operation->suspect;
+    mark->due_ms = 0;
+    return LEAT_OK;
+}
+
+static leat_code_t s_delay (leat_core_t *core, const leat_operation_delay_t *operation)
+{
+    bool settled;
+    core_mark_t *mark =
+        s_mark (core, operation->stream, operation->group, operation->offset, &settled);
+    if (!mark)
+        return settled ? LEAT_OK : LEAT_MALFORMED;
+    mark->attempts = operation->attempts;
+    mark->suspect = false;
+    mark->due_ms = operation->due_ms;
+    return LEAT_OK;
+}
+
+static leat_code_t s_parked (leat_core_t *core, const leat_operation_parked_t *operation)
+{
+    bool settled;
+    core_mark_t *mark =
+        s_mark (core, operation->stream, operation->group, operation->offset, &settled);
+    if (!mark)
+        return settled ? LEAT_OK : LEAT_MALFORMED;
+    mark->attempts = operation->attempts;
+    mark->code = (leat_code_t) operation->code;
+    free (mark->reason);
+    mark->reason = leat_copy_text (operation->reason.data, operation->reason.size);
+    core_mark_set (core, mark, CORE_MARK_PARKED);
+    return LEAT_OK;
+}
+
+static leat_code_t s_dead (leat_core_t *core, const leat_operation_dead_t *operation)
+{
+    core_group_t *group = s_group (core, operation->stream, operation->group);
+    if (!group || operation->offset >= group->stream->next_offset)
+        return LEAT_MALFORMED;
+    core_mark_t *mark = core_mark_find (group, operation->offset);
+    if (mark)
+        core_mark_destroy (core, mark);
+    s_settle (core, group, operation->offset, operation->offset + 1);
+    group->dead_count++;
+    return LEAT_OK;
+}
+
+static leat_code_t s_trim (leat_core_t *core, const leat_operation_trim_t *operation)
+{
+    /* Settling the last record of a batch has dropped it already; the rest is a contradiction. */
+    core_stream_t *stream = core_stream_by_id (core, operation->stream);
+    return stream && !core_batch_at (stream, operation->first) ? LEAT_OK : LEAT_MALFORMED;
+}
+
+static leat_code_t s_apply (leat_core_t *core, const leat_operation_t *operation)
+{
+    switch (operation->id) {
+    case LEAT_OPERATION_STREAM_CREATED:
+        return s_stream_created (core, &operation->stream_created);
+    case LEAT_OPERATION_GROUP_CREATED:
+        return s_group_created (core, &operation->group_created);
+    case LEAT_OPERATION_SEQUENCE:
+        return s_sequence (core, &operation->sequence);
+    case LEAT_OPERATION_SEQUENCE_FORGOTTEN:
+        return s_sequence_forgotten (core, &operation->sequence_forgotten);
+    case LEAT_OPERATION_APPEND:
+        return s_append (core, &operation->append);
+    case LEAT_OPERATION_CHUNK:
+        return s_chunk (core, &operation->chunk);
+    case LEAT_OPERATION_FLOOR:
+        return s_floor (core, &operation->floor);
+    case LEAT_OPERATION_ATTEMPTS:
+        return s_attempts (core, &operation->attempts);
+    case LEAT_OPERATION_DELAY:
+        return s_delay (core, &operation->delay);
+    case LEAT_OPERATION_PARKED:
+        return s_parked (core, &operation->parked);
+    case LEAT_OPERATION_DEAD:
+        return s_dead (core, &operation->dead);
+    case LEAT_OPERATION_TRIM:
+        return s_trim (core, &operation->trim);
+    default:
+        return LEAT_NOT_HANDLED; /* nothing writes the others yet */
+    }
+}
+
+leat_code_t leat_core_recover (leat_core_t *self, leat_buffer_t *commit)
+{
+    leat_assert (!self->ticked);
+    leat_commit_reader_t reader;
+    leat_code_t code = leat_commit_read (&reader, commit);
+    if (code == LEAT_OK && reader.id < self->next_commit_id)
+        return LEAT_MALFORMED;
+    while (code == LEAT_OK && reader.left) {
+        leat_operation_t operation;
+        code = leat_commit_read_operation (&reader, &operation);
+        if (code == LEAT_OK)
+            code = s_apply (self, &operation);
+    }
+    if (code != LEAT_OK)
+        return code;
+    self->next_commit_id = reader.id + 1;
+    if (self->chain <= reader.chain)
+        self->chain = reader.chain + 1;
+    return leat_commit_read_end (&reader);
+}
+
+/* ---- the end of recovery --------------------------------------------------------------------- */
+
+static void s_place_mark (leat_core_t *core, core_mark_t *mark)
+{
+    if (core_settled_has (&mark->group->settled, mark->offset))
+        core_mark_destroy (core, mark);
+    else if (mark->state == CORE_MARK_PARKED)
+        return;
+    else if (mark->attempts >= core->limits.attempts)
+        core_mark_kill (core, mark, LEAT_TIMED_OUT, leat_text ("too many attempts"));
+    else if (mark->due_ms > core->wall_ms)
+        core_mark_delay (core, mark, mark->due_ms - core->wall_ms);
+    else
+        core_mark_release (core, mark);
+}
+
+/* Open records below `end` that have no mark are to be handed out as returned ones. */
+static void s_return_open (leat_core_t *core, core_group_t *group, uint64_t end)
+{
+    uint64_t from = group->settled.floor;
+    while ((from = core_settled_next_open (&group->settled, from)) < end) {
+        uint64_t until = core_settled_next_settled (&group->settled, from);
+        core_mark_t key = { .offset = from };
+        const core_mark_t *mark = RB_NFIND (core_marks, &group->marks, &key);
+        if (mark && mark->offset < until)
+            until = mark->offset;
+        if (until > end)
+            until = end;
+        if (until > from)
+            core_group_return (core, group, from, until - from);
+        from = mark && until == mark->offset ? until + 1 : until;
+    }
+}
+
+static void s_recover_group (leat_core_t *core, core_group_t *group)
+{
+    uint64_t end = core_settled_end (&group->settled);
+    core_mark_t *mark;
+    core_mark_t *next;
+    for (mark = RB_MIN (core_marks, &group->marks); mark; mark = next) {
+        next = RB_NEXT (core_marks, , mark);
+        if (mark->offset >= end)
+            end = mark->offset + 1;
+        s_place_mark (core, mark);
+    }
+    if (end > group->stream->next_offset)
+        end = group->stream->next_offset;
+    s_return_open (core, group, end);
+    group->cursor = end;
+    core_group_wake (core, group);
+}
+
+void core_recovered (leat_core_t *core)
+{
+    core_stream_t *stream;
+    RB_FOREACH (stream, core_streams, &core->streams) {
+        core_group_t *group;
+        RB_FOREACH (group, core_groups, &stream->groups)
+            s_recover_group (core, group);
+    }
+    core_identity_t *identity;
+    RB_FOREACH (identity, core_identities, &core->identities)
+        core_identity_rest (core, identity);
+}

@@ -1,0 +1,651 @@
+/* The state of the broker's core, and who may call what between its files. Private to broker/core/.
+ * SPDX-License-Identifier: MPL-2.0 */
+#ifndef LEAT_BROKER_CORE_STATE_H
+#define LEAT_BROKER_CORE_STATE_H
+
+/* libbsd has the trees and queues of the BSDs as headers; see tree(3bsd) and queue(3bsd). */
+#include <bsd/sys/queue.h>
+#include <bsd/sys/tree.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/core/core.h"
+#include "broker/core/statistics.h"
+#include "wire/alloc.h"
+#include "wire/assert.h"
+#include "wire/crc32c.h"
+
+/*      identity 1 ---- * sequence * ---- 1 stream 1 ---- * batch      records, held once
+ *         |                 |               |
+ *         | 0..1            | 0..1          | 1
+ *      session 1 ---- *  producer           * group                   what is settled, what is ready
+ *         |                                 |
+ *         +---------- *  consumer * --------+
+ *                           | 1
+ *                           * lease                                   who has which records
+ *
+ * A record of a group is in exactly one of these places:
+ *
+ *      fresh      offset >= group->cursor
+ *      returned   in a range of group->returned: was leased, never started
+ *      marked     has a core_mark_t of its own: attempts, delay, suspicion, or on its way to be dead
+ *      leased     in a core_lease_t of some consumer (a marked record then is in state LEASED)
+ *      settled    below group->settled.floor, or a bit in a chunk
+ */
+
+typedef struct core_timer core_timer_t;
+typedef struct core_identity core_identity_t;
+typedef struct core_sequence core_sequence_t;
+typedef struct core_session core_session_t;
+typedef struct core_channel core_channel_t;
+typedef struct core_producer core_producer_t;
+typedef struct core_consumer core_consumer_t;
+typedef struct core_stream core_stream_t;
+typedef struct core_batch core_batch_t;
+typedef struct core_group core_group_t;
+typedef struct core_mark core_mark_t;
+typedef struct core_lease core_lease_t;
+typedef struct core_commit core_commit_t;
+
+/* ---- timers (timers.c) ----------------------------------------------------------------------- */
+
+typedef void (core_timer_fn) (leat_core_t *core, core_timer_t *timer);
+
+/* Part of the object that it wakes; unset while due_us is 0. */
+struct core_timer {
+    RB_ENTRY (core_timer) by_due;
+    uint64_t due_us;
+    uint64_t serial; /* earlier set, earlier fired */
+    core_timer_fn *fire;
+};
+
+void core_timer_set (leat_core_t *core, core_timer_t *timer, uint64_t due_us, core_timer_fn *fire);
+void core_timer_stop (leat_core_t *core, core_timer_t *timer);
+void core_timers_fire (leat_core_t *core);
+uint64_t core_timers_next (const leat_core_t *core);
+
+/* The object that `member` is part of. */
+#define CORE_OWNER(pointer, type, member) ((type *) ((char *) (pointer) -offsetof (type, member)))
+
+/* ---- identities, sessions, channels ---------------------------------------------------------- */
+
+/* What is remembered of a name, in a session or not. */
+struct core_identity {
+    RB_ENTRY (core_identity) by_name;
+    char *name;
+    size_t name_size;
+    bool ephemeral;
+    uint64_t epoch;          /* the newest that was granted */
+    core_session_t *session; /* NULL while away */
+    core_timer_t expiry;     /* runs while away */
+    RB_HEAD (core_sequences, core_sequence) sequences;
+};
+
+/* The last sequence of an identity in a stream. */
+struct core_sequence {
+    RB_ENTRY (core_sequence) by_stream; /* in its identity */
+    LIST_ENTRY (core_sequence) in_stream;
+    core_identity_t *identity;
+    core_stream_t *stream;
+    core_producer_t *producer; /* the channel that publishes now, or NULL */
+    bool known;                /* something is committed */
+    uint64_t accepted;         /* what comes next is accepted + 1 */
+    uint64_t committed;
+    uint64_t offset; /* of record `committed` */
+};
+
+struct core_session {
+    RB_ENTRY (core_session) by_peer;
+    uint64_t peer;
+    uint64_t epoch;
+    core_identity_t *identity;
+    uint64_t heard_us;
+    uint64_t answered_us; /* last PONG; 0 never */
+    core_timer_t silence;
+    uint64_t window_used; /* cost of batches accepted and not committed */
+    uint64_t channel_count;
+    RB_HEAD (core_channels, core_channel) channels;
+};
+
+/* What producers and consumers have in common. */
+struct core_channel {
+    RB_ENTRY (core_channel) by_number;
+    core_session_t *session;
+    core_stream_t *stream;
+    uint32_t number;
+    bool consumer;
+    bool answered; /* OPENED or ATTACHED was sent: what it needs is committed */
+    TAILQ_ENTRY (core_channel) waiting; /* for that, in core->waiting */
+    uint64_t records;                   /* statistics: published or settled */
+    uint64_t rate;                      /* per second, of the last full second */
+    uint64_t rate_since_us;
+    uint64_t rate_count;
+};
+
+/* Credit, in cost, cumulative since OPENED:
+ *
+ *      0 ------------- received ------------- limit
+ *                               \__ granted _/       counted in core and stream until used
+ */
+struct core_producer {
+    core_channel_t channel; /* first */
+    core_sequence_t *sequence;
+    uint64_t received;
+    uint64_t limit;
+    uint64_t told;      /* the limit that the client knows */
+    uint64_t confirmed; /* the sequence that the client was told last */
+    uint64_t window;    /* what it may grow to now, between grant_min_size and grant_max_size */
+    uint64_t want;      /* cost of a batch that waits at the client; 0 if none was named */
+    bool reclaiming;    /* CREDIT with RECLAIM is out */
+    uint64_t used_us;
+    TAILQ_ENTRY (core_producer) by_use; /* in core->grants, least recently used first */
+    bool needs_credit;
+    TAILQ_ENTRY (core_producer) in_credit; /* in stream->wanting */
+    bool needs_confirm;
+    TAILQ_ENTRY (core_producer) in_confirms; /* in core->confirms */
+    uint32_t flight;                         /* of the last batch that was accepted */
+    bool closing;                            /* CLOSE came; CLOSED follows the last confirmation */
+};
+
+typedef enum {
+    CORE_CONSUMER_READY,     /* has credit, in group->ready_consumers */
+    CORE_CONSUMER_FULL,      /* no credit left, or not for the next record */
+    CORE_CONSUMER_ISOLATING, /* runs dry, or has one suspect and nothing else */
+    CORE_CONSUMER_LEAVING    /* gets nothing more; LEFT follows the commit of its settles */
+} core_consumer_state_t;
+
+struct core_consumer {
+    core_channel_t channel; /* first */
+    core_group_t *group;
+    core_consumer_state_t state;
+    RB_ENTRY (core_consumer) by_load; /* in group->ready_consumers */
+    bool placed;                      /* is there */
+    uint32_t load;                    /* `leased` when it was put there */
+    TAILQ_ENTRY (core_consumer) in_group;
+    uint64_t served; /* serial of the last delivery: ties go to who waited longest */
+    uint32_t credit_records;
+    uint64_t credit_size;
+    uint32_t max_unreported;
+    uint32_t leased; /* records outstanding */
+    uint64_t leased_size;
+    uint64_t position;           /* records delivered since ATTACHED */
+    uint64_t reported;           /* records at positions below this may have been started */
+    uint64_t isolating_since_us; /* began, or was given up in favour of another */
+    bool holds_suspect;
+    TAILQ_ENTRY (core_consumer) in_isolating; /* in group->isolating */
+    bool asks_empty;
+    uint64_t empty_token;
+    TAILQ_ENTRY (core_consumer) in_askers;
+    RB_HEAD (core_leases, core_lease) leases;
+    uint64_t busy_since_us;  /* since when it has work, or its last settle */
+    uint64_t service_us_x16; /* time per record, moving average, in sixteenths */
+    uint64_t redelivered;
+};
+
+/* A range of records that one consumer has, all delivered by one DELIVER. A settle or return of the
+ * middle leaves two leases with the same epoch. */
+struct core_lease {
+    RB_ENTRY (core_lease) by_epoch; /* epoch, then first */
+    uint64_t epoch;
+    uint64_t first;
+    uint32_t count;
+    uint64_t size;     /* body bytes */
+    uint64_t position; /* of the first record */
+    core_mark_t *mark; /* of its only record, or NULL */
+};
+
+/* ---- streams and what they hold -------------------------------------------------------------- */
+
+/* A copy of records that outlived most of their batch. */
+typedef struct {
+    uint64_t first;
+    uint32_t count;
+    leat_buffer_t *body;
+} core_part_t;
+
+/* Records as they came. The body is one buffer, or after compaction an array of parts. */
+struct core_batch {
+    RB_ENTRY (core_batch) by_first;
+    TAILQ_ENTRY (core_batch) in_commit;
+    core_stream_t *stream;
+    core_sequence_t *sequence; /* only until committed; NULL for dead letters */
+    uint64_t last_sequence;
+    uint64_t session_epoch; /* whose window it takes from until then */
+    uint64_t first;
+    uint32_t count;
+    uint8_t attributes;
+    bool committed;
+    uint32_t crc32c;
+    uint64_t time_ms;
+    uint64_t cost;      /* what it takes from the memory limit now */
+    uint64_t unsettled; /* over all groups */
+    uint64_t whole;     /* that, when the body was made or compacted */
+    leat_buffer_t *body;
+    uint32_t *index; /* byte position of every 64th record, made when first needed */
+    core_part_t *parts;
+    uint32_t part_count;
+};
+
+/* Which records of a group are settled: everything below the floor, and above it chunks, either one
+ * with a bitmap or a run of whole ones. */
+typedef struct core_chunk {
+    RB_ENTRY (core_chunk) by_number;
+    uint64_t number; /* offsets number * LEAT_CHUNK_RECORDS and on */
+    uint64_t whole;  /* so many chunks from there on are settled; 0: see bits */
+    uint64_t *bits;
+    uint32_t count; /* bits set */
+    bool dirty;     /* not in a commit yet */
+} core_chunk_t;
+
+typedef struct {
+    uint64_t floor;
+    bool dirty; /* the floor is not in a commit yet */
+    RB_HEAD (core_chunks, core_chunk) chunks;
+} core_settled_t;
+
+typedef struct core_range {
+    RB_ENTRY (core_range) by_first;
+    uint64_t first;
+    uint64_t count;
+} core_range_t;
+
+typedef enum {
+    CORE_MARK_READY,
+    CORE_MARK_DELAYED,
+    CORE_MARK_SUSPECT,
+    CORE_MARK_LEASED,
+    CORE_MARK_DYING, /* the commit that makes it a dead letter is under way, or must be tried again */
+    CORE_MARK_PARKED /* there was no room for the dead letter */
+} core_mark_state_t;
+
+/* A record that is not like the others of its group. */
+struct core_mark {
+    RB_ENTRY (core_mark) by_offset;
+    TAILQ_ENTRY (core_mark) in_queue; /* of its state: ready or suspects of the group, or dying */
+    core_group_t *group;
+    core_commit_t *commit; /* the one it is dying in, or NULL */
+    uint64_t offset;
+    uint32_t attempts;
+    core_mark_state_t state;
+    bool suspect;     /* goes out alone */
+    bool redelivered; /* may have been started before */
+    bool dirty;       /* not in a commit yet */
+    core_timer_t delay;
+    uint64_t due_ms;  /* wall clock, for the commit */
+    leat_code_t code; /* of a dead letter: OK for rejected, OVERDUE, TIMED_OUT for attempts */
+    char *reason;
+};
+
+TAILQ_HEAD (core_marks_queue, core_mark);
+
+struct core_group {
+    RB_ENTRY (core_group) by_name;
+    core_stream_t *stream;
+    uint32_t id;
+    char *name;
+    size_t name_size;
+    bool committed;
+    TAILQ_ENTRY (core_group) in_commit; /* that creates it */
+    uint64_t start;                     /* where it began */
+    uint64_t cursor;
+    core_settled_t settled;
+    RB_HEAD (core_ranges, core_range) returned;
+    uint64_t returned_count; /* records in them */
+    RB_HEAD (core_marks, core_mark) marks;
+    uint64_t mark_count;
+    struct core_marks_queue ready_marks;
+    struct core_marks_queue suspects;
+    uint64_t mark_counts[CORE_MARK_PARKED + 1]; /* by state */
+    uint64_t leased;
+    TAILQ_HEAD (, core_consumer) consumers;
+    uint32_t consumer_count;
+    TAILQ_HEAD (, core_consumer) isolating;
+    uint32_t isolating_count;
+    RB_HEAD (core_ready_consumers, core_consumer) ready_consumers;
+    uint32_t ready_consumer_count;
+    TAILQ_HEAD (, core_consumer) askers; /* of EMPTY */
+    bool awake;
+    TAILQ_ENTRY (core_group) in_awake; /* in core->awake: dispatch has something to look at */
+    bool asking;
+    TAILQ_ENTRY (core_group) in_asking; /* in core->asking */
+    bool dirty;
+    TAILQ_ENTRY (core_group) in_dirty; /* in core->dirty_groups: settled state to commit */
+    uint64_t settled_count;            /* statistics */
+    uint64_t redelivered_count;
+    uint64_t dead_count;
+};
+
+struct core_stream {
+    RB_ENTRY (core_stream) by_name;
+    RB_ENTRY (core_stream) by_id;
+    uint32_t id;
+    char *name;
+    size_t name_size;
+    bool committed;
+    TAILQ_ENTRY (core_stream) in_commit; /* that creates it */
+    bool holds_dead;                     /* its name ends in .dead */
+    leat_durability_t durability;
+    uint64_t next_offset;
+    uint64_t committed_offset; /* everything below is committed */
+    RB_HEAD (core_batches, core_batch) batches;
+    uint64_t batch_count;
+    uint64_t record_count;
+    uint64_t held_size;
+    uint64_t granted_size;
+    RB_HEAD (core_groups, core_group) groups;
+    uint32_t group_count;
+    LIST_HEAD (, core_sequence) sequences;
+    uint32_t producer_count;
+    TAILQ_HEAD (, core_producer) wanting; /* credit, first come first served */
+    bool wants;
+    TAILQ_ENTRY (core_stream) in_wanting; /* in core->wanting */
+    uint64_t accepted_count;              /* statistics */
+    uint32_t next_group_id;
+};
+
+/* ---- commits (commits.c) --------------------------------------------------------------------- */
+
+typedef struct core_trim {
+    STAILQ_ENTRY (core_trim) next;
+    uint32_t stream;
+    uint64_t first;
+    uint32_t count;
+} core_trim_t;
+
+STAILQ_HEAD (core_trims, core_trim);
+
+/* Somebody who is told when settles are committed. */
+typedef struct core_waiter {
+    TAILQ_ENTRY (core_waiter) next;
+    core_consumer_t *consumer;
+    uint64_t token;
+    bool leave; /* LEFT instead of SETTLED */
+} core_waiter_t;
+
+TAILQ_HEAD (core_waiters, core_waiter);
+
+/* A commit at the store. Data (appends, creations, dead letters) and settles go in commits of their
+ * own, so that a store without space can refuse the one and take the other. */
+struct core_commit {
+    TAILQ_ENTRY (core_commit) next;
+    uint64_t id;
+    uint32_t chain;
+    bool void_; /* of a chain that was refused: undone already */
+    bool settles;
+    TAILQ_HEAD (, core_batch) batches;
+    uint64_t record_count;
+    TAILQ_HEAD (, core_stream) streams; /* that it creates */
+    TAILQ_HEAD (, core_group) groups;
+    struct core_marks_queue dying;
+    struct core_trims trims;
+    struct core_waiters waiters;
+};
+
+/* ---- the core -------------------------------------------------------------------------------- */
+
+/* A connection that had a session. */
+typedef struct core_former {
+    RB_ENTRY (core_former) by_peer;
+    TAILQ_ENTRY (core_former) in_order;
+    uint64_t peer;
+    bool displaced;
+} core_former_t;
+
+struct leat_core {
+    leat_limits_t limits;
+    bool durable;
+    char *software;
+    uint64_t incarnation;
+    uint64_t seed; /* state of the generator */
+    uint64_t now_us;
+    uint64_t wall_ms;
+    bool ticked;
+    bool shutting_down;
+    bool stopped;
+    bool failed;
+    uint32_t retry_after_ms;
+    uint64_t last_epoch; /* given to a lease or a session */
+    uint64_t serial;     /* a number for whatever needs an order */
+    leat_outbox_t *outbox;
+    leat_statistics_t statistics;
+
+    RB_HEAD (core_timers, core_timer) timers;
+    RB_HEAD (core_identities, core_identity) identities;
+    uint64_t identity_count; /* and sequences, together */
+    RB_HEAD (core_sessions, core_session) sessions;
+    RB_HEAD (core_formers, core_former) formers;
+    TAILQ_HEAD (, core_former) former_order;
+    uint64_t former_count;
+    RB_HEAD (core_streams, core_stream) streams;
+    RB_HEAD (core_streams_by_id, core_stream) streams_by_id;
+    uint32_t next_stream_id;
+
+    uint64_t held_size;
+    uint64_t granted_size;
+    TAILQ_HEAD (, core_producer) grants;   /* least recently used first */
+    TAILQ_HEAD (, core_stream) wanting;    /* streams with producers that need credit */
+    bool credit_freed;                     /* somebody may get credit now */
+    core_timer_t credit_retry;             /* takes idle grants back while somebody waits */
+    core_timer_t credit_idle;              /* takes grown grants back once they are idle */
+    TAILQ_HEAD (, core_producer) confirms; /* producers to be told CONFIRMED or CREDIT */
+    TAILQ_HEAD (, core_channel) waiting;   /* channels whose stream or group is being committed */
+    TAILQ_HEAD (, core_group) awake;
+    TAILQ_HEAD (, core_group) asking;
+    TAILQ_HEAD (, core_group) dirty_groups;
+    struct core_trims trims;       /* to go into the next commit of settles */
+    struct core_waiters waiters;   /* likewise */
+    struct core_marks_queue dying; /* to be made dead letters */
+    core_timer_t dying_retry;
+    core_timer_t settle_timer; /* settles are committed when it fires, or before */
+    bool settles_due;
+
+    leat_commit_t *data;        /* being built */
+    core_commit_t *data_record; /* what it will mean */
+    TAILQ_HEAD (, core_commit) under_way;
+    uint64_t commits_under_way;
+    uint64_t next_commit_id;
+    uint32_t chain;
+    STAILQ_HEAD (core_ready_commits, core_ready_commit) ready_commits;
+};
+
+typedef struct core_ready_commit {
+    STAILQ_ENTRY (core_ready_commit) next;
+    leat_commit_t *commit;
+} core_ready_commit_t;
+
+/* core.c */
+uint64_t core_next_epoch (leat_core_t *core);
+uint64_t core_random (leat_core_t *core); /* splitmix64 */
+/* Orders names by their bytes, shorter before longer. */
+int core_name_compare (const char *a, size_t a_size, const char *b, size_t b_size);
+void core_limit_hit (leat_core_t *core, leat_limit_id_t limit);
+void core_rate_count (leat_core_t *core, core_channel_t *channel, uint64_t records);
+
+/* Answers `command` with REFUSED. */
+void core_refuse (leat_core_t *core, uint64_t peer, uint8_t command, uint32_t channel,
+                  leat_code_t code, const char *reason);
+void core_refuse_full (leat_core_t *core, uint64_t peer, const leat_refused_t *refused);
+
+/* sessions.c */
+void core_session_hello (leat_core_t *core, uint64_t peer, const leat_hello_t *hello);
+void core_session_ping (leat_core_t *core, core_session_t *session, const leat_ping_t *ping);
+void core_session_bye (leat_core_t *core, core_session_t *session);
+core_session_t *core_session_find (leat_core_t *core, uint64_t peer);
+core_former_t *core_former_find (leat_core_t *core, uint64_t peer);
+core_channel_t *core_channel_find (core_session_t *session, uint32_t number);
+/* False, and refused, if the number is taken or there are too many. */
+bool core_channel_free (leat_core_t *core, core_session_t *session, uint8_t command,
+                        uint32_t number);
+void core_channel_add (core_session_t *session, core_channel_t *channel);
+/* Ends a session: `clean` if its consumers had stopped, else they may have started something. */
+void core_session_end (leat_core_t *core, core_session_t *session, bool clean, bool displaced);
+void core_sessions_destroy (leat_core_t *core);
+core_identity_t *core_identity_find (leat_core_t *core, leat_text_t name);
+core_identity_t *core_identity_make (leat_core_t *core, leat_text_t name, bool ephemeral);
+core_sequence_t *core_sequence_find (core_identity_t *identity, const core_stream_t *stream);
+core_sequence_t *core_sequence_make (leat_core_t *core, core_identity_t *identity,
+                                     core_stream_t *stream);
+void core_sequence_destroy (leat_core_t *core, core_sequence_t *sequence);
+/* Forgets it now if nothing is to be remembered, else starts its expiry. */
+void core_identity_rest (leat_core_t *core, core_identity_t *identity);
+
+/* publishing.c */
+void core_publish_open (leat_core_t *core, core_session_t *session, const leat_open_t *open);
+void core_publish_close (leat_core_t *core, core_session_t *session, core_producer_t *producer);
+void core_publish_batch (leat_core_t *core, core_session_t *session, const leat_batch_t *batch,
+                         leat_buffer_t *body);
+void core_producer_answer (leat_core_t *core, core_producer_t *producer);
+void core_producer_committed (leat_core_t *core, core_batch_t *batch);
+/* The store refused the batch, and with it every later one of its producer. */
+void core_producer_undone (leat_core_t *core, core_batch_t *batch);
+void core_producer_end (leat_core_t *core, core_producer_t *producer);
+void core_confirm (leat_core_t *core, core_producer_t *producer);
+void core_confirms_send (leat_core_t *core);
+
+/* credit.c */
+void core_credit_begin (leat_core_t *core, core_producer_t *producer);
+void core_credit_use (leat_core_t *core, core_producer_t *producer, uint64_t cost);
+void core_credit_want (leat_core_t *core, core_producer_t *producer, uint64_t cost);
+void core_credit_yielded (leat_core_t *core, core_producer_t *producer, uint64_t limit);
+void core_credit_end (leat_core_t *core, core_producer_t *producer);
+void core_credit_run (leat_core_t *core);
+
+/* streams.c */
+core_stream_t *core_stream_find (leat_core_t *core, leat_text_t name);
+core_stream_t *core_stream_by_id (leat_core_t *core, uint32_t id);
+/* New stream object; the caller commits it. */
+core_stream_t *core_stream_make (leat_core_t *core, leat_text_t name, uint32_t id);
+/* Finds or creates (and commits) a stream for a channel; NULL, and refused, if that can't be. */
+core_stream_t *core_stream_obtain (leat_core_t *core, core_session_t *session, uint8_t command,
+                                   uint32_t channel, leat_text_t name, bool must_exist);
+/* The stream for the dead letters of `stream`, created if need be; NULL if the limit is reached. */
+core_stream_t *core_stream_for_dead (leat_core_t *core, core_stream_t *stream);
+void core_stream_destroy (leat_core_t *core, core_stream_t *stream);
+core_group_t *core_group_find (core_stream_t *stream, leat_text_t name);
+core_group_t *core_group_by_id (core_stream_t *stream, uint32_t id);
+core_group_t *core_group_make (leat_core_t *core, core_stream_t *stream, leat_text_t name,
+                               uint32_t id, uint64_t start);
+void core_group_destroy (leat_core_t *core, core_group_t *group);
+/* Takes back the making of a group that never handed out anything. */
+void core_group_undo (leat_core_t *core, core_group_t *group);
+/* The offset that a new group begins at. */
+uint64_t core_group_start (const core_stream_t *stream, leat_start_t start, uint64_t value);
+
+/* batches.c */
+core_batch_t *core_batch_make (leat_core_t *core, core_stream_t *stream, uint64_t first,
+                               uint32_t count, uint8_t attributes, uint32_t crc32c,
+                               uint64_t time_ms, leat_buffer_t *body);
+void core_batch_destroy (leat_core_t *core, core_batch_t *batch);
+/* The batch that has `offset`, or NULL; and the first one that ends beyond it. */
+core_batch_t *core_batch_at (core_stream_t *stream, uint64_t offset);
+core_batch_t *core_batch_from (core_stream_t *stream, uint64_t offset);
+/* The bytes of records [first, first + count) of the batch; count is lowered where the body is in
+ * parts. The records must not all be settled. */
+leat_slice_t core_batch_slice (core_batch_t *batch, uint64_t first, uint32_t *count);
+/* Their bytes, wherever they are. */
+uint64_t core_batch_size (core_batch_t *batch, uint64_t first, uint32_t count);
+/* Records from `first` on, at most count, whose bytes do not exceed size_max. */
+uint32_t core_batch_fit (core_batch_t *batch, uint64_t first, uint32_t count, uint64_t size_max);
+/* Records were settled by a group: trims the batch, or copies out a small rest. */
+void core_batch_settled (leat_core_t *core, core_batch_t *batch, uint64_t count);
+
+/* settled.c */
+void core_settled_begin (core_settled_t *settled, uint64_t floor);
+void core_settled_clear (core_settled_t *settled);
+bool core_settled_has (const core_settled_t *settled, uint64_t offset);
+/* Sets bits that are all unset. */
+void core_settled_add (core_settled_t *settled, uint64_t first, uint64_t count);
+/* First offset >= `from` that is not settled, and first > `from` that is (or UINT64_MAX). */
+uint64_t core_settled_next_open (const core_settled_t *settled, uint64_t from);
+uint64_t core_settled_next_settled (const core_settled_t *settled, uint64_t from);
+/* Nothing at or above this is settled. */
+uint64_t core_settled_end (const core_settled_t *settled);
+
+/* groups.c */
+/* Something changed: look whether records can go out. */
+void core_group_wake (leat_core_t *core, core_group_t *group);
+/* Settled state or marks changed: commit them soon. */
+void core_group_dirty (leat_core_t *core, core_group_t *group);
+/* Records, none of them settled yet, are settled. */
+void core_group_settle (leat_core_t *core, core_group_t *group, uint64_t first, uint64_t count);
+void core_group_return (leat_core_t *core, core_group_t *group, uint64_t first, uint64_t count);
+core_mark_t *core_mark_find (core_group_t *group, uint64_t offset);
+core_mark_t *core_mark_make (leat_core_t *core, core_group_t *group, uint64_t offset);
+void core_mark_set (leat_core_t *core, core_mark_t *mark, core_mark_state_t state);
+void core_mark_destroy (leat_core_t *core, core_mark_t *mark);
+void core_mark_delay (leat_core_t *core, core_mark_t *mark, uint64_t delay_ms);
+/* One attempt more. False if that was the last one and it is on its way to be a dead letter. */
+bool core_mark_charge (leat_core_t *core, core_mark_t *mark, leat_code_t code);
+/* Goes out alone next. */
+void core_mark_suspect (leat_core_t *core, core_mark_t *mark);
+/* It was leased and not started: waits again as before. */
+void core_mark_release (leat_core_t *core, core_mark_t *mark);
+void core_mark_kill (leat_core_t *core, core_mark_t *mark, leat_code_t code, leat_text_t reason);
+/* Builds dead letters of the marks in core->dying into the data commit. */
+void core_dying_commit (leat_core_t *core);
+bool core_group_is_empty (const core_group_t *group);
+void core_group_tell_empty (leat_core_t *core);
+uint64_t core_group_ready (const core_group_t *group);
+
+/* leases.c */
+core_lease_t *core_lease_make (leat_core_t *core, core_consumer_t *consumer, uint64_t first,
+                               uint32_t count, uint64_t size, core_mark_t *mark);
+/* Does `what` to every part of the consumer's leases under `epoch` in the range; the parts are taken
+ * out of the leases first. Returns how many records that were. */
+typedef void (core_lease_fn) (leat_core_t *core, core_consumer_t *consumer, uint64_t first,
+                              uint32_t count, core_mark_t *mark, void *arg);
+uint32_t core_leases_take (leat_core_t *core, core_consumer_t *consumer, const leat_range_t *range,
+                           bool started, core_lease_fn *fn, void *arg);
+/* Everything goes back: clean, or with suspects. */
+void core_leases_end (leat_core_t *core, core_consumer_t *consumer, bool clean);
+
+/* delivering.c */
+void core_deliver_attach (leat_core_t *core, core_session_t *session, const leat_attach_t *attach);
+void core_deliver_command (leat_core_t *core, core_session_t *session, core_consumer_t *consumer,
+                           const leat_command_t *command);
+void core_consumer_answer (leat_core_t *core, core_consumer_t *consumer);
+void core_consumer_end (leat_core_t *core, core_consumer_t *consumer, bool clean);
+void core_waiter_answer (leat_core_t *core, core_waiter_t *waiter);
+
+/* dispatch.c */
+void core_dispatch (leat_core_t *core);
+/* Puts the consumer where its credit and state say it belongs. */
+void core_consumer_place (core_consumer_t *consumer);
+void core_consumer_unplace (core_consumer_t *consumer);
+
+/* commits.c */
+/* The data commit that is being built. */
+leat_commit_t *core_data (leat_core_t *core);
+void core_data_add_batch (leat_core_t *core, core_batch_t *batch);
+void core_data_add_dead (leat_core_t *core, core_mark_t *mark, const leat_operation_t *operation);
+void core_data_add_stream (leat_core_t *core, core_stream_t *stream);
+void core_data_add_group (leat_core_t *core, core_group_t *group);
+void core_trim (leat_core_t *core, const core_batch_t *batch);
+void core_waiter_add (leat_core_t *core, core_consumer_t *consumer, uint64_t token, bool leave);
+void core_waiters_drop (leat_core_t *core, core_consumer_t *consumer);
+void core_commits_build (leat_core_t *core);
+bool core_commits_idle (const leat_core_t *core);
+void core_commits_destroy (leat_core_t *core);
+
+/* recovery.c */
+/* Recovery is over: finds what is ready in each group. */
+void core_recovered (leat_core_t *core);
+
+RB_PROTOTYPE (core_timers, core_timer, by_due, core_timer_compare)
+RB_PROTOTYPE (core_identities, core_identity, by_name, core_identity_compare)
+RB_PROTOTYPE (core_sequences, core_sequence, by_stream, core_sequence_compare)
+RB_PROTOTYPE (core_sessions, core_session, by_peer, core_session_compare)
+RB_PROTOTYPE (core_channels, core_channel, by_number, core_channel_compare)
+RB_PROTOTYPE (core_formers, core_former, by_peer, core_former_compare)
+RB_PROTOTYPE (core_streams, core_stream, by_name, core_stream_compare)
+RB_PROTOTYPE (core_streams_by_id, core_stream, by_id, core_stream_compare_id)
+RB_PROTOTYPE (core_batches, core_batch, by_first, core_batch_compare)
+RB_PROTOTYPE (core_chunks, core_chunk, by_number, core_chunk_compare)
+RB_PROTOTYPE (core_ranges, core_range, by_first, core_range_compare)
+RB_PROTOTYPE (core_marks, core_mark, by_offset, core_mark_compare)
+RB_PROTOTYPE (core_groups, core_group, by_name, core_group_compare)
+RB_PROTOTYPE (core_ready_consumers, core_consumer, by_load, core_consumer_compare)
+RB_PROTOTYPE (core_leases, core_lease, by_epoch, core_lease_compare)
+
+#endif

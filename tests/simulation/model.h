@@ -1,0 +1,198 @@
+/* What must be true: a simple model that sees every frame the core reads or writes and every commit
+ * that the store keeps, and says at once when the core contradicts it.
+ * SPDX-License-Identifier: MPL-2.0 */
+#ifndef LEAT_SIMULATION_MODEL_H
+#define LEAT_SIMULATION_MODEL_H
+
+#include "tests/simulation/simulation.h"
+
+enum {
+    SIM_MODEL_STREAMS_MAX = 32, /* those of liars and of dead letters included */
+    SIM_MODEL_GROUPS_MAX = 12   /* of one stream */
+};
+
+typedef struct sim_channel sim_channel_t;
+typedef struct sim_peer sim_peer_t;
+
+/* A record as the store has it. */
+typedef struct {
+    sim_content_t content;
+    uint8_t *bytes;
+    uint32_t size;
+    bool extended;
+    uint64_t time_ms;
+    uint64_t batch; /* offset at which its batch begins */
+    bool trimmed;
+} sim_record_t;
+
+/* One record as one group sees it. What is marked durable is as the store has it; the rest is what
+ * the core must know in its present life. */
+typedef struct {
+    sim_channel_t *holder; /* of the live lease */
+    uint64_t epoch;        /* of the newest lease, in any life */
+    uint64_t position;     /* on the holder's channel */
+    uint64_t due_ms;       /* not before; 0: now */
+    uint32_t charged;
+    bool suspect;          /* may have been started by one that was lost; goes out alone */
+    bool started;          /* may have been started before */
+    bool given;            /* handed out in this life */
+    bool acked;            /* settled by its holder */
+    bool rejected;
+    uint32_t charged_durable;
+    uint64_t due_durable_ms;
+    bool suspect_durable;
+    bool settled;          /* durable; dead letters included */
+    bool dead;             /* durable */
+    bool parked;           /* durable */
+} sim_mark_t;
+
+typedef struct {
+    bool exists;
+    uint32_t id;
+    char name[LEAT_NAME_MAX + 1];
+    uint64_t first;       /* offset at which it began */
+    sim_mark_t *marks;    /* by offset */
+    size_t marks_count;
+    size_t marks_room;
+    uint64_t fresh;       /* offset above every record handed out in this life */
+    size_t done;          /* every record below is settled or parked */
+    uint64_t idle_since_us; /* a consumer could take what is ready, since; 0: no */
+} sim_group_t;
+
+typedef struct {
+    bool exists;
+    uint32_t id;
+    char name[LEAT_NAME_MAX + 1];
+    sim_record_t *records; /* by offset */
+    size_t records_count;
+    size_t records_room;
+    uint64_t submitted;    /* next offset, what is under way at the store included */
+    uint64_t held_size;
+    sim_group_t groups[SIM_MODEL_GROUPS_MAX];
+} sim_stream_t;
+
+/* An identity's sequences in one stream. */
+typedef struct {
+    bool known;
+    uint64_t committed;    /* the last sequence, if known */
+    uint64_t offset;       /* that it has */
+    uint64_t ever;         /* the largest that was ever committed */
+    uint64_t heard;        /* the largest that a live session sent to the core */
+} sim_sequence_t;
+
+struct sim_channel {
+    sim_peer_t *peer;
+    sim_channel_t *next;   /* of its peer */
+    uint32_t number;
+    bool consumer;
+    bool answered;
+    bool ended;
+    unsigned stream;       /* index in the model; SIM_MODEL_STREAMS_MAX: not there yet */
+    char stream_name[LEAT_NAME_MAX + 1];
+    char group_name[LEAT_NAME_MAX + 1];
+    uint64_t base;         /* producers: of OPEN */
+    uint64_t limit;        /* producers: the credit that was told */
+    sim_group_t *group;    /* consumers */
+    uint64_t credit_records;
+    uint64_t credit_size;
+    uint64_t max_unreported;
+    uint64_t position;     /* of the next record */
+    uint64_t reported;
+    uint64_t outstanding;
+    uint64_t outstanding_size;
+    bool lone;             /* has a suspect */
+    uint64_t free_since_us;
+    uint64_t settles;      /* entries that its settles had, for SETTLED */
+    struct sim_confirm {
+        uint64_t token;
+        size_t acked;      /* entries of `acks` that it covers */
+    } confirms[64];
+    unsigned confirms_count;
+    uint64_t *acks;        /* offsets it has acked or rejected, oldest first */
+    size_t acks_count;
+    size_t acks_room;
+    size_t acks_checked;
+    uint64_t asked_empty;  /* token of ASK_EMPTY, if asking */
+    bool asking;
+};
+
+struct sim_peer {
+    sim_peer_t *next;
+    uint64_t number;
+    bool live;
+    bool ended;
+    bool liar;
+    unsigned identity;     /* SIM_IDENTITIES_MAX: strange */
+    char identity_name[LEAT_NAME_MAX + 1];
+    uint64_t epoch;
+    uint64_t heard_us;
+    sim_channel_t *channels;
+};
+
+struct sim_model {
+    sim_stream_t streams[SIM_MODEL_STREAMS_MAX];
+    sim_sequence_t sequences[SIM_IDENTITIES_MAX][SIM_STREAMS_MAX + 1];
+    sim_peer_t *peers;
+    uint64_t newest_epoch;     /* of any lease or session, in any life */
+    uint64_t timed_out;        /* as the statistics have it */
+    uint64_t limits_seen[LEAT_LIMIT_COUNT];
+    uint64_t slices_seen;
+    bool emptied;              /* a memory store was lost at least once */
+};
+
+sim_model_t *sim_model_new (void);
+void sim_model_destroy (sim_model_t **self_p);
+
+/* model_commit.c: the core submits a commit; the store keeps one; the store is emptied. */
+void sim_model_submitted (sim_t *sim, leat_buffer_t *bytes);
+void sim_model_committed (sim_t *sim, leat_buffer_t *bytes);
+void sim_model_forget (sim_t *sim);
+
+/* model_session.c: the core is about to read a message, has written one, is about to be told that a
+ * peer is gone, was given a tick, or is a new one. */
+void sim_model_reads (sim_t *sim, uint64_t peer, unsigned frames, const uint8_t *header,
+                      size_t header_size, leat_buffer_t *body);
+void sim_model_wrote (sim_t *sim, const leat_message_t *message);
+void sim_model_unreachable (sim_t *sim, uint64_t peer);
+void sim_model_ticked (sim_t *sim, const leat_statistics_t *statistics);
+void sim_model_restarted (sim_t *sim);
+sim_peer_t *sim_model_peer (sim_t *sim, uint64_t number);
+
+/* model_lease.c: for model_session.c, what consumers' channels say and hear, and their end. */
+void sim_model_consumer_says (sim_t *sim, sim_channel_t *channel, const leat_command_t *command);
+void sim_model_consumer_hears (sim_t *sim, sim_channel_t *channel, const leat_command_t *command);
+void sim_model_delivered (sim_t *sim, sim_channel_t *channel, const leat_batch_t *batch,
+                          leat_slice_t body);
+void sim_model_consumer_ended (sim_t *sim, sim_channel_t *channel, bool clean);
+
+/* model_check.c: a producer was told that everything up to `sequence` is confirmed; an application was
+ * handed a record by its consumer. */
+void sim_model_confirmed (sim_t *sim, unsigned identity, unsigned stream, uint64_t sequence);
+void sim_model_handed (sim_t *sim, unsigned stream, uint64_t offset, bool extended,
+                       const uint8_t *bytes, size_t size);
+
+/* model_check.c: a moment without faults: no consumer idles while there is work for it. */
+void sim_model_check_idle (sim_t *sim);
+
+/* True if every group has settled, parked or buried every record. `why` (may be NULL) is told what is
+ * missing. */
+bool sim_model_at_rest (sim_t *sim, char *why, size_t size);
+
+/* At the end, all clients gone: what the core holds is what the model holds. */
+void sim_model_check_end (sim_t *sim, const leat_statistics_t *statistics);
+
+/* Streams and groups that a consumer should be attached to: calls back for each. */
+typedef void (sim_model_group_fn) (sim_t *sim, unsigned stream, const char *stream_name,
+                                   const char *group_name);
+void sim_model_groups (sim_t *sim, sim_model_group_fn *fn);
+
+/* model.c */
+sim_stream_t *sim_model_stream_by_id (sim_model_t *self, uint32_t id);
+sim_stream_t *sim_model_stream_by_name (sim_model_t *self, leat_text_t name);
+sim_group_t *sim_model_group_by_id (sim_stream_t *stream, uint32_t id);
+sim_group_t *sim_model_group_by_name (sim_stream_t *stream, leat_text_t name);
+void sim_model_group_grow (sim_stream_t *stream, sim_group_t *group);
+void sim_model_text (char *copy, leat_text_t text);
+bool sim_model_mark_done (const sim_mark_t *mark);
+
+#endif

@@ -1,0 +1,158 @@
+/* The model's questions at moments that it is asked at: clients' views, idleness, rest, the end.
+ * SPDX-License-Identifier: MPL-2.0 */
+#include "tests/simulation/model.h"
+#include "tests/simulation/trace.h"
+
+#include <string.h>
+
+void sim_model_confirmed (sim_t *sim, unsigned identity, unsigned stream, uint64_t sequence)
+{
+    uint64_t ever = sim->model->sequences[identity][stream].ever;
+    if (sequence > ever)
+        sim_violation (sim, "producers are told of confirmations that the store made true",
+                       "identity %u, stream %s: confirmed %llu, committed %llu", identity,
+                       sim_stream_name (stream), (unsigned long long) sequence,
+                       (unsigned long long) ever);
+}
+
+void sim_model_handed (sim_t *sim, unsigned stream, uint64_t offset, bool extended,
+                       const uint8_t *bytes, size_t size)
+{
+    const sim_stream_t *known
+        = sim_model_stream_by_name (sim->model, leat_text (sim_stream_name (stream)));
+    /* After a memory store was lost, offsets of its former life may still be under way. */
+    if (sim->model->emptied)
+        return;
+    if (!known || offset >= known->records_count || known->records[offset].size != size
+        || known->records[offset].extended != extended
+        || memcmp (known->records[offset].bytes, bytes, size) != 0)
+        sim_violation (sim, "applications are handed what was published", "stream %s, offset %llu",
+                       sim_stream_name (stream), (unsigned long long) offset);
+}
+
+/* ---- rest ------------------------------------------------------------------------------------ */
+
+static bool s_group_at_rest (sim_stream_t *stream, sim_group_t *group, char *why, size_t size)
+{
+    while (group->done < group->marks_count && sim_model_mark_done (&group->marks[group->done]))
+        group->done++;
+    if (group->done == group->marks_count)
+        return true;
+    if (why) {
+        const sim_mark_t *mark = &group->marks[group->done];
+        snprintf (why, size,
+                  "stream %s, group %s, offset %zu of %zu is not settled (held %d, acked %d, rejected "
+                  "%d, charged %u, suspect %d)",
+                  stream->name, group->name, group->done, group->marks_count, mark->holder != NULL,
+                  mark->acked, mark->rejected, mark->charged, mark->suspect);
+    }
+    return false;
+}
+
+bool sim_model_at_rest (sim_t *sim, char *why, size_t size)
+{
+    for (unsigned index = 0; index < SIM_MODEL_STREAMS_MAX; index++) {
+        sim_stream_t *stream = &sim->model->streams[index];
+        if (!stream->exists || leat_name_reserved (leat_text (stream->name)))
+            continue;
+        for (unsigned number = 0; number < SIM_MODEL_GROUPS_MAX; number++) {
+            sim_group_t *group = &stream->groups[number];
+            if (group->exists && !s_group_at_rest (stream, group, why, size))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* ---- idleness -------------------------------------------------------------------------------- */
+
+static bool s_has_ready (sim_t *sim, const sim_group_t *group)
+{
+    for (size_t offset = group->done; offset < group->marks_count; offset++) {
+        const sim_mark_t *mark = &group->marks[offset];
+        if (!mark->holder && !mark->acked && !mark->rejected && !sim_model_mark_done (mark)
+            && mark->charged == 0 && !mark->suspect && mark->due_ms <= sim_wall_ms (sim))
+            return true;
+    }
+    return false;
+}
+
+static bool s_has_free_consumer (const sim_t *sim, const sim_group_t *group)
+{
+    for (const sim_peer_t *peer = sim->model->peers; peer; peer = peer->next) {
+        for (const sim_channel_t *channel = peer->channels; peer->live && channel;
+             channel = channel->next) {
+            if (channel->group == group && channel->answered && !channel->ended
+                && channel->credit_records && !channel->outstanding)
+                return true;
+        }
+    }
+    return false;
+}
+
+void sim_model_check_idle (sim_t *sim)
+{
+    uint64_t patience_us = sim->plan.limits.heartbeat_timeout * 1000;
+    for (unsigned index = 0; index < SIM_MODEL_STREAMS_MAX; index++) {
+        sim_stream_t *stream = &sim->model->streams[index];
+        for (unsigned number = 0; stream->exists && number < SIM_MODEL_GROUPS_MAX; number++) {
+            sim_group_t *group = &stream->groups[number];
+            if (!group->exists || leat_name_reserved (leat_text (stream->name))
+                || s_group_at_rest (stream, group, NULL, 0) || !s_has_ready (sim, group)
+                || !s_has_free_consumer (sim, group)) {
+                group->idle_since_us = 0;
+                continue;
+            }
+            if (!group->idle_since_us)
+                group->idle_since_us = sim->now_us;
+            if (sim->now_us - group->idle_since_us > patience_us)
+                sim_violation (sim, "no consumer with credit idles while there is work",
+                               "stream %s, group %s, for %llu us", stream->name, group->name,
+                               (unsigned long long) (sim->now_us - group->idle_since_us));
+        }
+    }
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+void sim_model_check_end (sim_t *sim, const leat_statistics_t *statistics)
+{
+    uint64_t held = 0;
+    for (unsigned index = 0; index < SIM_MODEL_STREAMS_MAX; index++) {
+        const sim_stream_t *stream = &sim->model->streams[index];
+        held += stream->held_size;
+        unsigned groups = 0;
+        unsigned parked = 0;
+        for (unsigned number = 0; number < SIM_MODEL_GROUPS_MAX; number++) {
+            const sim_group_t *group = &stream->groups[number];
+            groups += group->exists;
+            for (size_t offset = 0; offset < group->marks_count; offset++)
+                parked += group->marks[offset].parked;
+        }
+        if (groups && !parked && stream->held_size && !leat_name_reserved (leat_text (stream->name)))
+            sim_violation (sim, "what every group has settled is trimmed", "stream %s holds %llu",
+                           stream->name, (unsigned long long) stream->held_size);
+    }
+    /* The rest of a batch that is mostly settled is copied out and takes less. */
+    if (statistics->held_size > held || (!held != !statistics->held_size))
+        sim_violation (sim, "the core holds what the store holds", "%llu instead of %llu",
+                       (unsigned long long) statistics->held_size, (unsigned long long) held);
+    if (statistics->granted_size)
+        sim_violation (sim, "all credit comes back", "%llu are granted, and nobody is there",
+                       (unsigned long long) statistics->granted_size);
+    if (statistics->sessions)
+        sim_violation (sim, "all sessions end", "%llu are left",
+                       (unsigned long long) statistics->sessions);
+}
+
+void sim_model_groups (sim_t *sim, sim_model_group_fn *fn)
+{
+    for (unsigned index = 0; index <= SIM_STREAMS_MAX; index++) {
+        const sim_stream_t *stream
+            = sim_model_stream_by_name (sim->model, leat_text (sim_stream_name (index)));
+        for (unsigned number = 0; stream && number < SIM_MODEL_GROUPS_MAX; number++) {
+            if (stream->groups[number].exists)
+                fn (sim, index, stream->name, stream->groups[number].name);
+        }
+    }
+}

@@ -1,0 +1,464 @@
+/* The model and the store: what a commit may say, and what is true once it is kept.
+ * SPDX-License-Identifier: MPL-2.0 */
+#include "tests/simulation/model.h"
+#include "tests/simulation/trace.h"
+#include "wire/alloc.h"
+#include "wire/record.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static sim_stream_t *s_stream (sim_t *sim, uint32_t id)
+{
+    sim_stream_t *stream = sim_model_stream_by_id (sim->model, id);
+    if (!stream)
+        sim_violation (sim, "commits name streams that exist", "stream %u is not there", id);
+    return stream;
+}
+
+static sim_group_t *s_group (sim_t *sim, uint32_t stream_id, uint32_t id)
+{
+    sim_group_t *group = sim_model_group_by_id (s_stream (sim, stream_id), id);
+    if (!group)
+        sim_violation (sim, "commits name groups that exist", "group %u of stream %u is not there",
+                       id, stream_id);
+    return group;
+}
+
+static sim_mark_t *s_mark (sim_t *sim, uint32_t stream_id, uint32_t group_id, uint64_t offset)
+{
+    sim_group_t *group = s_group (sim, stream_id, group_id);
+    if (offset >= group->marks_count)
+        sim_violation (sim, "commits name records that are committed",
+                       "offset %llu of stream %u, which has %zu records",
+                       (unsigned long long) offset, stream_id, group->marks_count);
+    return &group->marks[offset];
+}
+
+static bool s_holds_dead (const sim_stream_t *stream)
+{
+    return leat_name_reserved (leat_text (stream->name));
+}
+
+/* ---- creation -------------------------------------------------------------------------------- */
+
+static void s_stream_created (sim_t *sim, const leat_operation_stream_created_t *created)
+{
+    if (sim_model_stream_by_id (sim->model, created->stream)
+        || sim_model_stream_by_name (sim->model, created->stream_name))
+        sim_violation (sim, "a stream is created once", "stream %u exists", created->stream);
+    for (unsigned index = 0; index < SIM_MODEL_STREAMS_MAX; index++) {
+        sim_stream_t *stream = &sim->model->streams[index];
+        if (stream->exists)
+            continue;
+        stream->exists = true;
+        stream->id = created->stream;
+        sim_model_text (stream->name, created->stream_name);
+        return;
+    }
+    sim_violation (sim, "few streams are created", "more than %d", SIM_MODEL_STREAMS_MAX);
+}
+
+static void s_group_created (sim_t *sim, const leat_operation_group_created_t *created)
+{
+    sim_stream_t *stream = s_stream (sim, created->stream);
+    if (sim_model_group_by_id (stream, created->group)
+        || sim_model_group_by_name (stream, created->group_name))
+        sim_violation (sim, "a group is created once", "group %u of stream %s exists",
+                       created->group, stream->name);
+    for (unsigned index = 0; index < SIM_MODEL_GROUPS_MAX; index++) {
+        sim_group_t *group = &stream->groups[index];
+        if (group->exists)
+            continue;
+        group->exists = true;
+        group->id = created->group;
+        group->first = created->first;
+        sim_model_text (group->name, created->group_name);
+        sim_model_group_grow (stream, group);
+        SIM_COUNT (sim, groups_created);
+        return;
+    }
+    sim_violation (sim, "few groups are created", "more than %d", SIM_MODEL_GROUPS_MAX);
+}
+
+/* ---- appending ------------------------------------------------------------------------------- */
+
+/* Each (identity, stream, sequence) once, in order, without holes. */
+static void s_sequence_appended (sim_t *sim, const sim_stream_t *stream, const sim_record_t *record)
+{
+    const sim_content_t *content = &record->content;
+    if (content->stream > SIM_STREAMS_MAX || content->identity >= SIM_IDENTITIES_MAX
+        || strcmp (sim_stream_name (content->stream), stream->name) != 0)
+        sim_violation (sim, "a record is committed in the stream it was published into",
+                       "stream %s has a record of stream %u", stream->name, content->stream);
+    sim_sequence_t *sequence = &sim->model->sequences[content->identity][content->stream];
+    if (sequence->known && content->sequence != sequence->committed + 1)
+        sim_violation (sim, "each sequence is committed once, in order, without holes",
+                       "identity %u, stream %s: sequence %llu after %llu", content->identity,
+                       stream->name, (unsigned long long) content->sequence,
+                       (unsigned long long) sequence->committed);
+    if (!sequence->known && content->author == 0 && !sim->plan.rivals
+        && content->sequence > sequence->ever + 1)
+        sim_violation (sim, "the first sequence is the first unconfirmed one",
+                       "identity %u, stream %s: sequence %llu first, %llu were committed",
+                       content->identity, stream->name, (unsigned long long) content->sequence,
+                       (unsigned long long) sequence->ever);
+    sequence->known = true;
+    sequence->committed = content->sequence;
+    if (sequence->ever < content->sequence)
+        sequence->ever = content->sequence;
+}
+
+static void s_check_payload (sim_t *sim, const sim_stream_t *stream, const sim_record_t *record,
+                             const uint8_t *bytes)
+{
+    uint8_t expected[SIM_CONTENT_SIZE_MAX];
+    size_t size
+        = sim_content_encode (sim->seed, &record->content, sim->plan.record_size_max, expected);
+    if (size != record->size || memcmp (expected, bytes, size) != 0
+        || record->extended != sim_content_extended (sim->seed, &record->content))
+        sim_violation (sim, "a committed payload equals what was published",
+                       "stream %s, offset %zu: %u bytes instead of %zu, or others", stream->name,
+                       stream->records_count, record->size, size);
+}
+
+static void s_record_appended (sim_t *sim, sim_stream_t *stream, const uint8_t *bytes, size_t size,
+                               const leat_operation_append_t *append)
+{
+    sim_record_t record = {.extended = append->attributes & LEAT_BATCH_EXTENDED,
+                           .batch = append->first,
+                           .time_ms = append->time_ms,
+                           .size = (uint32_t) size};
+    if (!sim_content_decode (&record.content, record.extended, bytes, size))
+        sim_violation (sim, "only what was published is committed", "stream %s, offset %zu",
+                       stream->name, stream->records_count);
+    if (!s_holds_dead (stream)) {
+        s_check_payload (sim, stream, &record, bytes);
+        s_sequence_appended (sim, stream, &record);
+        sim->model->sequences[record.content.identity][record.content.stream].offset
+            = stream->records_count;
+        SIM_COUNT (sim, records_committed);
+    }
+    if (stream->records_count == stream->records_room) {
+        stream->records_room = stream->records_room ? 2 * stream->records_room : 128;
+        stream->records = leat_realloc (stream->records,
+                                        stream->records_room * sizeof *stream->records);
+    }
+    record.bytes = leat_alloc_raw (size);
+    memcpy (record.bytes, bytes, size);
+    stream->records[stream->records_count++] = record;
+}
+
+static void s_appended (sim_t *sim, const leat_operation_append_t *append)
+{
+    sim_stream_t *stream = s_stream (sim, append->stream);
+    const uint8_t *bytes = leat_slice_bytes (append->body);
+    size_t size = append->body.size;
+    bool extended = append->attributes & LEAT_BATCH_EXTENDED;
+    if (append->first != stream->records_count)
+        sim_violation (sim, "offsets have no holes", "stream %s: %llu instead of %zu", stream->name,
+                       (unsigned long long) append->first, stream->records_count);
+    if (leat_batch_check (bytes, size, append->count, extended, LEAT_RECORD_SIZE_MAX) != LEAT_OK)
+        sim_violation (sim, "only whole records are committed", "stream %s, offset %llu",
+                       stream->name, (unsigned long long) append->first);
+    stream->held_size += leat_batch_cost (size);
+    for (uint32_t index = 0; index < append->count; index++) {
+        size_t taken = leat_batch_skip (bytes, size, 1);
+        s_record_appended (sim, stream, bytes, taken, append);
+        bytes += taken;
+        size -= taken;
+    }
+    for (unsigned index = 0; index < SIM_MODEL_GROUPS_MAX; index++) {
+        if (stream->groups[index].exists)
+            sim_model_group_grow (stream, &stream->groups[index]);
+    }
+}
+
+static void s_sequence_told (sim_t *sim, const leat_operation_sequence_t *told)
+{
+    unsigned identity = sim_identity_find (told->identity);
+    sim_stream_t *stream = s_stream (sim, told->stream);
+    if (identity == SIM_IDENTITIES_MAX)
+        return;
+    for (unsigned index = 0; index <= SIM_STREAMS_MAX; index++) {
+        const sim_sequence_t *sequence = &sim->model->sequences[identity][index];
+        if (strcmp (sim_stream_name (index), stream->name) == 0
+            && (!sequence->known || sequence->committed != told->sequence
+                || sequence->offset != told->offset))
+            sim_violation (sim, "the store knows each producer's last sequence",
+                           "identity %u, stream %s: %llu at %llu instead of %llu at %llu", identity,
+                           stream->name, (unsigned long long) told->sequence,
+                           (unsigned long long) told->offset,
+                           (unsigned long long) sequence->committed,
+                           (unsigned long long) sequence->offset);
+    }
+}
+
+/* ---- settling -------------------------------------------------------------------------------- */
+
+static void s_settle (sim_t *sim, const sim_stream_t *stream, sim_group_t *group, uint64_t offset)
+{
+    sim_mark_t *mark = &group->marks[offset];
+    if (mark->settled)
+        return;
+    if (!mark->acked || mark->rejected)
+        sim_violation (sim, "only what its holder has acknowledged is settled",
+                       "stream %s, group %s, offset %llu", stream->name, group->name,
+                       (unsigned long long) offset);
+    mark->settled = true;
+}
+
+static void s_chunk (sim_t *sim, const leat_operation_chunk_t *chunk)
+{
+    sim_stream_t *stream = s_stream (sim, chunk->stream);
+    sim_group_t *group = s_group (sim, chunk->stream, chunk->group);
+    uint64_t base = chunk->chunk * LEAT_CHUNK_RECORDS;
+    for (uint64_t bit = 0; bit < LEAT_CHUNK_RECORDS; bit++) {
+        bool settled = chunk->whole
+                       || (bit / 8 < chunk->settled.size
+                           && ((uint8_t) chunk->settled.data[bit / 8] >> bit % 8 & 1));
+        uint64_t offset = base + bit;
+        if (offset >= group->marks_count) {
+            if (settled)
+                sim_violation (sim, "only committed records are settled", "stream %s, offset %llu",
+                               stream->name, (unsigned long long) offset);
+            if (bit / 8 >= chunk->settled.size)
+                break;
+            continue;
+        }
+        if (settled)
+            s_settle (sim, stream, group, offset);
+        else if (group->marks[offset].settled && !group->marks[offset].dead)
+            sim_violation (sim, "what is settled stays settled", "stream %s, group %s, offset %llu",
+                           stream->name, group->name, (unsigned long long) offset);
+    }
+}
+
+static void s_floor (sim_t *sim, const leat_operation_floor_t *floor)
+{
+    sim_stream_t *stream = s_stream (sim, floor->stream);
+    sim_group_t *group = s_group (sim, floor->stream, floor->group);
+    if (floor->first > group->marks_count)
+        sim_violation (sim, "only committed records are settled", "stream %s, floor %llu of %zu",
+                       stream->name, (unsigned long long) floor->first, group->marks_count);
+    for (uint64_t offset = group->first; offset < floor->first; offset++)
+        s_settle (sim, stream, group, offset);
+}
+
+static void s_charged (sim_t *sim, uint32_t stream, uint32_t group, uint64_t offset,
+                       uint32_t attempts, bool suspect, uint64_t due_ms)
+{
+    sim_mark_t *mark = s_mark (sim, stream, group, offset);
+    if (attempts > mark->charged || attempts < mark->charged_durable)
+        sim_violation (sim, "the store knows the attempts that were charged",
+                       "stream %u, offset %llu: %u attempts, %u were charged, %u known before",
+                       stream, (unsigned long long) offset, attempts, mark->charged,
+                       mark->charged_durable);
+    mark->charged_durable = attempts;
+    mark->suspect_durable = suspect;
+    mark->due_durable_ms = due_ms;
+}
+
+static void s_check_dying (sim_t *sim, const sim_mark_t *mark, uint32_t stream, uint64_t offset)
+{
+    if (!mark->rejected && mark->charged < sim->plan.limits.attempts)
+        sim_violation (sim, "dead letters come from a reject or max_attempts",
+                       "stream %u, offset %llu: %u attempts charged", stream,
+                       (unsigned long long) offset, mark->charged);
+    if (mark->settled)
+        sim_violation (sim, "nothing settled becomes a dead letter", "stream %u, offset %llu",
+                       stream, (unsigned long long) offset);
+}
+
+/* A copy is extended and has headers of its own before those of the original. */
+static bool s_is_copy (const sim_record_t *copy, const sim_record_t *original)
+{
+    leat_record_t a;
+    leat_record_t b;
+    if (!copy->extended || !leat_record_decode (&a, true, copy->bytes, copy->size)
+        || !leat_record_decode (&b, original->extended, original->bytes, original->size))
+        return false;
+    leat_text_t name;
+    leat_text_t value;
+    size_t taken;
+    const uint8_t *headers = a.headers;
+    size_t size = a.headers_size;
+    while ((taken = leat_header_decode (&name, &value, headers, size)) > 0 && name.size > 5
+           && memcmp (name.data, "leat-", 5) == 0) {
+        headers += taken;
+        size -= taken;
+    }
+    return a.body_size == b.body_size && memcmp (a.body, b.body, b.body_size) == 0
+           && a.key_size == b.key_size && (!b.key_size || memcmp (a.key, b.key, b.key_size) == 0)
+           && size == b.headers_size && (!size || memcmp (headers, b.headers, size) == 0);
+}
+
+static void s_dead (sim_t *sim, const leat_operation_dead_t *dead)
+{
+    sim_mark_t *mark = s_mark (sim, dead->stream, dead->group, dead->offset);
+    const sim_stream_t *stream = s_stream (sim, dead->stream);
+    const sim_stream_t *copies = s_stream (sim, dead->dead_stream);
+    s_check_dying (sim, mark, dead->stream, dead->offset);
+    char name[LEAT_NAME_MAX + 8];
+    snprintf (name, sizeof name, "%s.dead", stream->name);
+    if (strcmp (name, copies->name) != 0)
+        sim_violation (sim, "a dead letter goes into its stream's .dead", "%s of %s", copies->name,
+                       stream->name);
+    const sim_record_t *record = &stream->records[dead->offset];
+    const sim_record_t *copy = dead->dead_offset < copies->records_count
+                                   ? &copies->records[dead->dead_offset]
+                                   : NULL;
+    if (!copy || !s_is_copy (copy, record))
+        sim_violation (sim, "a dead letter has a copy that equals the original",
+                       "stream %s, offset %llu", stream->name, (unsigned long long) dead->offset);
+    if (mark->rejected)
+        SIM_COUNT (sim, dead_rejected);
+    else
+        SIM_COUNT (sim, dead_attempts);
+    mark->dead = mark->settled = mark->acked = true;
+}
+
+static void s_parked (sim_t *sim, const leat_operation_parked_t *parked)
+{
+    sim_mark_t *mark = s_mark (sim, parked->stream, parked->group, parked->offset);
+    s_check_dying (sim, mark, parked->stream, parked->offset);
+    mark->parked = true;
+    SIM_COUNT (sim, parked);
+}
+
+/* ---- trimming -------------------------------------------------------------------------------- */
+
+static void s_trim (sim_t *sim, const leat_operation_trim_t *trim)
+{
+    sim_stream_t *stream = s_stream (sim, trim->stream);
+    size_t size = 0;
+    unsigned groups = 0;
+    for (uint64_t offset = trim->first; offset < trim->first + trim->count; offset++) {
+        if (offset >= stream->records_count || stream->records[offset].batch != trim->first
+            || stream->records[offset].trimmed)
+            sim_violation (sim, "whole batches are trimmed, once", "stream %s, %llu+%u",
+                           stream->name, (unsigned long long) trim->first, trim->count);
+        stream->records[offset].trimmed = true;
+        size += stream->records[offset].size;
+    }
+    if (trim->first + trim->count < stream->records_count
+        && stream->records[trim->first + trim->count].batch == trim->first)
+        sim_violation (sim, "whole batches are trimmed, once", "stream %s: less than the batch %llu",
+                       stream->name, (unsigned long long) trim->first);
+    for (unsigned index = 0; index < SIM_MODEL_GROUPS_MAX; index++) {
+        const sim_group_t *group = &stream->groups[index];
+        groups += group->exists;
+        for (uint64_t offset = trim->first; group->exists && offset < trim->first + trim->count;
+             offset++) {
+            if (!group->marks[offset].settled)
+                sim_violation (sim, "only what every group has settled is trimmed",
+                               "stream %s, group %s, offset %llu", stream->name, group->name,
+                               (unsigned long long) offset);
+        }
+    }
+    if (!groups)
+        sim_violation (sim, "a stream without groups holds everything", "stream %s", stream->name);
+    stream->held_size -= leat_batch_cost (size);
+    SIM_COUNT (sim, trimmed);
+}
+
+/* ---- commits --------------------------------------------------------------------------------- */
+
+/* What creates and appends; then what dies, for its copy may come before or after it; then the rest. */
+static void s_apply (sim_t *sim, const leat_operation_t *operation, unsigned pass)
+{
+    switch (operation->id + 100 * pass) {
+    case LEAT_OPERATION_STREAM_CREATED:
+        s_stream_created (sim, &operation->stream_created);
+        break;
+    case LEAT_OPERATION_GROUP_CREATED:
+        s_group_created (sim, &operation->group_created);
+        break;
+    case LEAT_OPERATION_APPEND:
+        s_appended (sim, &operation->append);
+        break;
+    case 100 + LEAT_OPERATION_ATTEMPTS:
+        s_charged (sim, operation->attempts.stream, operation->attempts.group,
+                   operation->attempts.offset, operation->attempts.attempts,
+                   operation->attempts.suspect, 0);
+        break;
+    case 100 + LEAT_OPERATION_DELAY:
+        s_charged (sim, operation->delay.stream, operation->delay.group, operation->delay.offset,
+                   operation->delay.attempts, false, operation->delay.due_ms);
+        break;
+    case 100 + LEAT_OPERATION_DEAD:
+        s_dead (sim, &operation->dead);
+        break;
+    case 100 + LEAT_OPERATION_PARKED:
+        s_parked (sim, &operation->parked);
+        break;
+    case 200 + LEAT_OPERATION_SEQUENCE:
+        s_sequence_told (sim, &operation->sequence);
+        break;
+    case 200 + LEAT_OPERATION_CHUNK:
+        s_chunk (sim, &operation->chunk);
+        break;
+    case 200 + LEAT_OPERATION_FLOOR:
+        s_floor (sim, &operation->floor);
+        break;
+    case 200 + LEAT_OPERATION_TRIM:
+        s_trim (sim, &operation->trim);
+        break;
+    case LEAT_OPERATION_EXPIRED:
+    case LEAT_OPERATION_STREAM_DELETED:
+    case LEAT_OPERATION_GROUP_DELETED:
+        sim_violation (sim, "nothing is deleted unasked", "%s", leat_operation_name (operation->id));
+    default:
+        break;
+    }
+}
+
+typedef void (s_operation_fn) (sim_t *sim, const leat_operation_t *operation, unsigned pass);
+
+static void s_walk (sim_t *sim, leat_buffer_t *bytes, s_operation_fn *fn, unsigned pass)
+{
+    leat_commit_reader_t reader;
+    leat_operation_t operation;
+    leat_code_t code = leat_commit_read (&reader, bytes);
+    while (code == LEAT_OK && reader.left > 0) {
+        code = leat_commit_read_operation (&reader, &operation);
+        if (code == LEAT_OK)
+            fn (sim, &operation, pass);
+    }
+    if (code != LEAT_OK || leat_commit_read_end (&reader) != LEAT_OK)
+        sim_violation (sim, "commits are well-formed", "%zu bytes", leat_buffer_size (bytes));
+}
+
+void sim_model_committed (sim_t *sim, leat_buffer_t *bytes)
+{
+    for (unsigned pass = 0; pass < 3; pass++)
+        s_walk (sim, bytes, s_apply, pass);
+}
+
+/* A record may only be on its way to the store if a live session has sent it. */
+static void s_check_heard (sim_t *sim, const leat_operation_t *operation, unsigned pass)
+{
+    if (operation->id != LEAT_OPERATION_APPEND || pass)
+        return;
+    const leat_operation_append_t *append = &operation->append;
+    const uint8_t *bytes = leat_slice_bytes (append->body);
+    size_t size = append->body.size;
+    for (uint32_t index = 0; index < append->count && size; index++) {
+        sim_content_t content;
+        size_t taken = leat_batch_skip (bytes, size, 1);
+        bool extended = append->attributes & LEAT_BATCH_EXTENDED;
+        if (sim_content_decode (&content, extended, bytes, taken)
+            && content.identity < SIM_IDENTITIES_MAX && content.stream <= SIM_STREAMS_MAX
+            && sim->model->sequences[content.identity][content.stream].heard < content.sequence)
+            sim_violation (sim, "only records that a live session has sent are taken",
+                           "identity %u, stream %u, sequence %llu", content.identity,
+                           content.stream, (unsigned long long) content.sequence);
+        bytes += taken;
+        size -= taken;
+    }
+}
+
+void sim_model_submitted (sim_t *sim, leat_buffer_t *bytes)
+{
+    s_walk (sim, bytes, s_check_heard, 0);
+}

@@ -1,0 +1,112 @@
+/* What a seed decides before anything runs, and the names that everybody uses.
+ * SPDX-License-Identifier: MPL-2.0 */
+#include "tests/simulation/simulation.h"
+#include "wire/assert.h"
+
+#include <string.h>
+
+const char *sim_stream_name (unsigned stream)
+{
+    static const char *const names[] = {"alpha", "beta", "gamma", "lies"};
+    leat_assert (stream <= SIM_STREAMS_MAX);
+    return names[stream];
+}
+
+const char *sim_group_name (unsigned group)
+{
+    return group ? "audit" : "default";
+}
+
+void sim_identity_name (unsigned identity, char *name, size_t size)
+{
+    snprintf (name, size, "%s-%u", identity < SIM_CLIENTS_MAX ? "client" : "liar", identity);
+}
+
+unsigned sim_identity_find (leat_text_t name)
+{
+    char text[LEAT_NAME_MAX + 1] = "";
+    char again[32];
+    unsigned identity;
+    memcpy (text, name.data ? name.data : "", name.size < LEAT_NAME_MAX ? name.size : 0);
+    const char *dash = strchr (text, '-');
+    if (!dash || sscanf (dash, "-%2u", &identity) != 1 || identity >= SIM_IDENTITIES_MAX)
+        return SIM_IDENTITIES_MAX;
+    sim_identity_name (identity, again, sizeof again);
+    return strcmp (again, text) == 0 ? identity : SIM_IDENTITIES_MAX;
+}
+
+/* Limits so small that they are met, in some seeds. */
+static void s_draw_limits (sim_t *self)
+{
+    sim_plan_t *plan = &self->plan;
+    sim_random_t *random = &self->random;
+    leat_limits_t *limits = &plan->limits;
+    leat_limits_default (limits);
+    plan->record_size_max = 4500;
+    limits->heartbeat_interval = sim_between (random, 100, 1000);
+    limits->heartbeat_timeout = limits->heartbeat_interval * sim_between (random, 2, 6);
+    limits->nack_delay_min = sim_between (random, 1, 100);
+    limits->nack_delay_max = sim_between (random, 100, 5000);
+    limits->record_size = plan->record_size_max;
+    limits->batch_size = sim_between (random, 5000, 60000);
+    limits->window_size = limits->batch_size + 512 + sim_below (random, 200000);
+    if (sim_chance (random, 40)) {
+        limits->grant_min_size = sim_between (random, 1000, 8000);
+        limits->grant_max_size = limits->grant_min_size + sim_below (random, 30000);
+        limits->grant_idle = sim_between (random, 100, 3000);
+    }
+    if (sim_chance (random, 40))
+        limits->memory_size = (limits->batch_size + 512) * 2 + sim_below (random, 300000);
+    if (sim_chance (random, 40))
+        limits->stream_size = limits->batch_size + 512 + sim_below (random, 60000);
+    if (sim_chance (random, 30))
+        limits->marked_records = sim_between (random, 1, 8);
+    if (sim_chance (random, 40))
+        limits->dead_size = sim_below (random, 6000);
+    if (sim_chance (random, 30))
+        limits->commits = sim_between (random, 1, 4);
+    if (sim_chance (random, 30))
+        limits->commit_records = sim_between (random, 1, 30);
+    if (sim_chance (random, 20))
+        limits->former_peers = sim_between (random, 1, 5);
+    if (sim_chance (random, 30))
+        limits->attempts = sim_between (random, 1, 4);
+    if (sim_chance (random, 20)) {
+        limits->credit_records = sim_between (random, 3, 50);
+        limits->credit_size = limits->record_size + sim_below (random, 20000);
+    }
+    const char *wrong = leat_limits_check (limits);
+    if (wrong)
+        fprintf (stderr, "seed %llu: %s\n", (unsigned long long) self->seed, wrong);
+    leat_assert (!wrong);
+}
+
+void sim_plan_draw (sim_t *self)
+{
+    sim_plan_t *plan = &self->plan;
+    sim_random_t *random = &self->random;
+    s_draw_limits (self);
+    plan->streams = (unsigned) sim_between (random, 1, SIM_STREAMS_MAX);
+    for (unsigned stream = 0; stream < SIM_STREAMS_MAX; stream++)
+        plan->groups[stream] = (unsigned) sim_between (random, 1, SIM_GROUPS_MAX);
+    plan->producers = (unsigned) sim_between (random, 1, 5);
+    plan->consumers = (unsigned) sim_between (random, 1, 6);
+    plan->liars = sim_chance (random, 50) ? (unsigned) sim_between (random, 1, SIM_LIARS_MAX) : 0;
+    plan->records = (unsigned) sim_between (random, 20, 200);
+    plan->store_memory = sim_chance (random, 25);
+    plan->store_latency_us = plan->store_memory ? 0 : sim_below (random, 40000);
+    if (!plan->store_memory) {
+        plan->store_refuse_percent = sim_chance (random, 40) ? (unsigned) sim_below (random, 10) : 0;
+        plan->store_unknown_permille
+            = sim_chance (random, 40) ? (unsigned) sim_below (random, 10) : 0;
+    }
+    plan->latency_us = sim_below (random, 3000);
+    plan->jitter_us = sim_below (random, sim_chance (random, 30) ? 200000 : 10000);
+    plan->fault_interval_us = sim_chance (random, 90) ? sim_between (random, 50000, 3000000) : 0;
+    plan->hint_percent = (unsigned) sim_below (random, 101);
+    plan->rivals = plan->liars && sim_chance (random, 25);
+    plan->poison_one_in = sim_chance (random, 40) ? (unsigned) sim_between (random, 10, 100) : 0;
+    plan->reject_one_in = sim_chance (random, 50) ? (unsigned) sim_between (random, 5, 50) : 0;
+    plan->nack_percent = sim_chance (random, 50) ? (unsigned) sim_below (random, 40) : 0;
+    plan->handle_us = sim_between (random, 100, 30000);
+}

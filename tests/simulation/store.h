@@ -1,0 +1,51 @@
+/* A store that is late, refuses, fails, and keeps some prefix when the broker dies.
+ * SPDX-License-Identifier: MPL-2.0 */
+#ifndef LEAT_SIMULATION_STORE_H
+#define LEAT_SIMULATION_STORE_H
+
+#include "tests/simulation/simulation.h"
+
+#include <bsd/sys/queue.h>
+
+typedef struct sim_commit {
+    STAILQ_ENTRY (sim_commit) link;
+    uint64_t id;
+    uint64_t due_us;
+    leat_buffer_t *bytes;
+    leat_commit_result_t result;
+    bool kept; /* of one that ends UNKNOWN: it is there */
+} sim_commit_t;
+
+struct sim_store {
+    STAILQ_HEAD (, sim_commit) pending;
+    leat_buffer_t **log; /* what is there, oldest first */
+    size_t log_count;
+    size_t log_room;
+    uint64_t last_us;       /* when the youngest pending one completes */
+    bool chain_refused;     /* everything of refused_chain is refused */
+    uint32_t refused_chain;
+};
+
+sim_store_t *sim_store_new (void);
+void sim_store_destroy (sim_store_t **self_p);
+
+/* Takes a commit. */
+void sim_store_submit (sim_t *sim, leat_commit_t *commit);
+
+/* When the next one completes. */
+uint64_t sim_store_due (const sim_store_t *self);
+
+/* Completes the oldest one if it is due: keeps it if its result says so, tells the model, and returns
+ * true with id and result. */
+bool sim_store_next (sim_t *sim, uint64_t *id, leat_commit_result_t *result);
+
+/* The broker is gone: some of what was under way is there, none of what comes after it. */
+void sim_store_crash (sim_t *sim);
+
+/* True if records for that stream are under way to the store. */
+bool sim_store_appends (sim_t *sim, uint32_t stream);
+
+/* Everything is lost. */
+void sim_store_empty (sim_t *sim);
+
+#endif

@@ -1,0 +1,189 @@
+/* Listens to one client: credit that it was told and uses, records that it reports and starts.
+ * SPDX-License-Identifier: MPL-2.0 */
+#include "tests/simulation/client.h"
+#include "tests/simulation/trace.h"
+#include "wire/alloc.h"
+
+#include <string.h>
+
+static sim_producer_t *s_producer (sim_client_t *client, uint32_t channel)
+{
+    for (unsigned index = 0; index < client->producers_count; index++) {
+        if (client->producers[index].open && client->producers[index].channel == channel)
+            return &client->producers[index];
+    }
+    return NULL;
+}
+
+static sim_consumer_t *s_consumer (sim_client_t *client, uint32_t channel)
+{
+    for (unsigned index = 0; index < client->consumers_count; index++) {
+        if (client->consumers[index].attached && client->consumers[index].channel == channel)
+            return &client->consumers[index];
+    }
+    return NULL;
+}
+
+/* ---- what it sends --------------------------------------------------------------------------- */
+
+static void s_sent_batch (sim_t *sim, sim_client_t *client, const leat_batch_t *batch, size_t size)
+{
+    sim_producer_t *producer = s_producer (client, batch->channel);
+    if (!producer)
+        sim_violation (sim, "producers publish on open channels", "%s, channel %u", client->name,
+                       batch->channel);
+    producer->sent_cost += leat_batch_cost (size);
+    if (producer->sent_cost > producer->limit)
+        sim_violation (sim, "producers stay within their credit", "%s: %llu sent, %llu allowed",
+                       client->name, (unsigned long long) producer->sent_cost,
+                       (unsigned long long) producer->limit);
+}
+
+static void s_sent_settles (sim_consumer_t *consumer, const leat_settles_t *settles)
+{
+    for (uint32_t index = 0; index < settles->count; index++) {
+        leat_settle_entry_t entry = leat_settles_get (settles, index);
+        for (size_t known = 0; known < consumer->delivered_count; known++) {
+            const sim_delivered_t *delivered = &consumer->delivered[known];
+            if (delivered->epoch != entry.epoch || entry.first < delivered->first)
+                continue;
+            uint64_t position = delivered->position + (entry.first + entry.count - delivered->first);
+            if (consumer->reported < position)
+                consumer->reported = position;
+        }
+    }
+}
+
+/* Names the channel by the stream (and group) that its engine asks for. */
+static void s_sent_open (sim_client_t *client, const leat_open_t *open)
+{
+    for (unsigned index = 0; index < client->producers_count; index++) {
+        sim_producer_t *producer = &client->producers[index];
+        if (!leat_text_equal (open->stream, leat_text (sim_stream_name (producer->stream))))
+            continue;
+        producer->channel = open->channel;
+        producer->open = true;
+        producer->sent_cost = 0;
+        producer->limit = 0;
+    }
+}
+
+static void s_sent_attach (sim_client_t *client, const leat_attach_t *attach)
+{
+    for (unsigned index = 0; index < client->consumers_count; index++) {
+        sim_consumer_t *consumer = &client->consumers[index];
+        if (!leat_text_equal (attach->stream, leat_text (sim_stream_name (consumer->stream)))
+            || !leat_text_equal (attach->group, leat_text (consumer->group)))
+            continue;
+        consumer->channel = attach->channel;
+        consumer->attached = true;
+        consumer->positions = 0;
+        consumer->reported = 0;
+        consumer->delivered_count = 0;
+    }
+}
+
+void sim_wiretap_sent (sim_t *sim, sim_client_t *client, const leat_message_t *message)
+{
+    leat_batch_t batch;
+    leat_command_t command;
+    sim_producer_t *producer;
+    sim_consumer_t *consumer;
+    if (message->body.buffer) {
+        if (leat_batch_decode (&batch, message->header, message->header_size) == LEAT_OK)
+            s_sent_batch (sim, client, &batch, message->body.size);
+        return;
+    }
+    if (leat_command_decode (&command, message->header, message->header_size, NULL) != LEAT_OK)
+        sim_violation (sim, "clients write what can be read", "%s", client->name);
+    switch (command.id) {
+    case LEAT_OPEN:
+        s_sent_open (client, &command.open);
+        break;
+    case LEAT_ATTACH:
+        s_sent_attach (client, &command.attach);
+        break;
+    case LEAT_YIELDED:
+        producer = s_producer (client, command.yielded.channel);
+        if (producer)
+            producer->limit = command.yielded.limit;
+        break;
+    case LEAT_REPORT:
+        consumer = s_consumer (client, command.report.channel);
+        if (consumer && consumer->reported < command.report.position)
+            consumer->reported = command.report.position;
+        break;
+    case LEAT_SETTLE:
+        consumer = s_consumer (client, command.settle.channel);
+        if (consumer)
+            s_sent_settles (consumer, &command.settle.entries);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- what it hears --------------------------------------------------------------------------- */
+
+static void s_raise (sim_client_t *client, uint32_t channel, uint64_t limit)
+{
+    sim_producer_t *producer = s_producer (client, channel);
+    if (producer && producer->limit < limit)
+        producer->limit = limit;
+}
+
+static void s_heard_batch (sim_client_t *client, const leat_batch_t *batch)
+{
+    sim_consumer_t *consumer = s_consumer (client, batch->channel);
+    if (!consumer)
+        return;
+    if (consumer->delivered_count == consumer->delivered_room) {
+        consumer->delivered_room = consumer->delivered_room ? 2 * consumer->delivered_room : 32;
+        consumer->delivered = leat_realloc (
+            consumer->delivered, consumer->delivered_room * sizeof *consumer->delivered);
+    }
+    consumer->delivered[consumer->delivered_count++]
+        = (sim_delivered_t){.epoch = batch->epoch,
+                            .first = batch->first,
+                            .count = batch->count,
+                            .position = consumer->positions};
+    consumer->positions += batch->count;
+}
+
+void sim_wiretap_heard (sim_t *sim, sim_client_t *client, const sim_frame_t *frame)
+{
+    (void) sim;
+    leat_batch_t batch;
+    leat_command_t command;
+    if (frame->frames == 2) {
+        if (leat_batch_decode (&batch, frame->header, frame->header_size) == LEAT_OK)
+            s_heard_batch (client, &batch);
+        return;
+    }
+    if (leat_command_decode (&command, frame->header, frame->header_size, NULL) != LEAT_OK)
+        return;
+    if (command.id == LEAT_OPENED)
+        s_raise (client, command.opened.channel, command.opened.limit);
+    else if (command.id == LEAT_CONFIRMED)
+        s_raise (client, command.confirmed.channel, command.confirmed.limit);
+    else if (command.id == LEAT_CREDIT && !(command.credit.flags & LEAT_CREDIT_RECLAIM))
+        s_raise (client, command.credit.channel, command.credit.limit);
+}
+
+/* A record is only started when the broker has been told, or expects it anyway. */
+void sim_wiretap_started (sim_t *sim, sim_client_t *client, const sim_consumer_t *consumer,
+                          const sim_task_t *task)
+{
+    for (size_t known = 0; known < consumer->delivered_count; known++) {
+        const sim_delivered_t *delivered = &consumer->delivered[known];
+        if (delivered->epoch != task->epoch || task->first < delivered->first
+            || task->first >= delivered->first + delivered->count)
+            continue;
+        uint64_t position = delivered->position + (task->first + task->count - 1 - delivered->first);
+        if (position >= consumer->reported + consumer->max_unreported)
+            sim_violation (sim, "records are reported before more than max_unreported are started",
+                           "%s: position %llu, %llu reported, max_unreported %u", client->name,
+                           (unsigned long long) position, (unsigned long long) consumer->reported,
+                           consumer->max_unreported);
+    }
+}

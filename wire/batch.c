@@ -1,0 +1,121 @@
+/* Headers of batches, and the walk over a body.
+ * SPDX-License-Identifier: MPL-2.0 */
+#include "wire/batch.h"
+
+#include "wire/assert.h"
+#include "wire/bytes.h"
+#include "wire/command.h"
+#include "wire/record.h"
+
+static const uint64_t s_end_max = (uint64_t) 1 << 63;
+
+void leat_batch_encode (const leat_batch_t *batch, uint8_t *bytes)
+{
+    bytes[0] = batch->command;
+    bytes[1] = batch->attributes;
+    leat_put_u16 (bytes + 2, batch->flags);
+    leat_put_u32 (bytes + 4, batch->channel);
+    leat_put_u32 (bytes + 8, batch->count);
+    leat_put_u32 (bytes + 12, batch->crc32c);
+    leat_put_u64 (bytes + 16, batch->first);
+    leat_put_u64 (bytes + 24, batch->time_ms);
+    leat_put_u64 (bytes + 32, batch->epoch);
+    leat_put_u32 (bytes + 40, batch->flight);
+    leat_put_u32 (bytes + 44, batch->attempt);
+}
+
+static bool s_valid_publish (const leat_batch_t *batch)
+{
+    return batch->flags == 0 && batch->epoch == 0 && batch->attempt == 0 && batch->first > 0;
+}
+
+static bool s_valid_deliver (const leat_batch_t *batch)
+{
+    return (batch->flags & ~LEAT_DELIVER_REDELIVERED) == 0 && batch->flight == 0;
+}
+
+leat_code_t leat_batch_decode (leat_batch_t *batch, const uint8_t *bytes, size_t size)
+{
+    *batch = (leat_batch_t){ .command = size > 0 ? bytes[0] : 0 };
+    if (size != LEAT_BATCH_HEADER_SIZE)
+        return LEAT_MALFORMED;
+    batch->attributes = bytes[1];
+    batch->flags = leat_get_u16 (bytes + 2);
+    batch->channel = leat_get_u32 (bytes + 4);
+    batch->count = leat_get_u32 (bytes + 8);
+    batch->crc32c = leat_get_u32 (bytes + 12);
+    batch->first = leat_get_u64 (bytes + 16);
+    batch->time_ms = leat_get_u64 (bytes + 24);
+    batch->epoch = leat_get_u64 (bytes + 32);
+    batch->flight = leat_get_u32 (bytes + 40);
+    batch->attempt = leat_get_u32 (bytes + 44);
+
+    bool valid;
+    if (batch->command == LEAT_PUBLISH)
+        valid = s_valid_publish (batch);
+    else if (batch->command == LEAT_DELIVER)
+        valid = s_valid_deliver (batch);
+    else
+        return LEAT_MALFORMED;
+    valid = valid && (batch->attributes & ~LEAT_BATCH_EXTENDED) == 0;
+    valid = valid && batch->count >= 1 && batch->count <= LEAT_BATCH_COUNT_MAX;
+    valid = valid && batch->first <= s_end_max && batch->count <= s_end_max - batch->first;
+    return valid ? LEAT_OK : LEAT_MALFORMED;
+}
+
+/* Runs once per record of every batch that the broker takes, so it looks at the size and at
+ * nothing else. */
+static leat_code_t s_check_plain (const uint8_t *body, size_t size, uint32_t count,
+                                  size_t record_size_max)
+{
+    while (count-- > 0) {
+        if (size < 4)
+            return LEAT_MALFORMED;
+        size_t record_size = leat_get_u32 (body);
+        size -= 4;
+        if (record_size > size)
+            return LEAT_MALFORMED;
+        if (record_size > record_size_max)
+            return LEAT_TOO_LARGE;
+        body += 4 + record_size;
+        size -= record_size;
+    }
+    return size == 0 ? LEAT_OK : LEAT_MALFORMED;
+}
+
+static leat_code_t s_check_extended (const uint8_t *body, size_t size, uint32_t count,
+                                     size_t record_size_max)
+{
+    while (count-- > 0) {
+        leat_record_t record;
+        size_t taken = leat_record_decode (&record, true, body, size);
+        if (taken == 0)
+            return LEAT_MALFORMED;
+        if (taken - 4 > record_size_max)
+            return LEAT_TOO_LARGE;
+        body += taken;
+        size -= taken;
+    }
+    return size == 0 ? LEAT_OK : LEAT_MALFORMED;
+}
+
+leat_code_t leat_batch_check (const uint8_t *body, size_t size, uint32_t count, bool extended,
+                              size_t record_size_max)
+{
+    if (extended)
+        return s_check_extended (body, size, count, record_size_max);
+    return s_check_plain (body, size, count, record_size_max);
+}
+
+size_t leat_batch_skip (const uint8_t *body, size_t size, uint32_t count)
+{
+    /* The size of a record means the same in both forms. */
+    size_t position = 0;
+    while (count-- > 0) {
+        leat_assert (size - position >= 4);
+        size_t record_size = leat_get_u32 (body + position);
+        leat_assert (record_size <= size - position - 4);
+        position += 4 + record_size;
+    }
+    return position;
+}
