@@ -29,8 +29,10 @@ const char *leat_quote (leat_quote_t *quote, leat_text_t text)
 {
     size_t shown = text.size < LEAT_QUOTE_MAX ? text.size : LEAT_QUOTE_MAX;
     for (size_t index = 0; index < shown; index++) {
-        unsigned char byte = (unsigned char) text.data[index];
-        quote->text[index] = byte >= 0x20 && byte < 0x7f ? (char) byte : '?';
+        char byte = text.data[index];
+        quote->text[index] = '?';
+        if (byte >= 0x20 && byte < 0x7f)
+            quote->text[index] = byte;
     }
     memcpy (quote->text + shown, "...", 4);
     if (shown == text.size)

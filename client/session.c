@@ -51,6 +51,9 @@ leat_session_t *leat_session_new (const leat_session_options_t *options)
         self->retry_max_us = self->retry_min_us;
     self->closing_timeout_us = s_us (options->closing_timeout_ms, CLOSING_TIMEOUT_MS);
     self->random = options->seed;
+    do
+        self->life = s_random (self);
+    while (!self->life);
     self->channels = leat_channels_new ();
     self->outbox = leat_outbox_new ();
     if (!leat_name_valid (leat_text (self->identity))) {
@@ -152,7 +155,8 @@ static void s_say_hello (leat_session_t *self)
     command.hello.version_max = LEAT_PROTOCOL_VERSION;
     command.hello.flags = (uint16_t) ((self->was_ready ? LEAT_HELLO_RESUME : 0)
                                       | (self->is_ephemeral ? LEAT_HELLO_EPHEMERAL : 0));
-    command.hello.epoch = self->terms.epoch;
+    command.hello.life = self->life;
+    command.hello.attempt = ++self->attempt;
     command.hello.identity = leat_text (self->identity);
     command.hello.software = leat_text (self->software);
     leat_outbox_command (self->outbox, 0, &command);

@@ -48,11 +48,11 @@ typedef enum {
 } leat_session_state_t;
 
 typedef struct {
-    const char *identity;         /* FAILED at once with BAD_NAME if it is no valid name */
-    bool ephemeral;               /* the identity is random */
-    const char *software;         /* for the broker's statistics, such as "leat 0.1" */
-    uint32_t endpoints;           /* how many the driver knows; tried in turn from 0 */
-    uint64_t seed;                /* of the jitter */
+    const char *identity; /* FAILED at once with BAD_NAME if it is no valid name */
+    bool ephemeral;       /* the identity is random */
+    const char *software; /* for the broker's statistics, such as "leat 0.1" */
+    uint32_t endpoints;   /* how many the driver knows; tried in turn from 0 */
+    uint64_t seed;        /* of jitter, and of the number that tells this client from any other */
     uint32_t greeting_timeout_ms; /* 0: 5000. WELCOME must have come by then */
     uint32_t retry_min_ms;        /* 0: 100. Back-off before another attempt, doubling, */
     uint32_t retry_max_ms;        /* 0: 5000. up to this, each with jitter of half */

@@ -20,6 +20,8 @@ struct leat_session {
     uint64_t retry_max_us;
     uint64_t closing_timeout_us;
     uint64_t random;
+    uint64_t life;    /* which client this is, for the broker: random */
+    uint32_t attempt; /* HELLOs said */
 
     phase_t phase;
     leat_session_state_t end; /* which end, in PHASE_OVER */

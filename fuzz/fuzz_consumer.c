@@ -359,7 +359,7 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
         .max_unreported = 3,
     };
     s_fuzz_t self = {
-        .data = data, .size = size, .now_us = 1000 * 1000, .credit_records = CREDIT_RECORDS
+        .data = data, .size = size, .now_us = 1000000, .credit_records = CREDIT_RECORDS
     };
     self.engine = leat_consumer_engine_new (&options);
     self.outbox = leat_outbox_new ();

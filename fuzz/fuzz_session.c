@@ -112,16 +112,17 @@ static void s_plausible_batch (subject_t *subject, input_t *input)
 {
     uint8_t bytes[64 * 6];
     uint32_t count = 1 + (uint32_t) s_number (input, 1) % 64;
+    size_t size = (size_t) count * 6;
     memset (bytes, 0, sizeof bytes);
-    for (uint32_t index = 0; index < count; index++)
-        bytes[index * 6] = 2;
+    for (size_t start = 0; start < size; start += 6)
+        bytes[start] = 2;
     leat_batch_t batch = { .command = LEAT_DELIVER, .channel = 3, .count = count, .attempt = 1 };
-    batch.crc32c = leat_crc32c (bytes, count * 6u);
+    batch.crc32c = leat_crc32c (bytes, size);
     batch.first = s_number (input, 2);
     batch.epoch = s_number (input, 1);
     uint8_t header[LEAT_BATCH_HEADER_SIZE];
     leat_batch_encode (&batch, header);
-    leat_buffer_t *body = leat_buffer_copy (bytes, count * 6u);
+    leat_buffer_t *body = leat_buffer_copy (bytes, size);
     s_receive (subject, header, sizeof header, body, 2);
     leat_buffer_release (&body);
 }
@@ -181,12 +182,13 @@ static void s_submit (subject_t *subject, unsigned index, uint32_t count)
         || leat_producer_engine_unconfirmed_size (subject->producers[index]) > 100000)
         return;
     uint32_t record_size = 1 + count * 7;
-    size_t size = (size_t) count * (4 + record_size);
+    size_t taken = 4 + (size_t) record_size;
+    size_t size = count * taken;
     leat_buffer_t *buffer = leat_buffer_new (size);
     uint8_t *bytes = leat_buffer_bytes (buffer);
     memset (bytes, 0, size);
     for (uint32_t record = 0; record < count; record++)
-        memcpy (bytes + record * (4 + record_size), &record_size, 4);
+        memcpy (bytes + record * taken, &record_size, 4);
     leat_producer_engine_submit (subject->producers[index], (leat_slice_t){ buffer, 0, size },
                                  count, false, 1);
     leat_buffer_release (&buffer);

@@ -287,13 +287,14 @@ void leat_core_receive (leat_core_t *self, uint64_t peer, unsigned frames, const
 void leat_core_tick (leat_core_t *self, uint64_t now_us, uint64_t wall_ms)
 {
     leat_assert (now_us >= self->now_us);
-    uint64_t gap_us = now_us - self->now_us;
+    uint64_t due_us = core_timers_next (self);
+    uint64_t late_us = due_us < now_us ? now_us - due_us : 0;
     self->now_us = now_us;
     self->wall_ms = wall_ms;
     if (!self->ticked) {
         self->ticked = true;
         core_recovered (self);
-    } else if (gap_us > self->limits.heartbeat_timeout * 1000 / 2) {
+    } else if (late_us > self->limits.heartbeat_interval * 1000) {
         /* This process was stopped, or the machine: what peers sent meanwhile may be on its way
          * through sockets still, so each gets its whole time again. */
         core_session_t *session;

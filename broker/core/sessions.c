@@ -208,6 +208,8 @@ static leat_code_t s_check_hello (leat_core_t *core, const leat_hello_t *hello,
         return LEAT_UNSUPPORTED_VERSION;
     if (!leat_name_valid (hello->identity))
         return LEAT_BAD_NAME;
+    if (!hello->life)
+        return LEAT_MALFORMED;
     if (core->shutting_down)
         return LEAT_SHUTTING_DOWN;
     if (!(identity && identity->session) && core->statistics.sessions >= core->limits.sessions) {
@@ -231,18 +233,27 @@ void core_session_hello (leat_core_t *core, uint64_t peer, const leat_hello_t *h
                                                       : NULL);
         return;
     }
-    if (identity && (hello->flags & LEAT_HELLO_RESUME) && hello->epoch < identity->epoch) {
+    bool known = identity && identity->life;
+    bool same = known && hello->life == identity->life;
+    if (same && hello->attempt <= identity->attempt) {
+        core->statistics.frames_former++; /* of a connection that the client gave up before */
+        return;
+    }
+    if (known && !same && (hello->flags & LEAT_HELLO_RESUME)) {
         s_send_fenced (core, peer, identity->epoch);
         return;
     }
     if (!identity)
         identity = core_identity_make (core, hello->identity, hello->flags & LEAT_HELLO_EPHEMERAL);
     uint64_t epoch = core_next_epoch (core);
-    if (identity->session) {
+    if (identity->session && !same) {
         core->statistics.sessions_displaced++;
         s_send_fenced (core, identity->session->peer, epoch);
-        core_session_end (core, identity->session, false, true);
     }
+    if (identity->session)
+        core_session_end (core, identity->session, false, true);
+    identity->life = hello->life;
+    identity->attempt = hello->attempt;
     core_timer_stop (core, &identity->expiry);
     core_session_t *session = leat_alloc (sizeof *session);
     session->peer = peer;

@@ -76,7 +76,9 @@ struct core_identity {
     char *name;
     size_t name_size;
     bool ephemeral;
-    uint64_t epoch;          /* the newest that was granted */
+    uint64_t epoch; /* the newest that was granted */
+    uint64_t life;  /* which client has the name, and its connections so far */
+    uint32_t attempt;
     core_session_t *session; /* NULL while away */
     core_timer_t expiry;     /* runs while away */
     RB_HEAD (core_sequences, core_sequence) sequences;

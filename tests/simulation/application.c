@@ -18,9 +18,9 @@ static void s_submit (sim_t *sim, sim_client_t *client, sim_producer_t *producer
 {
     uint64_t first = leat_producer_engine_next (producer->engine);
     uint8_t bytes[SIM_CONTENT_SIZE_MAX];
-    sim_content_t content = {.identity = (uint16_t) client->identity,
-                             .stream = (uint16_t) producer->stream,
-                             .sequence = first};
+    sim_content_t content = { .identity = (uint16_t) client->identity,
+                              .stream = (uint16_t) producer->stream,
+                              .sequence = first };
     bool extended = sim_content_extended (sim->seed, &content);
     static uint8_t slice[SLICE_RECORDS_MAX * SIM_CONTENT_SIZE_MAX];
     size_t size = 0;
@@ -33,9 +33,9 @@ static void s_submit (sim_t *sim, sim_client_t *client, sim_producer_t *producer
         size += more;
     }
     leat_buffer_t *buffer = leat_buffer_copy (slice, size);
-    leat_slice_t records = {.buffer = buffer, .size = size};
-    uint64_t got = leat_producer_engine_submit (producer->engine, records, taken, extended,
-                                                sim_wall_ms (sim));
+    leat_slice_t records = { .buffer = buffer, .size = size };
+    uint64_t got =
+        leat_producer_engine_submit (producer->engine, records, taken, extended, sim_wall_ms (sim));
     leat_buffer_release (&buffer);
     if (got != first)
         sim_violation (sim, "records get the sequences that were told", "%s: %llu instead of %llu",
@@ -89,7 +89,7 @@ static void s_look (sim_t *sim, sim_consumer_t *consumer, const leat_delivery_t 
     size_t size = delivery->records.size;
     for (uint32_t index = 0; index < delivery->count; index++) {
         size_t taken = leat_batch_skip (bytes, size, 1);
-        sim_content_t content = {0};
+        sim_content_t content = { 0 };
         sim_model_handed (sim, consumer->stream, delivery->first + index, delivery->extended, bytes,
                           taken);
         sim_content_decode (&content, delivery->extended, bytes, taken);
@@ -118,11 +118,11 @@ static void s_take (sim_t *sim, sim_client_t *client, sim_consumer_t *consumer)
         while (consumer->tasks[index].used)
             index++;
         sim_task_t *task = &consumer->tasks[index];
-        *task = (sim_task_t){.used = true,
-                             .session = delivery.session,
-                             .epoch = delivery.epoch,
-                             .first = delivery.first,
-                             .count = delivery.count};
+        *task = (sim_task_t){ .used = true,
+                              .session = delivery.session,
+                              .epoch = delivery.epoch,
+                              .first = delivery.first,
+                              .count = delivery.count };
         uint64_t pace = sim->draining ? 1000 : consumer->handle_us;
         task->due_us = sim->now_us + sim_below (&sim->random, 2 * pace);
         consumer->tasks_count++;
@@ -159,10 +159,9 @@ static void s_finish (sim_t *sim, sim_client_t *client, sim_consumer_t *consumer
         held = leat_consumer_engine_give_back (consumer->engine, task->session, task->epoch,
                                                task->first, count);
     else
-        held = leat_consumer_engine_settle (consumer->engine, task->session, task->epoch,
-                                            task->first, count, outcome, delay_ms,
-                                            outcome == LEAT_REJECT ? "not wanted" : NULL,
-                                            sim->now_us);
+        held = leat_consumer_engine_settle (
+            consumer->engine, task->session, task->epoch, task->first, count, outcome, delay_ms,
+            outcome == LEAT_REJECT ? "not wanted" : NULL, sim->now_us);
     SIM_COUNT_MORE (sim, settle_application_stale, count - held);
     task->first += count;
     task->count -= count;
@@ -206,11 +205,11 @@ static void s_consume (sim_t *sim, sim_client_t *client, sim_consumer_t *consume
 
 void sim_application_start (sim_t *sim, sim_client_t *client)
 {
-    if (client->application_us <= sim->now_us && !client->closing) {
-        for (unsigned index = 0; index < client->producers_count; index++)
+    if (client->application_us <= sim->now_us) {
+        for (unsigned index = 0; index < client->producers_count && !client->closing; index++)
             s_feed (sim, client, &client->producers[index]);
-        client->application_us
-            = sim->now_us + sim_between (&sim->random, 1000, sim->draining ? 20000 : 100000);
+        client->application_us =
+            sim->now_us + sim_between (&sim->random, 1000, sim->draining ? 20000 : 100000);
     }
     for (unsigned index = 0; index < client->consumers_count; index++)
         s_consume (sim, client, &client->consumers[index]);

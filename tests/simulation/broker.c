@@ -51,11 +51,11 @@ static void s_drain (sim_t *sim)
 static void s_begin (sim_t *sim)
 {
     sim_broker_t *self = sim->broker;
-    leat_core_options_t options = {.limits = sim->plan.limits,
-                                   .incarnation = ++self->incarnation,
-                                   .seed = sim_random (&sim->random),
-                                   .durable = !sim->plan.store_memory,
-                                   .software = "leat simulated"};
+    leat_core_options_t options = { .limits = sim->plan.limits,
+                                    .incarnation = ++self->incarnation,
+                                    .seed = sim_random (&sim->random),
+                                    .durable = !sim->plan.store_memory,
+                                    .software = "leat simulated" };
     self->core = leat_core_new (&options);
     self->shutting_down = false;
     memset (&self->before, 0, sizeof self->before);
@@ -162,7 +162,8 @@ static void s_receive (sim_t *sim)
             sim_model_reads (sim, connection->peer, frame->frames, frame->header,
                              frame->header_size, frame->body);
             sim_trace_message (sim, "broker", "<", connection->peer, frame->header,
-                               frame->header_size, frame->body ? leat_buffer_size (frame->body) : 0);
+                               frame->header_size,
+                               frame->body ? leat_buffer_size (frame->body) : 0);
             leat_core_receive (sim->broker->core, connection->peer, frame->frames, frame->header,
                                frame->header_size, frame->body);
             sim_frame_destroy (&frame);
@@ -194,11 +195,22 @@ static bool s_complete (sim_t *sim)
     return any;
 }
 
+/* Sessions that it has ended by itself show in its counters before what follows from that. */
+static void s_show (sim_t *sim)
+{
+    leat_statistics_t statistics;
+    leat_core_statistics (sim->broker->core, &statistics);
+    sim_model_timed_out (sim, &statistics);
+    s_drain (sim);
+    sim_model_check_statistics (sim, &statistics);
+    s_count (sim, &statistics);
+}
+
 static void s_run (sim_t *sim)
 {
     leat_commit_t *commit;
     leat_core_run (sim->broker->core);
-    s_drain (sim);
+    s_show (sim);
     while ((commit = leat_core_next_commit (sim->broker->core)) != NULL) {
         sim_store_submit (sim, commit);
         leat_commit_destroy (&commit);
@@ -208,16 +220,12 @@ static void s_run (sim_t *sim)
 void sim_broker_turn (sim_t *sim)
 {
     sim_broker_t *self = sim->broker;
-    leat_statistics_t statistics;
     self->wake_us = SIM_NEVER;
     if (!self->core)
         s_begin (sim);
-    s_receive (sim);
     leat_core_tick (self->core, sim->now_us, sim_wall_ms (sim));
-    leat_core_statistics (self->core, &statistics);
-    sim_model_ticked (sim, &statistics);
-    s_count (sim, &statistics);
-    s_drain (sim);
+    s_show (sim);
+    s_receive (sim);
     s_complete (sim);
     s_run (sim);
     if (s_complete (sim))

@@ -6,14 +6,14 @@
 #include "tests/simulation/simulation.h"
 
 struct sim_broker {
-    leat_core_t *core;         /* NULL while it is down */
+    leat_core_t *core; /* NULL while it is down */
     uint64_t incarnation;
-    uint64_t back_us;          /* when it comes back */
+    uint64_t back_us; /* when it comes back */
     uint64_t frozen_until_us;
     bool shutting_down;
-    uint64_t wake_us;          /* it has been told something */
+    uint64_t wake_us; /* it has been told something */
     uint64_t turns;
-    leat_statistics_t before;  /* counters that the table has already */
+    leat_statistics_t before; /* counters that the table has already */
 };
 
 sim_broker_t *sim_broker_new (sim_t *sim);

@@ -43,9 +43,8 @@ static void s_start_producer (sim_t *sim, sim_client_t *client, sim_producer_t *
 {
     leat_producer_engine_options_t options = {
         .stream = sim_stream_name (producer->stream),
-        .batch_size_max = sim_chance (&sim->random, 30)
-                              ? (uint32_t) sim_between (&sim->random, 300, 3000)
-                              : 0,
+        .batch_size_max =
+            sim_chance (&sim->random, 30) ? (uint32_t) sim_between (&sim->random, 300, 3000) : 0,
     };
     producer->engine = leat_producer_engine_new (&options);
     if (!leat_session_add_producer (client->session, producer->engine))
@@ -54,8 +53,8 @@ static void s_start_producer (sim_t *sim, sim_client_t *client, sim_producer_t *
 
 static void s_start_consumer (sim_t *sim, sim_client_t *client, sim_consumer_t *consumer)
 {
-    static const uint32_t credits[] = {1, 2, 5, 20, 200, 0};
-    static const uint32_t unreported[] = {0, 1, 1, 2, 4, 16};
+    static const uint32_t credits[] = { 1, 2, 5, 20, 200, 0 };
+    static const uint32_t unreported[] = { 0, 1, 1, 2, 4, 16 };
     leat_consumer_engine_options_t options = {
         .stream = sim_stream_name (consumer->stream),
         .group = consumer->group,
@@ -160,8 +159,8 @@ sim_client_t *sim_client_again (sim_t *sim, const sim_client_t *client, uint64_t
                                 bool same)
 {
     bool same_identity = same || client->producers_count;
-    sim_client_t *again
-        = sim_client_new (sim, same_identity ? client->identity : SIM_IDENTITIES_MAX, start_us);
+    sim_client_t *again =
+        sim_client_new (sim, same_identity ? client->identity : SIM_IDENTITIES_MAX, start_us);
     if (!again)
         return NULL;
     for (unsigned index = 0; index < client->producers_count; index++)
@@ -178,8 +177,15 @@ void sim_client_crash (sim_t *sim, sim_client_t *client)
 {
     sim_trace (sim, client->name, "crashes");
     SIM_COUNT (sim, client_crashed);
-    s_stop (sim, client);
     uint64_t later = sim->now_us + sim_below (&sim->random, 3000000);
+    /* What the dead one had sent arrives before its successor starts, or its HELLO would displace
+     * the successor. */
+    for (const sim_queue_t *up = client->connection ? &client->connection->up : NULL; up;
+         up = NULL) {
+        later = later > up->last_us ? later : up->last_us + 1000;
+        later = later > up->blocked_until_us ? later : up->blocked_until_us + 1000;
+    }
+    s_stop (sim, client);
     if (sim_client_again (sim, client, later, false) && client->producers_count)
         SIM_COUNT (sim, client_rerun);
 }
@@ -245,8 +251,7 @@ static void s_end (sim_t *sim, sim_client_t *client)
     leat_code_t code;
     leat_session_state_t state = leat_session_state (client->session);
     const char *error = leat_session_error (client->session, &code);
-    if (state == LEAT_SESSION_FAILED
-        || (state == LEAT_SESSION_FENCED && !client->may_be_fenced))
+    if (state == LEAT_SESSION_FAILED || (state == LEAT_SESSION_FENCED && !client->may_be_fenced))
         sim_violation (sim, "honest clients without rivals are neither fenced nor failed",
                        "%s: %s: %s", client->name, leat_code_name (code), error);
     if (state != LEAT_SESSION_FENCED && state != LEAT_SESSION_CLOSED)

@@ -12,12 +12,12 @@
 typedef struct {
     leat_producer_engine_t *engine;
     unsigned stream;
-    uint64_t planned;       /* records, from sequence 1 */
-    uint64_t submitted;     /* the last sequence that this client submitted */
-    uint64_t confirmed;     /* as it was told */
-    uint64_t sent_cost;     /* of PUBLISHes on the channel since OPENED */
-    uint64_t limit;         /* that it was told */
-    uint32_t channel;       /* that OPENED named */
+    uint64_t planned;   /* records, from sequence 1 */
+    uint64_t submitted; /* the last sequence that this client submitted */
+    uint64_t confirmed; /* as it was told */
+    uint64_t sent_cost; /* of PUBLISHes on the channel since OPENED */
+    uint64_t limit;     /* that it was told */
+    uint32_t channel;   /* that OPENED named */
     bool open;
 } sim_producer_t;
 
@@ -52,8 +52,8 @@ typedef struct {
     bool asked_empty;
     uint32_t channel;
     bool attached;
-    uint64_t positions;     /* records delivered since ATTACHED */
-    uint64_t reported;      /* as this client has told the broker */
+    uint64_t positions; /* records delivered since ATTACHED */
+    uint64_t reported;  /* as this client has told the broker */
     sim_delivered_t *delivered;
     size_t delivered_count;
     size_t delivered_room;
@@ -63,20 +63,20 @@ struct sim_client {
     unsigned number;
     unsigned identity;
     char name[32];
-    leat_session_t *session;       /* NULL: not started yet, or gone */
+    leat_session_t *session; /* NULL: not started yet, or gone */
     sim_connection_t *connection;
-    uint64_t start_us;             /* not before; SIM_NEVER once it has started */
+    uint64_t start_us; /* not before; SIM_NEVER once it has started */
     uint64_t frozen_until_us;
-    uint64_t application_us;       /* when its application does something */
-    bool may_be_fenced;            /* somebody else uses its identity */
+    uint64_t application_us; /* when its application does something */
+    bool may_be_fenced;      /* somebody else uses its identity */
     bool fenced;
     bool closing;
     sim_producer_t producers[SIM_PRODUCERS_MAX];
     unsigned producers_count;
     sim_consumer_t consumers[SIM_CONSUMERS_MAX];
     unsigned consumers_count;
-    bool dies;                     /* a record that it has just started kills it */
-    uint64_t freezes_us;           /* or freezes it for so long */
+    bool dies;           /* a record that it has just started kills it */
+    uint64_t freezes_us; /* or freezes it for so long */
 };
 
 /* A client that starts at `start_us`, with neither producers nor consumers; `identity` as another

@@ -57,7 +57,7 @@ size_t sim_content_encode (uint64_t seed, const sim_content_t *content, size_t s
     uint8_t body[SIM_CONTENT_SIZE_MAX];
     uint8_t key[16];
     uint8_t headers[64];
-    leat_record_t record = {.body = body};
+    leat_record_t record = { .body = body };
     size_t used = NAME_SIZE;
 
     if (extended) {
@@ -65,7 +65,8 @@ size_t sim_content_encode (uint64_t seed, const sim_content_t *content, size_t s
         record.key_size = hash % sizeof key;
         s_fill (key, record.key_size, hash ^ 3);
         record.headers = headers;
-        record.headers_size = leat_header_encode (leat_text ("trace"), leat_text ("simulated"), headers);
+        record.headers_size =
+            leat_header_encode (leat_text ("trace"), leat_text ("simulated"), headers);
         used += 4 + record.key_size + record.headers_size;
     }
     leat_assert (size_max >= 128 && size_max <= SIM_CONTENT_SIZE_MAX - 64);

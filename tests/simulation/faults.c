@@ -29,15 +29,15 @@ static sim_client_t *s_any_client (sim_t *sim)
 {
     unsigned count = 0;
     for (unsigned index = 0; index < sim->clients_count; index++)
-        count += sim_client_lives (sim->clients[index])
-                 && !sim_client_frozen (sim, sim->clients[index]);
+        count +=
+            sim_client_lives (sim->clients[index]) && !sim_client_frozen (sim, sim->clients[index]);
     if (!count)
         return NULL;
     unsigned choice = (unsigned) sim_below (&sim->random, count);
     unsigned index = 0;
     for (;; index++) {
-        if (sim_client_lives (sim->clients[index])
-            && !sim_client_frozen (sim, sim->clients[index]) && choice-- == 0)
+        if (sim_client_lives (sim->clients[index]) && !sim_client_frozen (sim, sim->clients[index])
+            && choice-- == 0)
             return sim->clients[index];
     }
 }
@@ -68,7 +68,9 @@ static void s_partition (sim_t *sim)
     uint64_t until_us = sim->now_us + sim_below (&sim->random, 2 * timeout_us);
     sim_trace (sim, "network", "%llu is cut off %s for %llu ms",
                (unsigned long long) connection->peer,
-               ways == 0 ? "upwards" : ways == 1 ? "downwards" : "both ways",
+               ways == 0   ? "upwards"
+               : ways == 1 ? "downwards"
+                           : "both ways",
                (unsigned long long) (until_us - sim->now_us) / 1000);
     if (ways != 1)
         connection->up.blocked_until_us = until_us;
@@ -143,10 +145,23 @@ typedef void (s_fault_fn) (sim_t *sim);
 
 void sim_fault_run (sim_t *sim)
 {
-    static s_fault_fn *const faults[]
-        = {s_break, s_break, s_break,  s_renew, s_renew, s_partition,     s_partition,
-           s_freeze, s_freeze, s_crash, s_crash, s_rival, s_leave,         s_join,
-           s_broker_freeze, sim_broker_crash, sim_broker_shut_down};
+    static s_fault_fn *const faults[] = { s_break,
+                                          s_break,
+                                          s_break,
+                                          s_renew,
+                                          s_renew,
+                                          s_partition,
+                                          s_partition,
+                                          s_freeze,
+                                          s_freeze,
+                                          s_crash,
+                                          s_crash,
+                                          s_rival,
+                                          s_leave,
+                                          s_join,
+                                          s_broker_freeze,
+                                          sim_broker_crash,
+                                          sim_broker_shut_down };
     faults[sim_below (&sim->random, sizeof faults / sizeof *faults)](sim);
     sim->fault_due_us = sim->now_us + sim_below (&sim->random, 2 * sim->plan.fault_interval_us);
 }

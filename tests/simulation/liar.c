@@ -9,9 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    CHANNELS = 4
-};
+enum { CHANNELS = 4 };
 
 sim_liar_t *sim_liar_new (sim_t *sim, unsigned number)
 {
@@ -67,16 +65,18 @@ static uint32_t s_channel (sim_t *sim)
     return (uint32_t) sim_between (&sim->random, 1, CHANNELS);
 }
 
-static const char *s_stream (sim_t *sim, unsigned *index)
+/* A channel's number says into which stream it publishes, so that records end up where they say. */
+static unsigned s_stream_of (uint32_t channel)
 {
-    static const char *const strange[] = {"", "alpha.dead", ".hidden", "-x", "lies", "lies"};
-    *index = (unsigned) sim_below (&sim->random, SIM_STREAMS_MAX + 1);
-    if (sim_chance (&sim->random, 20)) {
-        unsigned choice = (unsigned) sim_below (&sim->random, sizeof strange / sizeof *strange);
-        *index = SIM_STREAMS_MAX;
-        return strange[choice];
-    }
-    return sim_stream_name (*index);
+    return channel % (SIM_STREAMS_MAX + 1);
+}
+
+static const char *s_stream (sim_t *sim, uint32_t channel)
+{
+    static const char *const strange[] = { "", "alpha.dead", ".hidden", "-x", "sl/ash" };
+    if (sim_chance (&sim->random, 10))
+        return strange[sim_below (&sim->random, sizeof strange / sizeof *strange)];
+    return sim_stream_name (s_stream_of (channel));
 }
 
 static void s_send (sim_t *sim, sim_liar_t *liar, const uint8_t *header, size_t size,
@@ -97,7 +97,7 @@ static void s_command (sim_t *sim, sim_liar_t *liar, const leat_command_t *comma
     if (leat_command_encoded_size (command) > sizeof bytes)
         return;
     size_t size = leat_command_encode (command, bytes);
-    s_send (sim, liar, bytes, size, (leat_slice_t){0}, 1);
+    s_send (sim, liar, bytes, size, (leat_slice_t){ 0 }, 1);
 }
 
 /* ---- sessions -------------------------------------------------------------------------------- */
@@ -105,7 +105,7 @@ static void s_command (sim_t *sim, sim_liar_t *liar, const leat_command_t *comma
 static void s_hello (sim_t *sim, sim_liar_t *liar)
 {
     char name[32];
-    leat_command_t command = {.id = LEAT_HELLO};
+    leat_command_t command = { .id = LEAT_HELLO };
     leat_hello_t *hello = &command.hello;
     liar->used_identity = liar->identity;
     if (sim->plan.rivals && sim_chance (&sim->random, 30)) {
@@ -115,9 +115,11 @@ static void s_hello (sim_t *sim, sim_liar_t *liar)
     sim_identity_name (liar->used_identity, name, sizeof name);
     hello->signature = sim_chance (&sim->random, 95) ? LEAT_SIGNATURE : 0x474e4950;
     hello->version_min = 1;
-    hello->version_max = (uint8_t) sim_between (&sim->random, sim_chance (&sim->random, 5) ? 0 : 1, 3);
+    hello->version_max =
+        (uint8_t) sim_between (&sim->random, sim_chance (&sim->random, 5) ? 0 : 1, 3);
     hello->flags = sim_chance (&sim->random, 80) ? 0 : (uint16_t) sim_below (&sim->random, 8);
-    hello->epoch = sim_chance (&sim->random, 80) ? 0 : s_number (sim, liar->epoch);
+    hello->life = sim_chance (&sim->random, 80) ? 1 : s_number (sim, liar->epoch);
+    hello->attempt = (uint32_t) s_number (sim, 1);
     hello->identity = leat_text (sim_chance (&sim->random, 95) ? name : "");
     hello->software = leat_text ("liar");
     s_command (sim, liar, &command);
@@ -143,14 +145,12 @@ static void s_hello_flood (sim_t *sim, sim_liar_t *liar)
 
 static void s_open (sim_t *sim, sim_liar_t *liar)
 {
-    unsigned index;
-    leat_command_t command = {.id = LEAT_OPEN};
+    leat_command_t command = { .id = LEAT_OPEN };
     command.open.channel = s_channel (sim);
-    command.open.stream = leat_text (s_stream (sim, &index));
+    uint64_t next = liar->sequences[s_stream_of (command.open.channel)] + 1;
+    command.open.stream = leat_text (s_stream (sim, command.open.channel));
     command.open.flags = sim_chance (&sim->random, 10);
-    command.open.base = sim_chance (&sim->random, 70) ? liar->sequences[index] + 1
-                                                      : s_number (sim, liar->sequences[index] + 1);
-    liar->streams[command.open.channel % 16] = index;
+    command.open.base = sim_chance (&sim->random, 70) ? next : s_number (sim, next);
     s_command (sim, liar, &command);
 }
 
@@ -158,17 +158,17 @@ static void s_open (sim_t *sim, sim_liar_t *liar)
 static void s_publish (sim_t *sim, sim_liar_t *liar)
 {
     uint32_t channel = s_channel (sim);
-    unsigned stream = liar->streams[channel % 16];
+    unsigned stream = s_stream_of (channel);
     uint8_t body[4 * SIM_CONTENT_SIZE_MAX];
     size_t size = 0;
     bool honest = sim_chance (&sim->random, 60);
-    uint64_t first = honest ? liar->sequences[stream] + 1
-                            : s_number (sim, liar->sequences[stream] + 1);
-    sim_content_t content = {.author = (uint16_t) liar->number,
-                             .identity = (uint16_t) liar->used_identity,
-                             .stream = (uint16_t) stream,
-                             .sequence = first};
-    leat_batch_t batch = {.command = LEAT_PUBLISH, .channel = channel, .first = first};
+    uint64_t first =
+        honest ? liar->sequences[stream] + 1 : s_number (sim, liar->sequences[stream] + 1);
+    sim_content_t content = { .author = (uint16_t) liar->number,
+                              .identity = (uint16_t) liar->used_identity,
+                              .stream = (uint16_t) stream,
+                              .sequence = first };
+    leat_batch_t batch = { .command = LEAT_PUBLISH, .channel = channel, .first = first };
     bool extended = sim_content_extended (sim->seed, &content);
     unsigned most = (unsigned) sim_between (&sim->random, 1, 4);
     while (batch.count < most && sim_content_extended (sim->seed, &content) == extended) {
@@ -200,19 +200,18 @@ static void s_publish (sim_t *sim, sim_liar_t *liar)
     leat_buffer_t *buffer = leat_buffer_copy (body, size);
     uint8_t header[LEAT_BATCH_HEADER_SIZE];
     leat_batch_encode (&batch, header);
-    s_send (sim, liar, header, sizeof header, (leat_slice_t){.buffer = buffer, .size = size}, 2);
+    s_send (sim, liar, header, sizeof header, (leat_slice_t){ .buffer = buffer, .size = size }, 2);
     leat_buffer_release (&buffer);
 }
 
 static void s_credit (sim_t *sim, sim_liar_t *liar)
 {
-    leat_command_t command = {.id = sim_chance (&sim->random, 50) ? LEAT_WANT : LEAT_YIELDED};
+    leat_command_t command = { .id = sim_chance (&sim->random, 50) ? LEAT_WANT : LEAT_YIELDED };
     if (command.id == LEAT_WANT)
-        command.want
-            = (leat_want_t){.channel = s_channel (sim), .size = s_number (sim, 10000)};
+        command.want = (leat_want_t){ .channel = s_channel (sim), .size = s_number (sim, 10000) };
     else
-        command.yielded
-            = (leat_yielded_t){.channel = s_channel (sim), .limit = s_number (sim, 30000)};
+        command.yielded =
+            (leat_yielded_t){ .channel = s_channel (sim), .limit = s_number (sim, 30000) };
     SIM_COUNT (sim, lies_credit);
     s_command (sim, liar, &command);
 }
@@ -221,20 +220,19 @@ static void s_credit (sim_t *sim, sim_liar_t *liar)
 
 static void s_attach (sim_t *sim, sim_liar_t *liar)
 {
-    static const char *const strange[] = {"", "liars", "default", "../x"};
-    unsigned index;
-    leat_command_t command = {.id = LEAT_ATTACH};
+    static const char *const strange[] = { "", "liars", "default", "../x" };
+    leat_command_t command = { .id = LEAT_ATTACH };
     leat_attach_t *attach = &command.attach;
     attach->channel = s_channel (sim);
     attach->flags = sim_chance (&sim->random, 10);
     attach->credit_records = (uint32_t) s_number (sim, 10);
     attach->credit_size = s_number (sim, 10000);
-    attach->max_unreported
-        = sim_chance (&sim->random, 80) ? (uint32_t) sim_between (&sim->random, 1, 5)
-                                        : (uint32_t) s_number (sim, 1);
+    attach->max_unreported = sim_chance (&sim->random, 80)
+                                 ? (uint32_t) sim_between (&sim->random, 1, 5)
+                                 : (uint32_t) s_number (sim, 1);
     attach->start = (uint8_t) (sim_chance (&sim->random, 80) ? 0 : sim_below (&sim->random, 6));
     attach->start_value = s_number (sim, 10);
-    attach->stream = leat_text (s_stream (sim, &index));
+    attach->stream = leat_text (s_stream (sim, (uint32_t) sim_random (&sim->random)));
     attach->group = leat_text (sim_chance (&sim->random, 70)
                                    ? sim_group_name ((unsigned) sim_below (&sim->random, 2))
                                    : strange[sim_below (&sim->random, 4)]);
@@ -246,7 +244,7 @@ static void s_attach (sim_t *sim, sim_liar_t *liar)
 static void s_settle (sim_t *sim, sim_liar_t *liar)
 {
     leat_settle_entry_t entries[4];
-    leat_command_t command = {.id = LEAT_SETTLE};
+    leat_command_t command = { .id = LEAT_SETTLE };
     leat_settle_t *settle = &command.settle;
     settle->channel = s_channel (sim);
     settle->flags = (uint16_t) sim_below (&sim->random, 2);
@@ -257,9 +255,8 @@ static void s_settle (sim_t *sim, sim_liar_t *liar)
     for (uint32_t index = 0; index < settle->entries.count; index++) {
         leat_settle_entry_t *entry = &entries[index];
         bool true_lease = liar->leases_count && sim_chance (&sim->random, 50);
-        unsigned lease = liar->leases_count
-                             ? (unsigned) sim_below (&sim->random, liar->leases_count)
-                             : 0;
+        unsigned lease =
+            liar->leases_count ? (unsigned) sim_below (&sim->random, liar->leases_count) : 0;
         if (true_lease)
             settle->channel = liar->leases[lease].channel;
         else
@@ -272,8 +269,8 @@ static void s_settle (sim_t *sim, sim_liar_t *liar)
         entry->first = true_lease ? liar->leases[lease].first : sim_below (&sim->random, 100);
         entry->count = true_lease ? liar->leases[lease].count
                                   : (uint32_t) sim_between (&sim->random, 1, 100000);
-        entry->delay_ms
-            = (uint32_t) (sim_chance (&sim->random, 50) ? sim_below (&sim->random, 3000) : 0);
+        entry->delay_ms =
+            (uint32_t) (sim_chance (&sim->random, 50) ? sim_below (&sim->random, 3000) : 0);
         entry->outcome = (uint8_t) sim_between (&sim->random, 1, 3);
     }
     s_command (sim, liar, &command);
@@ -281,10 +278,10 @@ static void s_settle (sim_t *sim, sim_liar_t *liar)
 
 static void s_return (sim_t *sim, sim_liar_t *liar)
 {
-    leat_command_t command = {.id = LEAT_RETURNED};
-    leat_range_t range = {.epoch = sim->model->newest_epoch - sim_below (&sim->random, 20),
-                          .first = sim_below (&sim->random, 100),
-                          .count = (uint32_t) sim_between (&sim->random, 1, 1000)};
+    leat_command_t command = { .id = LEAT_RETURNED };
+    leat_range_t range = { .epoch = sim->model->newest_epoch - sim_below (&sim->random, 20),
+                           .first = sim_below (&sim->random, 100),
+                           .count = (uint32_t) sim_between (&sim->random, 1, 1000) };
     command.returned.channel = s_channel (sim);
     command.returned.code = sim_chance (&sim->random, 30) ? LEAT_DAMAGED : LEAT_OK;
     if (liar->leases_count && sim_chance (&sim->random, 50)) {
@@ -294,7 +291,7 @@ static void s_return (sim_t *sim, sim_liar_t *liar)
         range.first = liar->leases[lease].first;
         range.count = liar->leases[lease].count;
     }
-    command.returned.ranges = (leat_ranges_t){.count = 1, .entries = &range};
+    command.returned.ranges = (leat_ranges_t){ .count = 1, .entries = &range };
     s_command (sim, liar, &command);
 }
 
@@ -303,23 +300,23 @@ static void s_return (sim_t *sim, sim_liar_t *liar)
 /* A command that it may not send now or ever, with fields of its own. */
 static void s_wrong_state (sim_t *sim, sim_liar_t *liar)
 {
-    static const uint8_t ids[]
-        = {LEAT_WELCOME, LEAT_PONG,   LEAT_PING,  LEAT_BYE,    LEAT_REFUSED,     LEAT_FENCED,
-           LEAT_OPENED,  LEAT_CLOSE,  LEAT_CLOSE, LEAT_REPORT, LEAT_LEAVE,       LEAT_LEAVE,
-           LEAT_ALLOW,   LEAT_EMPTY,  LEAT_DRAIN, LEAT_RECALL, LEAT_STREAM_LIST, LEAT_ASK_EMPTY,
-           LEAT_REVOKED, LEAT_SETTLED};
-    leat_command_t command = {.id = ids[sim_below (&sim->random, sizeof ids)]};
+    static const uint8_t ids[] = { LEAT_WELCOME,     LEAT_PONG,      LEAT_PING,    LEAT_BYE,
+                                   LEAT_REFUSED,     LEAT_FENCED,    LEAT_OPENED,  LEAT_CLOSE,
+                                   LEAT_CLOSE,       LEAT_REPORT,    LEAT_LEAVE,   LEAT_LEAVE,
+                                   LEAT_ALLOW,       LEAT_EMPTY,     LEAT_DRAIN,   LEAT_RECALL,
+                                   LEAT_STREAM_LIST, LEAT_ASK_EMPTY, LEAT_REVOKED, LEAT_SETTLED };
+    leat_command_t command = { .id = ids[sim_below (&sim->random, sizeof ids)] };
     SIM_COUNT (sim, lies_state);
     if (command.id == LEAT_REPORT)
-        command.report
-            = (leat_report_t){.channel = s_channel (sim), .position = s_number (sim, 10)};
+        command.report =
+            (leat_report_t){ .channel = s_channel (sim), .position = s_number (sim, 10) };
     else if (command.id == LEAT_ALLOW)
-        command.allow = (leat_allow_t){.channel = s_channel (sim),
-                                       .credit_records = (uint32_t) s_number (sim, 5),
-                                       .credit_size = s_number (sim, 1000)};
+        command.allow = (leat_allow_t){ .channel = s_channel (sim),
+                                        .credit_records = (uint32_t) s_number (sim, 5),
+                                        .credit_size = s_number (sim, 1000) };
     else if (command.id == LEAT_ASK_EMPTY)
-        command.ask_empty
-            = (leat_ask_empty_t){.channel = s_channel (sim), .token = s_number (sim, 1)};
+        command.ask_empty =
+            (leat_ask_empty_t){ .channel = s_channel (sim), .token = s_number (sim, 1) };
     else if (command.id >= LEAT_OPEN && command.id < LEAT_STREAM_LIST)
         command.close.channel = s_channel (sim);
     s_command (sim, liar, &command);
@@ -336,7 +333,7 @@ static void s_malformed (sim_t *sim, sim_liar_t *liar)
     unsigned frames = (unsigned) sim_below (&sim->random, 4);
     leat_buffer_t *buffer = frames >= 2 ? leat_buffer_copy (bytes, size) : NULL;
     SIM_COUNT (sim, lies_malformed);
-    s_send (sim, liar, bytes, size, (leat_slice_t){.buffer = buffer, .size = size}, frames);
+    s_send (sim, liar, bytes, size, (leat_slice_t){ .buffer = buffer, .size = size }, frames);
     leat_buffer_release (&buffer);
 }
 
@@ -362,11 +359,10 @@ static void s_listen (sim_t *sim, sim_liar_t *liar)
             if (command.id == LEAT_WELCOME)
                 liar->epoch = command.welcome.epoch;
             else if (command.id == LEAT_OPENED)
-                liar->sequences[liar->streams[command.opened.channel % 16]]
-                    = command.opened.sequence;
+                liar->sequences[s_stream_of (command.opened.channel)] = command.opened.sequence;
             else if (command.id == LEAT_CONFIRMED)
-                liar->sequences[liar->streams[command.confirmed.channel % 16]]
-                    = command.confirmed.sequence;
+                liar->sequences[s_stream_of (command.confirmed.channel)] =
+                    command.confirmed.sequence;
             else if (command.id == LEAT_FENCED)
                 sim_network_close (sim, &liar->connection);
         }
@@ -378,11 +374,12 @@ typedef void (s_lie_fn) (sim_t *sim, sim_liar_t *liar);
 
 void sim_liar_turn (sim_t *sim, sim_liar_t *liar)
 {
-    static s_lie_fn *const lies[]
-        = {s_hello,  s_open,   s_open,   s_open,   s_publish,     s_publish,     s_publish,
-           s_publish, s_publish, s_attach, s_attach, s_settle,      s_settle,      s_settle,
-           s_settle, s_return, s_credit, s_credit, s_wrong_state, s_wrong_state, s_wrong_state,
-           s_malformed, s_malformed};
+    static s_lie_fn *const lies[] = { s_hello,       s_open,      s_open,        s_open,
+                                      s_publish,     s_publish,   s_publish,     s_publish,
+                                      s_publish,     s_attach,    s_attach,      s_settle,
+                                      s_settle,      s_settle,    s_settle,      s_return,
+                                      s_credit,      s_credit,    s_wrong_state, s_wrong_state,
+                                      s_wrong_state, s_malformed, s_malformed };
     s_listen (sim, liar);
     if (!liar->connection || sim_chance (&sim->random, 4))
         s_connect (sim, liar);

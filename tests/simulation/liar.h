@@ -5,18 +5,15 @@
 
 #include "tests/simulation/network.h"
 
-enum {
-    SIM_LIAR_LEASES_MAX = 16
-};
+enum { SIM_LIAR_LEASES_MAX = 16 };
 
 struct sim_liar {
-    unsigned number;         /* from 1 */
-    unsigned identity;       /* its own */
-    unsigned used_identity;  /* that it said HELLO with last */
+    unsigned number;        /* from 1 */
+    unsigned identity;      /* its own */
+    unsigned used_identity; /* that it said HELLO with last */
     uint64_t due_us;
-    uint64_t epoch;          /* that it was welcomed with last */
+    uint64_t epoch;                          /* that it was welcomed with last */
     uint64_t sequences[SIM_STREAMS_MAX + 1]; /* that it has sent, as itself or somebody else */
-    unsigned streams[16];    /* by channel */
     sim_connection_t *connection;
     struct {
         uint32_t channel;

@@ -49,6 +49,8 @@ void sim_model_destroy (sim_model_t **self_p)
     s_forget_peers (*self_p);
     for (unsigned index = 0; index < SIM_MODEL_STREAMS_MAX; index++)
         s_stream_clear (&(*self_p)->streams[index]);
+    for (unsigned index = 0; index < sizeof (*self_p)->births / sizeof *(*self_p)->births; index++)
+        free ((*self_p)->births[index].gone);
     free (*self_p);
     *self_p = NULL;
 }
@@ -119,7 +121,8 @@ sim_stream_t *sim_model_stream_by_id (sim_model_t *self, uint32_t id)
 sim_stream_t *sim_model_stream_by_name (sim_model_t *self, leat_text_t name)
 {
     for (unsigned index = 0; index < SIM_MODEL_STREAMS_MAX; index++) {
-        if (self->streams[index].exists && leat_text_equal (leat_text (self->streams[index].name), name))
+        if (self->streams[index].exists
+            && leat_text_equal (leat_text (self->streams[index].name), name))
             return &self->streams[index];
     }
     return NULL;
@@ -137,7 +140,8 @@ sim_group_t *sim_model_group_by_id (sim_stream_t *stream, uint32_t id)
 sim_group_t *sim_model_group_by_name (sim_stream_t *stream, leat_text_t name)
 {
     for (unsigned index = 0; index < SIM_MODEL_GROUPS_MAX; index++) {
-        if (stream->groups[index].exists && leat_text_equal (leat_text (stream->groups[index].name), name))
+        if (stream->groups[index].exists
+            && leat_text_equal (leat_text (stream->groups[index].name), name))
             return &stream->groups[index];
     }
     return NULL;

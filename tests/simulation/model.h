@@ -33,29 +33,30 @@ typedef struct {
     uint64_t position;     /* on the holder's channel */
     uint64_t due_ms;       /* not before; 0: now */
     uint32_t charged;
-    bool suspect;          /* may have been started by one that was lost; goes out alone */
-    bool started;          /* may have been started before */
-    bool given;            /* handed out in this life */
-    bool acked;            /* settled by its holder */
+    bool suspect; /* may have been started by one that was lost; goes out alone */
+    bool started; /* may have been started before */
+    bool given;   /* handed out in this life */
+    bool acked;   /* settled by its holder */
     bool rejected;
     uint32_t charged_durable;
     uint64_t due_durable_ms;
     bool suspect_durable;
-    bool settled;          /* durable; dead letters included */
-    bool dead;             /* durable */
-    bool parked;           /* durable */
+    bool settled; /* durable; dead letters included */
+    bool dead;    /* durable */
+    bool parked;  /* durable */
 } sim_mark_t;
 
 typedef struct {
     bool exists;
     uint32_t id;
     char name[LEAT_NAME_MAX + 1];
-    uint64_t first;       /* offset at which it began */
-    sim_mark_t *marks;    /* by offset */
+    uint64_t first;    /* offset at which it began */
+    uint64_t floor;    /* durable: everything below is settled */
+    sim_mark_t *marks; /* by offset */
     size_t marks_count;
     size_t marks_room;
-    uint64_t fresh;       /* offset above every record handed out in this life */
-    size_t done;          /* every record below is settled or parked */
+    uint64_t fresh;         /* offset above every record handed out in this life */
+    size_t done;            /* every record below is settled or parked */
     uint64_t idle_since_us; /* a consumer could take what is ready, since; 0: no */
 } sim_group_t;
 
@@ -66,7 +67,7 @@ typedef struct {
     sim_record_t *records; /* by offset */
     size_t records_count;
     size_t records_room;
-    uint64_t submitted;    /* next offset, what is under way at the store included */
+    uint64_t submitted; /* next offset, what is under way at the store included */
     uint64_t held_size;
     sim_group_t groups[SIM_MODEL_GROUPS_MAX];
 } sim_stream_t;
@@ -74,45 +75,47 @@ typedef struct {
 /* An identity's sequences in one stream. */
 typedef struct {
     bool known;
-    uint64_t committed;    /* the last sequence, if known */
-    uint64_t offset;       /* that it has */
-    uint64_t ever;         /* the largest that was ever committed */
-    uint64_t heard;        /* the largest that a live session sent to the core */
+    uint64_t committed; /* the last sequence, if known */
+    uint64_t offset;    /* that it has */
+    uint64_t told;      /* as the store has it */
+    uint64_t told_offset;
+    uint64_t ever;  /* the largest that was ever committed */
+    uint64_t heard; /* the largest that a live session sent to the core */
 } sim_sequence_t;
 
 struct sim_channel {
     sim_peer_t *peer;
-    sim_channel_t *next;   /* of its peer */
+    sim_channel_t *next; /* of its peer */
     uint32_t number;
     bool consumer;
     bool answered;
     bool ended;
-    unsigned stream;       /* index in the model; SIM_MODEL_STREAMS_MAX: not there yet */
+    unsigned stream; /* index in the model; SIM_MODEL_STREAMS_MAX: not there yet */
     char stream_name[LEAT_NAME_MAX + 1];
     char group_name[LEAT_NAME_MAX + 1];
-    uint64_t base;         /* producers: of OPEN */
-    uint64_t limit;        /* producers: the credit that was told */
-    sim_group_t *group;    /* consumers */
+    uint64_t base;      /* producers: of OPEN */
+    uint64_t limit;     /* producers: the credit that was told */
+    sim_group_t *group; /* consumers */
     uint64_t credit_records;
     uint64_t credit_size;
     uint64_t max_unreported;
-    uint64_t position;     /* of the next record */
+    uint64_t position; /* of the next record */
     uint64_t reported;
     uint64_t outstanding;
     uint64_t outstanding_size;
-    bool lone;             /* has a suspect */
+    bool lone; /* has a suspect */
     uint64_t free_since_us;
-    uint64_t settles;      /* entries that its settles had, for SETTLED */
+    uint64_t settles; /* entries that its settles had, for SETTLED */
     struct sim_confirm {
         uint64_t token;
-        size_t acked;      /* entries of `acks` that it covers */
+        size_t acked; /* entries of `acks` that it covers */
     } confirms[64];
     unsigned confirms_count;
-    uint64_t *acks;        /* offsets it has acked or rejected, oldest first */
+    uint64_t *acks; /* offsets it has acked or rejected, oldest first */
     size_t acks_count;
     size_t acks_room;
     size_t acks_checked;
-    uint64_t asked_empty;  /* token of ASK_EMPTY, if asking */
+    uint64_t asked_empty; /* token of ASK_EMPTY, if asking */
     bool asking;
 };
 
@@ -122,7 +125,7 @@ struct sim_peer {
     bool live;
     bool ended;
     bool liar;
-    unsigned identity;     /* SIM_IDENTITIES_MAX: strange */
+    unsigned identity; /* SIM_IDENTITIES_MAX: strange */
     char identity_name[LEAT_NAME_MAX + 1];
     uint64_t epoch;
     uint64_t heard_us;
@@ -133,11 +136,18 @@ struct sim_model {
     sim_stream_t streams[SIM_MODEL_STREAMS_MAX];
     sim_sequence_t sequences[SIM_IDENTITIES_MAX][SIM_STREAMS_MAX + 1];
     sim_peer_t *peers;
-    uint64_t newest_epoch;     /* of any lease or session, in any life */
-    uint64_t timed_out;        /* as the statistics have it */
+    uint64_t newest_epoch; /* of any lease or session, in any life */
+    uint64_t timed_out;    /* as the statistics have it */
     uint64_t limits_seen[LEAT_LIMIT_COUNT];
     uint64_t slices_seen;
-    bool emptied;              /* a memory store was lost at least once */
+    bool emptied; /* a memory store was lost at least once */
+    struct {
+        uint32_t stream;
+        uint32_t group;
+        uint8_t *gone; /* by offset: what the core held no more when it made the group */
+        size_t count;
+    } births[8]; /* of groups that are being created, the newest ones */
+    unsigned births_count;
 };
 
 sim_model_t *sim_model_new (void);
@@ -149,12 +159,14 @@ void sim_model_committed (sim_t *sim, leat_buffer_t *bytes);
 void sim_model_forget (sim_t *sim);
 
 /* model_session.c: the core is about to read a message, has written one, is about to be told that a
- * peer is gone, was given a tick, or is a new one. */
+ * peer is gone, has let time pass (before what it wrote then
+ * is shown), has done what it wanted, or is a new one. */
 void sim_model_reads (sim_t *sim, uint64_t peer, unsigned frames, const uint8_t *header,
                       size_t header_size, leat_buffer_t *body);
 void sim_model_wrote (sim_t *sim, const leat_message_t *message);
 void sim_model_unreachable (sim_t *sim, uint64_t peer);
-void sim_model_ticked (sim_t *sim, const leat_statistics_t *statistics);
+void sim_model_timed_out (sim_t *sim, const leat_statistics_t *statistics);
+void sim_model_check_statistics (sim_t *sim, const leat_statistics_t *statistics);
 void sim_model_restarted (sim_t *sim);
 sim_peer_t *sim_model_peer (sim_t *sim, uint64_t number);
 

@@ -18,8 +18,8 @@ void sim_model_confirmed (sim_t *sim, unsigned identity, unsigned stream, uint64
 void sim_model_handed (sim_t *sim, unsigned stream, uint64_t offset, bool extended,
                        const uint8_t *bytes, size_t size)
 {
-    const sim_stream_t *known
-        = sim_model_stream_by_name (sim->model, leat_text (sim_stream_name (stream)));
+    const sim_stream_t *known =
+        sim_model_stream_by_name (sim->model, leat_text (sim_stream_name (stream)));
     /* After a memory store was lost, offsets of its former life may still be under way. */
     if (sim->model->emptied)
         return;
@@ -40,11 +40,12 @@ static bool s_group_at_rest (sim_stream_t *stream, sim_group_t *group, char *why
         return true;
     if (why) {
         const sim_mark_t *mark = &group->marks[group->done];
-        snprintf (why, size,
-                  "stream %s, group %s, offset %zu of %zu is not settled (held %d, acked %d, rejected "
-                  "%d, charged %u, suspect %d)",
-                  stream->name, group->name, group->done, group->marks_count, mark->holder != NULL,
-                  mark->acked, mark->rejected, mark->charged, mark->suspect);
+        snprintf (
+            why, size,
+            "stream %s, group %s, offset %zu of %zu is not settled (held %d, acked %d, rejected "
+            "%d, charged %u, suspect %d)",
+            stream->name, group->name, group->done, group->marks_count, mark->holder != NULL,
+            mark->acked, mark->rejected, mark->charged, mark->suspect);
     }
     return false;
 }
@@ -129,7 +130,8 @@ void sim_model_check_end (sim_t *sim, const leat_statistics_t *statistics)
             for (size_t offset = 0; offset < group->marks_count; offset++)
                 parked += group->marks[offset].parked;
         }
-        if (groups && !parked && stream->held_size && !leat_name_reserved (leat_text (stream->name)))
+        if (groups && !parked && stream->held_size
+            && !leat_name_reserved (leat_text (stream->name)))
             sim_violation (sim, "what every group has settled is trimmed", "stream %s holds %llu",
                            stream->name, (unsigned long long) stream->held_size);
     }
@@ -148,8 +150,8 @@ void sim_model_check_end (sim_t *sim, const leat_statistics_t *statistics)
 void sim_model_groups (sim_t *sim, sim_model_group_fn *fn)
 {
     for (unsigned index = 0; index <= SIM_STREAMS_MAX; index++) {
-        const sim_stream_t *stream
-            = sim_model_stream_by_name (sim->model, leat_text (sim_stream_name (index)));
+        const sim_stream_t *stream =
+            sim_model_stream_by_name (sim->model, leat_text (sim_stream_name (index)));
         for (unsigned number = 0; stream && number < SIM_MODEL_GROUPS_MAX; number++) {
             if (stream->groups[number].exists)
                 fn (sim, index, stream->name, stream->groups[number].name);

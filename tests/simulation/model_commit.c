@@ -59,6 +59,58 @@ static void s_stream_created (sim_t *sim, const leat_operation_stream_created_t 
     sim_violation (sim, "few streams are created", "more than %d", SIM_MODEL_STREAMS_MAX);
 }
 
+/* True if every group there is has settled the whole batch of the record, as far as the core knows:
+ * then it is gone, although the store may still have it. */
+static bool s_is_gone (const sim_stream_t *stream, uint64_t offset)
+{
+    bool any = false;
+    if (stream->records[offset].trimmed)
+        return true;
+    uint64_t batch = stream->records[offset].batch;
+    for (unsigned index = 0; index < SIM_MODEL_GROUPS_MAX; index++) {
+        const sim_group_t *group = &stream->groups[index];
+        any = any || group->exists;
+        for (uint64_t other = batch; group->exists && other < stream->records_count
+                                     && stream->records[other].batch == batch;
+             other++) {
+            if (!group->marks[other].acked && !group->marks[other].settled)
+                return false;
+        }
+    }
+    return any;
+}
+
+/* What a group lacks is decided when the core makes it, before its creation is committed. */
+static void s_group_conceived (sim_t *sim, const leat_operation_group_created_t *created)
+{
+    sim_model_t *self = sim->model;
+    const sim_stream_t *stream = sim_model_stream_by_id (self, created->stream);
+    unsigned index = self->births_count++ % (sizeof self->births / sizeof *self->births);
+    free (self->births[index].gone);
+    self->births[index].stream = created->stream;
+    self->births[index].group = created->group;
+    self->births[index].count = stream ? stream->records_count : 0;
+    self->births[index].gone = leat_alloc (self->births[index].count);
+    for (uint64_t offset = 0; offset < self->births[index].count; offset++)
+        self->births[index].gone[offset] = s_is_gone (stream, offset);
+}
+
+static void s_group_lacks (sim_t *sim, const sim_stream_t *stream, sim_group_t *group)
+{
+    sim_model_t *self = sim->model;
+    size_t births = sizeof self->births / sizeof *self->births;
+    for (unsigned age = 1; age <= births && age <= self->births_count; age++) {
+        unsigned index = (unsigned) ((self->births_count - age) % births);
+        if (self->births[index].stream != stream->id || self->births[index].group != group->id)
+            continue;
+        for (size_t offset = 0; offset < self->births[index].count; offset++) {
+            if (self->births[index].gone[offset])
+                group->marks[offset].settled = group->marks[offset].acked = true;
+        }
+        return;
+    }
+}
+
 static void s_group_created (sim_t *sim, const leat_operation_group_created_t *created)
 {
     sim_stream_t *stream = s_stream (sim, created->stream);
@@ -75,6 +127,7 @@ static void s_group_created (sim_t *sim, const leat_operation_group_created_t *c
         group->first = created->first;
         sim_model_text (group->name, created->group_name);
         sim_model_group_grow (stream, group);
+        s_group_lacks (sim, stream, group);
         SIM_COUNT (sim, groups_created);
         return;
     }
@@ -113,8 +166,8 @@ static void s_check_payload (sim_t *sim, const sim_stream_t *stream, const sim_r
                              const uint8_t *bytes)
 {
     uint8_t expected[SIM_CONTENT_SIZE_MAX];
-    size_t size
-        = sim_content_encode (sim->seed, &record->content, sim->plan.record_size_max, expected);
+    size_t size =
+        sim_content_encode (sim->seed, &record->content, sim->plan.record_size_max, expected);
     if (size != record->size || memcmp (expected, bytes, size) != 0
         || record->extended != sim_content_extended (sim->seed, &record->content))
         sim_violation (sim, "a committed payload equals what was published",
@@ -125,24 +178,24 @@ static void s_check_payload (sim_t *sim, const sim_stream_t *stream, const sim_r
 static void s_record_appended (sim_t *sim, sim_stream_t *stream, const uint8_t *bytes, size_t size,
                                const leat_operation_append_t *append)
 {
-    sim_record_t record = {.extended = append->attributes & LEAT_BATCH_EXTENDED,
-                           .batch = append->first,
-                           .time_ms = append->time_ms,
-                           .size = (uint32_t) size};
+    sim_record_t record = { .extended = append->attributes & LEAT_BATCH_EXTENDED,
+                            .batch = append->first,
+                            .time_ms = append->time_ms,
+                            .size = (uint32_t) size };
     if (!sim_content_decode (&record.content, record.extended, bytes, size))
         sim_violation (sim, "only what was published is committed", "stream %s, offset %zu",
                        stream->name, stream->records_count);
     if (!s_holds_dead (stream)) {
         s_check_payload (sim, stream, &record, bytes);
         s_sequence_appended (sim, stream, &record);
-        sim->model->sequences[record.content.identity][record.content.stream].offset
-            = stream->records_count;
+        sim->model->sequences[record.content.identity][record.content.stream].offset =
+            stream->records_count;
         SIM_COUNT (sim, records_committed);
     }
     if (stream->records_count == stream->records_room) {
         stream->records_room = stream->records_room ? 2 * stream->records_room : 128;
-        stream->records = leat_realloc (stream->records,
-                                        stream->records_room * sizeof *stream->records);
+        stream->records =
+            leat_realloc (stream->records, stream->records_room * sizeof *stream->records);
     }
     record.bytes = leat_alloc_raw (size);
     memcpy (record.bytes, bytes, size);
@@ -174,24 +227,38 @@ static void s_appended (sim_t *sim, const leat_operation_append_t *append)
     }
 }
 
-static void s_sequence_told (sim_t *sim, const leat_operation_sequence_t *told)
+static sim_sequence_t *s_sequence (sim_t *sim, const leat_operation_sequence_t *told)
 {
     unsigned identity = sim_identity_find (told->identity);
-    sim_stream_t *stream = s_stream (sim, told->stream);
-    if (identity == SIM_IDENTITIES_MAX)
-        return;
-    for (unsigned index = 0; index <= SIM_STREAMS_MAX; index++) {
-        const sim_sequence_t *sequence = &sim->model->sequences[identity][index];
-        if (strcmp (sim_stream_name (index), stream->name) == 0
-            && (!sequence->known || sequence->committed != told->sequence
-                || sequence->offset != told->offset))
-            sim_violation (sim, "the store knows each producer's last sequence",
-                           "identity %u, stream %s: %llu at %llu instead of %llu at %llu", identity,
-                           stream->name, (unsigned long long) told->sequence,
-                           (unsigned long long) told->offset,
-                           (unsigned long long) sequence->committed,
-                           (unsigned long long) sequence->offset);
+    const sim_stream_t *stream = s_stream (sim, told->stream);
+    for (unsigned index = 0; identity < SIM_IDENTITIES_MAX && index <= SIM_STREAMS_MAX; index++) {
+        if (strcmp (sim_stream_name (index), stream->name) == 0)
+            return &sim->model->sequences[identity][index];
     }
+    return NULL;
+}
+
+static void s_sequence_told (sim_t *sim, const leat_operation_sequence_t *told)
+{
+    sim_sequence_t *sequence = s_sequence (sim, told);
+    if (!sequence)
+        return;
+    sequence->told = told->sequence;
+    sequence->told_offset = told->offset;
+}
+
+static void s_check_sequence (sim_t *sim, const leat_operation_sequence_t *told)
+{
+    const sim_sequence_t *sequence = s_sequence (sim, told);
+    if (sequence
+        && (!sequence->known || sequence->committed != sequence->told
+            || sequence->offset != sequence->told_offset))
+        sim_violation (
+            sim, "the store knows each producer's last sequence",
+            "identity %.*s, stream %u: %llu at %llu instead of %llu at %llu",
+            (int) told->identity.size, told->identity.data, told->stream,
+            (unsigned long long) sequence->told, (unsigned long long) sequence->told_offset,
+            (unsigned long long) sequence->committed, (unsigned long long) sequence->offset);
 }
 
 /* ---- settling -------------------------------------------------------------------------------- */
@@ -208,29 +275,35 @@ static void s_settle (sim_t *sim, const sim_stream_t *stream, sim_group_t *group
     mark->settled = true;
 }
 
+/* One bit of a chunk; those below the floor are left out. */
+static void s_settle_bit (sim_t *sim, const sim_stream_t *stream, sim_group_t *group,
+                          uint64_t offset, bool settled)
+{
+    if (offset >= group->marks_count && settled)
+        sim_violation (sim, "only committed records are settled", "stream %s, offset %llu",
+                       stream->name, (unsigned long long) offset);
+    if (settled)
+        s_settle (sim, stream, group, offset);
+    else if (offset >= group->floor && offset < group->marks_count && group->marks[offset].settled
+             && !group->marks[offset].dead)
+        sim_violation (sim, "what is settled stays settled", "stream %s, group %s, offset %llu",
+                       stream->name, group->name, (unsigned long long) offset);
+}
+
 static void s_chunk (sim_t *sim, const leat_operation_chunk_t *chunk)
 {
-    sim_stream_t *stream = s_stream (sim, chunk->stream);
+    const sim_stream_t *stream = s_stream (sim, chunk->stream);
     sim_group_t *group = s_group (sim, chunk->stream, chunk->group);
     uint64_t base = chunk->chunk * LEAT_CHUNK_RECORDS;
-    for (uint64_t bit = 0; bit < LEAT_CHUNK_RECORDS; bit++) {
+    uint64_t end = base + LEAT_CHUNK_RECORDS * (chunk->whole ? chunk->whole : 1);
+    for (uint64_t offset = base; offset < end; offset++) {
+        uint64_t bit = offset - base;
         bool settled = chunk->whole
                        || (bit / 8 < chunk->settled.size
                            && ((uint8_t) chunk->settled.data[bit / 8] >> bit % 8 & 1));
-        uint64_t offset = base + bit;
-        if (offset >= group->marks_count) {
-            if (settled)
-                sim_violation (sim, "only committed records are settled", "stream %s, offset %llu",
-                               stream->name, (unsigned long long) offset);
-            if (bit / 8 >= chunk->settled.size)
-                break;
-            continue;
-        }
-        if (settled)
-            s_settle (sim, stream, group, offset);
-        else if (group->marks[offset].settled && !group->marks[offset].dead)
-            sim_violation (sim, "what is settled stays settled", "stream %s, group %s, offset %llu",
-                           stream->name, group->name, (unsigned long long) offset);
+        if (!chunk->whole && offset >= group->marks_count && bit / 8 >= chunk->settled.size)
+            break;
+        s_settle_bit (sim, stream, group, offset, settled);
     }
 }
 
@@ -243,6 +316,8 @@ static void s_floor (sim_t *sim, const leat_operation_floor_t *floor)
                        stream->name, (unsigned long long) floor->first, group->marks_count);
     for (uint64_t offset = group->first; offset < floor->first; offset++)
         s_settle (sim, stream, group, offset);
+    if (group->floor < floor->first)
+        group->floor = floor->first;
 }
 
 static void s_charged (sim_t *sim, uint32_t stream, uint32_t group, uint64_t offset,
@@ -305,9 +380,8 @@ static void s_dead (sim_t *sim, const leat_operation_dead_t *dead)
         sim_violation (sim, "a dead letter goes into its stream's .dead", "%s of %s", copies->name,
                        stream->name);
     const sim_record_t *record = &stream->records[dead->offset];
-    const sim_record_t *copy = dead->dead_offset < copies->records_count
-                                   ? &copies->records[dead->dead_offset]
-                                   : NULL;
+    const sim_record_t *copy =
+        dead->dead_offset < copies->records_count ? &copies->records[dead->dead_offset] : NULL;
     if (!copy || !s_is_copy (copy, record))
         sim_violation (sim, "a dead letter has a copy that equals the original",
                        "stream %s, offset %llu", stream->name, (unsigned long long) dead->offset);
@@ -343,8 +417,9 @@ static void s_trim (sim_t *sim, const leat_operation_trim_t *trim)
     }
     if (trim->first + trim->count < stream->records_count
         && stream->records[trim->first + trim->count].batch == trim->first)
-        sim_violation (sim, "whole batches are trimmed, once", "stream %s: less than the batch %llu",
-                       stream->name, (unsigned long long) trim->first);
+        sim_violation (sim, "whole batches are trimmed, once",
+                       "stream %s: less than the batch %llu", stream->name,
+                       (unsigned long long) trim->first);
     for (unsigned index = 0; index < SIM_MODEL_GROUPS_MAX; index++) {
         const sim_group_t *group = &stream->groups[index];
         groups += group->exists;
@@ -395,6 +470,9 @@ static void s_apply (sim_t *sim, const leat_operation_t *operation, unsigned pas
     case 200 + LEAT_OPERATION_SEQUENCE:
         s_sequence_told (sim, &operation->sequence);
         break;
+    case 300 + LEAT_OPERATION_SEQUENCE:
+        s_check_sequence (sim, &operation->sequence);
+        break;
     case 200 + LEAT_OPERATION_CHUNK:
         s_chunk (sim, &operation->chunk);
         break;
@@ -407,7 +485,8 @@ static void s_apply (sim_t *sim, const leat_operation_t *operation, unsigned pas
     case LEAT_OPERATION_EXPIRED:
     case LEAT_OPERATION_STREAM_DELETED:
     case LEAT_OPERATION_GROUP_DELETED:
-        sim_violation (sim, "nothing is deleted unasked", "%s", leat_operation_name (operation->id));
+        sim_violation (sim, "nothing is deleted unasked", "%s",
+                       leat_operation_name (operation->id));
     default:
         break;
     }
@@ -431,13 +510,15 @@ static void s_walk (sim_t *sim, leat_buffer_t *bytes, s_operation_fn *fn, unsign
 
 void sim_model_committed (sim_t *sim, leat_buffer_t *bytes)
 {
-    for (unsigned pass = 0; pass < 3; pass++)
+    for (unsigned pass = 0; pass < 4; pass++)
         s_walk (sim, bytes, s_apply, pass);
 }
 
-/* A record may only be on its way to the store if a live session has sent it. */
-static void s_check_heard (sim_t *sim, const leat_operation_t *operation, unsigned pass)
+/* Notes which groups are made. A record may only be on its way to the store if a live session has sent it. */
+static void s_submitted (sim_t *sim, const leat_operation_t *operation, unsigned pass)
 {
+    if (operation->id == LEAT_OPERATION_GROUP_CREATED)
+        s_group_conceived (sim, &operation->group_created);
     if (operation->id != LEAT_OPERATION_APPEND || pass)
         return;
     const leat_operation_append_t *append = &operation->append;
@@ -460,5 +541,5 @@ static void s_check_heard (sim_t *sim, const leat_operation_t *operation, unsign
 
 void sim_model_submitted (sim_t *sim, leat_buffer_t *bytes)
 {
-    s_walk (sim, bytes, s_check_heard, 0);
+    s_walk (sim, bytes, s_submitted, 0);
 }

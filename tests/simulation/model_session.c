@@ -160,7 +160,7 @@ void sim_model_unreachable (sim_t *sim, uint64_t number)
 
 /* The core says how many sessions it has ended for their silence, but not which: those that were
  * silent for longest, and long enough. */
-void sim_model_ticked (sim_t *sim, const leat_statistics_t *statistics)
+void sim_model_timed_out (sim_t *sim, const leat_statistics_t *statistics)
 {
     sim_model_t *self = sim->model;
     uint64_t timeout_us = sim->plan.limits.heartbeat_timeout * 1000;
@@ -170,16 +170,21 @@ void sim_model_ticked (sim_t *sim, const leat_statistics_t *statistics)
             if (peer->live && (!oldest || peer->heard_us < oldest->heard_us))
                 oldest = peer;
         }
-        if (!oldest || sim->now_us - oldest->heard_us < timeout_us * 99 / 100)
-            sim_violation (sim, "only silent peers are lost", "the most silent one is %llu, %llu us",
+        if (!oldest || sim->now_us - oldest->heard_us < timeout_us)
+            sim_violation (sim, "only silent peers are lost",
+                           "the most silent one is %llu, %llu us",
                            oldest ? (unsigned long long) oldest->number : 0,
                            oldest ? (unsigned long long) (sim->now_us - oldest->heard_us) : 0);
         SIM_COUNT (sim, session_timed_out);
         sim_trace (sim, "broker", "peer %llu is lost: silent", (unsigned long long) oldest->number);
         s_peer_ended (sim, oldest, false);
     }
+}
+
+void sim_model_check_statistics (sim_t *sim, const leat_statistics_t *statistics)
+{
     uint64_t live = 0;
-    for (const sim_peer_t *peer = self->peers; peer; peer = peer->next)
+    for (const sim_peer_t *peer = sim->model->peers; peer; peer = peer->next)
         live += peer->live;
     if (live != statistics->sessions)
         sim_violation (sim, "the core has the sessions that it has told of", "%llu instead of %llu",
@@ -256,13 +261,12 @@ static void s_hears_confirmed (sim_t *sim, sim_peer_t *peer, const leat_confirme
         const sim_sequence_t *sequence = &sim->model->sequences[peer->identity][index];
         if (!sequence->known || confirmed->sequence != sequence->committed
             || confirmed->offset != sequence->offset)
-            sim_violation (sim, "only what is committed is confirmed",
-                           "peer %llu, stream %s: %llu at %llu; committed is %llu at %llu",
-                           (unsigned long long) peer->number, channel->stream_name,
-                           (unsigned long long) confirmed->sequence,
-                           (unsigned long long) confirmed->offset,
-                           (unsigned long long) sequence->committed,
-                           (unsigned long long) sequence->offset);
+            sim_violation (
+                sim, "only what is committed is confirmed",
+                "peer %llu, stream %s: %llu at %llu; committed is %llu at %llu",
+                (unsigned long long) peer->number, channel->stream_name,
+                (unsigned long long) confirmed->sequence, (unsigned long long) confirmed->offset,
+                (unsigned long long) sequence->committed, (unsigned long long) sequence->offset);
     }
 }
 

@@ -7,7 +7,7 @@
 
 const char *sim_stream_name (unsigned stream)
 {
-    static const char *const names[] = {"alpha", "beta", "gamma", "lies"};
+    static const char *const names[] = { "alpha", "beta", "gamma", "lies" };
     leat_assert (stream <= SIM_STREAMS_MAX);
     return names[stream];
 }
@@ -71,10 +71,6 @@ static void s_draw_limits (sim_t *self)
         limits->former_peers = sim_between (random, 1, 5);
     if (sim_chance (random, 30))
         limits->attempts = sim_between (random, 1, 4);
-    if (sim_chance (random, 20)) {
-        limits->credit_records = sim_between (random, 3, 50);
-        limits->credit_size = limits->record_size + sim_below (random, 20000);
-    }
     const char *wrong = leat_limits_check (limits);
     if (wrong)
         fprintf (stderr, "seed %llu: %s\n", (unsigned long long) self->seed, wrong);
@@ -96,9 +92,10 @@ void sim_plan_draw (sim_t *self)
     plan->store_memory = sim_chance (random, 25);
     plan->store_latency_us = plan->store_memory ? 0 : sim_below (random, 40000);
     if (!plan->store_memory) {
-        plan->store_refuse_percent = sim_chance (random, 40) ? (unsigned) sim_below (random, 10) : 0;
-        plan->store_unknown_permille
-            = sim_chance (random, 40) ? (unsigned) sim_below (random, 10) : 0;
+        plan->store_refuse_percent =
+            sim_chance (random, 40) ? (unsigned) sim_below (random, 10) : 0;
+        plan->store_unknown_permille =
+            sim_chance (random, 40) ? (unsigned) sim_below (random, 10) : 0;
     }
     plan->latency_us = sim_below (random, 3000);
     plan->jitter_us = sim_below (random, sim_chance (random, 30) ? 200000 : 10000);

@@ -25,16 +25,16 @@ typedef struct {
     uint64_t counts[SIM_COUNTS];
 } s_options_t;
 
-static const char usage[]
-    = "usage: leat_simulate [--seeds N] [--first S] [--steps K] [--known FILE] [--twice]\n"
-      "       leat_simulate --seed S [--steps K] [--trace]\n"
-      "  --seeds N     run N seeds (100)\n"
-      "  --first S     from seed S on (1)\n"
-      "  --steps K     steps before the faults stop (1500)\n"
-      "  --known FILE  first run the seeds in FILE, one per line before what else is there\n"
-      "  --twice       run each seed twice and compare\n"
-      "  --seed S      run this seed\n"
-      "  --trace       write down each message and event\n";
+static const char usage[] =
+    "usage: leat_simulate [--seeds N] [--first S] [--steps K] [--known FILE] [--twice]\n"
+    "       leat_simulate --seed S [--steps K] [--trace]\n"
+    "  --seeds N     run N seeds (100)\n"
+    "  --first S     from seed S on (1)\n"
+    "  --steps K     steps before the faults stop (1500)\n"
+    "  --known FILE  first run the seeds in FILE, one per line before what else is there\n"
+    "  --twice       run each seed twice and compare\n"
+    "  --seed S      run this seed\n"
+    "  --trace       write down each message and event\n";
 
 static void s_run (s_options_t *options, uint64_t seed)
 {
@@ -47,8 +47,10 @@ static void s_run (s_options_t *options, uint64_t seed)
     uint64_t again = sim_world_run (seed, options->steps, NULL, options->counts);
     if (again == hash)
         return;
-    fprintf (stderr, "VIOLATION seed %" PRIu64 ": a run is decided by its seed: %016" PRIx64
-                     ", then %016" PRIx64 "\n", seed, hash, again);
+    fprintf (stderr,
+             "VIOLATION seed %" PRIu64 ": a run is decided by its seed: %016" PRIx64
+             ", then %016" PRIx64 "\n",
+             seed, hash, again);
     exit (1);
 }
 
@@ -80,7 +82,7 @@ static unsigned s_print_counts (const s_options_t *options)
         const char *name;
         const char *text;
     } rows[] = {
-#define COUNT(name, text) {#name, text},
+#define COUNT(name, text) { #name, text },
 #include "tests/simulation/counts.def"
 #undef COUNT
     };
@@ -109,11 +111,12 @@ static uint64_t s_number (const char *text)
 
 static void s_parse (s_options_t *options, int argc, char *argv[])
 {
-    static const struct option names[]
-        = {{"seeds", required_argument, NULL, 'n'}, {"first", required_argument, NULL, 'f'},
-           {"steps", required_argument, NULL, 'k'}, {"seed", required_argument, NULL, 's'},
-           {"known", required_argument, NULL, 'K'}, {"trace", no_argument, NULL, 't'},
-           {"twice", no_argument, NULL, '2'},       {NULL, 0, NULL, 0}};
+    static const struct option names[] = {
+        { "seeds", required_argument, NULL, 'n' }, { "first", required_argument, NULL, 'f' },
+        { "steps", required_argument, NULL, 'k' }, { "seed", required_argument, NULL, 's' },
+        { "known", required_argument, NULL, 'K' }, { "trace", no_argument, NULL, 't' },
+        { "twice", no_argument, NULL, '2' },       { NULL, 0, NULL, 0 }
+    };
     int option;
     while ((option = getopt_long (argc, argv, "", names, NULL)) != -1) {
         switch (option) {
@@ -149,7 +152,7 @@ static void s_parse (s_options_t *options, int argc, char *argv[])
 
 int main (int argc, char *argv[])
 {
-    s_options_t options = {.seeds = 100, .first = 1, .steps = STEPS};
+    s_options_t options = { .seeds = 100, .first = 1, .steps = STEPS };
     s_parse (&options, argc, argv);
     unsigned known = options.known ? s_run_known (&options) : 0;
     for (uint64_t index = 0; index < options.seeds; index++)

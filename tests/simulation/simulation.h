@@ -24,9 +24,9 @@
  * One step is one turn of the client, liar, broker or fault that is due first. */
 
 enum {
-    SIM_STREAMS_MAX = 3,     /* that honest clients use */
-    SIM_GROUPS_MAX = 2,      /* of each of them */
-    SIM_CLIENTS_MAX = 48,    /* honest, those that ended included */
+    SIM_STREAMS_MAX = 3,  /* that honest clients use */
+    SIM_GROUPS_MAX = 2,   /* of each of them */
+    SIM_CLIENTS_MAX = 48, /* honest, those that ended included */
     SIM_LIARS_MAX = 3,
     SIM_IDENTITIES_MAX = 64, /* of honest clients and liars */
     SIM_PRODUCERS_MAX = 2,   /* of one client */
@@ -53,21 +53,21 @@ typedef struct {
     unsigned producers;
     unsigned consumers;
     unsigned liars;
-    unsigned records;             /* of each producer and stream */
-    size_t record_size_max;       /* what producers send at most */
-    bool store_memory;            /* completes at once, holds nothing over a crash */
+    unsigned records;       /* of each producer and stream */
+    size_t record_size_max; /* what producers send at most */
+    bool store_memory;      /* completes at once, holds nothing over a crash */
     uint64_t store_latency_us;
     unsigned store_refuse_percent;
     unsigned store_unknown_permille;
-    uint64_t latency_us;          /* of the network */
+    uint64_t latency_us; /* of the network */
     uint64_t jitter_us;
-    uint64_t fault_interval_us;   /* mean; 0: no faults */
-    unsigned hint_percent;        /* dead connections that the broker is told of */
-    bool rivals;                  /* liars take honest identities; honest clients may be fenced */
-    unsigned poison_one_in;       /* 0: no poison */
+    uint64_t fault_interval_us; /* mean; 0: no faults */
+    unsigned hint_percent;      /* dead connections that the broker is told of */
+    bool rivals;                /* liars take honest identities; honest clients may be fenced */
+    unsigned poison_one_in;     /* 0: no poison */
     unsigned reject_one_in;
     unsigned nack_percent;
-    uint64_t handle_us;           /* how long an average record takes */
+    uint64_t handle_us; /* how long an average record takes */
 } sim_plan_t;
 
 typedef struct sim_network sim_network_t;
@@ -82,8 +82,8 @@ typedef struct sim {
     sim_random_t random;
     uint64_t now_us;
     uint64_t step;
-    uint64_t chaos_steps;    /* then the faults stop */
-    bool draining;           /* they have stopped */
+    uint64_t chaos_steps; /* then the faults stop */
+    bool draining;        /* they have stopped */
     uint64_t drain_start_us;
     uint64_t fault_due_us;
     sim_plan_t plan;
@@ -95,8 +95,8 @@ typedef struct sim {
     unsigned clients_count;
     sim_liar_t *liars[SIM_LIARS_MAX];
     uint64_t counts[SIM_COUNTS];
-    FILE *trace;             /* NULL: no readable trace */
-    uint64_t trace_hash;     /* of everything that would be in it */
+    FILE *trace;         /* NULL: no readable trace */
+    uint64_t trace_hash; /* of everything that would be in it */
 } sim_t;
 
 #define SIM_COUNT(sim, name) ((sim)->counts[SIM_COUNT_##name]++)

@@ -117,7 +117,7 @@ uint64_t sim_store_due (const sim_store_t *self)
 
 bool sim_store_next (sim_t *sim, uint64_t *id, leat_commit_result_t *result)
 {
-    static const char *const names[] = {"OK", "REFUSED", "UNKNOWN", "FENCED"};
+    static const char *const names[] = { "OK", "REFUSED", "UNKNOWN", "FENCED" };
     if (sim_store_due (sim->store) > sim->now_us)
         return false;
     sim_commit_t *commit = s_take (sim->store);

@@ -21,8 +21,8 @@ struct sim_store {
     leat_buffer_t **log; /* what is there, oldest first */
     size_t log_count;
     size_t log_room;
-    uint64_t last_us;       /* when the youngest pending one completes */
-    bool chain_refused;     /* everything of refused_chain is refused */
+    uint64_t last_us;   /* when the youngest pending one completes */
+    bool chain_refused; /* everything of refused_chain is refused */
     uint32_t refused_chain;
 };
 

@@ -69,15 +69,16 @@ static void s_settles (FILE *file, const leat_settles_t *list)
     }
 }
 
-#define NUMBER(field)  fprintf (file, " " #field "=%llu", (unsigned long long) fields->field);
-#define U8(field)      NUMBER (field)
-#define U16(field)     NUMBER (field)
-#define U32(field)     NUMBER (field)
-#define U64(field)     NUMBER (field)
-#define NAME(field)    fprintf (file, " " #field "=%.*s", (int) fields->field.size, fields->field.data);
-#define TEXT(field)    NAME (field)
-#define BLOB(field)    fprintf (file, " " #field "=%zu bytes", fields->field.size);
-#define RANGES(field)  s_ranges (file, &fields->field);
+#define NUMBER(field) fprintf (file, " " #field "=%llu", (unsigned long long) fields->field);
+#define U8(field) NUMBER (field)
+#define U16(field) NUMBER (field)
+#define U32(field) NUMBER (field)
+#define U64(field) NUMBER (field)
+#define NAME(field)                                                                                \
+    fprintf (file, " " #field "=%.*s", (int) fields->field.size, fields->field.data);
+#define TEXT(field) NAME (field)
+#define BLOB(field) fprintf (file, " " #field "=%zu bytes", fields->field.size);
+#define RANGES(field) s_ranges (file, &fields->field);
 #define SETTLES(field) s_settles (file, &fields->field);
 #define COMMAND(NAME_, name, number, body)                                                         \
     static void s_print_##name (FILE *file, const leat_##name##_t *fields)                         \
@@ -166,15 +167,16 @@ static void s_died (int number)
 {
     signal (number, SIG_DFL);
     if (watched)
-        sim_violation (watched, number == SIGVTALRM ? "the engines come to an end" : "no assertion fails",
+        sim_violation (watched,
+                       number == SIGVTALRM ? "the engines come to an end" : "no assertion fails",
                        "signal %d (%s)", number, strsignal (number));
     raise (number);
 }
 
 void sim_trace_watch (sim_t *self)
 {
-    static const int numbers[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGVTALRM};
-    struct itimerval timer = {.it_value.tv_sec = self ? SECONDS_MAX : 0};
+    static const int numbers[] = { SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGVTALRM };
+    struct itimerval timer = { .it_value.tv_sec = self ? SECONDS_MAX : 0 };
     watched = self;
     for (size_t index = 0; index < sizeof numbers / sizeof *numbers; index++)
         signal (numbers[index], self ? s_died : SIG_DFL);

@@ -47,7 +47,8 @@ static void s_sent_settles (sim_consumer_t *consumer, const leat_settles_t *sett
             const sim_delivered_t *delivered = &consumer->delivered[known];
             if (delivered->epoch != entry.epoch || entry.first < delivered->first)
                 continue;
-            uint64_t position = delivered->position + (entry.first + entry.count - delivered->first);
+            uint64_t position =
+                delivered->position + (entry.first + entry.count - delivered->first);
             if (consumer->reported < position)
                 consumer->reported = position;
         }
@@ -139,14 +140,14 @@ static void s_heard_batch (sim_client_t *client, const leat_batch_t *batch)
         return;
     if (consumer->delivered_count == consumer->delivered_room) {
         consumer->delivered_room = consumer->delivered_room ? 2 * consumer->delivered_room : 32;
-        consumer->delivered = leat_realloc (
-            consumer->delivered, consumer->delivered_room * sizeof *consumer->delivered);
+        consumer->delivered = leat_realloc (consumer->delivered,
+                                            consumer->delivered_room * sizeof *consumer->delivered);
     }
-    consumer->delivered[consumer->delivered_count++]
-        = (sim_delivered_t){.epoch = batch->epoch,
-                            .first = batch->first,
-                            .count = batch->count,
-                            .position = consumer->positions};
+    consumer->delivered[consumer->delivered_count++] =
+        (sim_delivered_t){ .epoch = batch->epoch,
+                           .first = batch->first,
+                           .count = batch->count,
+                           .position = consumer->positions };
     consumer->positions += batch->count;
 }
 
@@ -179,7 +180,8 @@ void sim_wiretap_started (sim_t *sim, sim_client_t *client, const sim_consumer_t
         if (delivered->epoch != task->epoch || task->first < delivered->first
             || task->first >= delivered->first + delivered->count)
             continue;
-        uint64_t position = delivered->position + (task->first + task->count - 1 - delivered->first);
+        uint64_t position =
+            delivered->position + (task->first + task->count - 1 - delivered->first);
         if (position >= consumer->reported + consumer->max_unreported)
             sim_violation (sim, "records are reported before more than max_unreported are started",
                            "%s: position %llu, %llu reported, max_unreported %u", client->name,

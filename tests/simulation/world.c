@@ -15,7 +15,7 @@
 #define SECOND_US 1000000u
 
 enum {
-    REST_SECONDS = 600,     /* of virtual time, in which all must come to rest once faults stop */
+    REST_SECONDS = 600,      /* of virtual time, in which all must come to rest once faults stop */
     STILL_STEPS_MAX = 20000, /* steps without time passing: somebody's deadline never moves */
     CHAOS_SECONDS_MAX = 600
 };
@@ -26,8 +26,8 @@ static void s_populate (sim_t *sim)
 {
     const sim_plan_t *plan = &sim->plan;
     for (unsigned number = 0; number < plan->producers; number++) {
-        sim_client_t *client = sim_client_new (sim, SIM_IDENTITIES_MAX,
-                                               sim_below (&sim->random, SECOND_US));
+        sim_client_t *client =
+            sim_client_new (sim, SIM_IDENTITIES_MAX, sim_below (&sim->random, SECOND_US));
         unsigned stream = (unsigned) sim_below (&sim->random, plan->streams);
         sim_client_add_producer (sim, client, stream, plan->records);
         if (plan->streams > 1 && sim_chance (&sim->random, 40))
@@ -36,8 +36,8 @@ static void s_populate (sim_t *sim)
             sim_client_add_consumer (sim, client, stream, sim_group_name (0));
     }
     for (unsigned number = 0; number < plan->consumers; number++) {
-        sim_client_t *client = sim_client_new (sim, SIM_IDENTITIES_MAX,
-                                               sim_below (&sim->random, 3 * SECOND_US));
+        sim_client_t *client =
+            sim_client_new (sim, SIM_IDENTITIES_MAX, sim_below (&sim->random, 3 * SECOND_US));
         unsigned stream = number % plan->streams;
         unsigned group = (unsigned) sim_below (&sim->random, plan->groups[stream]);
         sim_client_add_consumer (sim, client, stream, sim_group_name (group));
@@ -214,7 +214,8 @@ static void s_drain (sim_t *sim, uint64_t *since_us, uint64_t *since_step)
         if (closing && sim->broker->core && s_all_gone (sim) && s_sessions_gone (sim))
             break;
         if (sim->now_us > end_us) {
-            if (!s_producers_done (sim, why, sizeof why) || !sim_model_at_rest (sim, why, sizeof why))
+            if (!s_producers_done (sim, why, sizeof why)
+                || !sim_model_at_rest (sim, why, sizeof why))
                 sim_violation (sim, "all comes to rest once faults stop", "%s", why);
             sim_violation (sim, "all sessions end", "%s", why);
         }
@@ -233,8 +234,8 @@ uint64_t sim_world_run (uint64_t seed, uint64_t steps, FILE *trace, uint64_t *co
     sim->trace = trace;
     sim_trace_watch (sim);
     sim_plan_draw (sim);
-    sim->fault_due_us = sim->plan.fault_interval_us ? sim_below (&sim->random, SECOND_US)
-                                                    : SIM_NEVER;
+    sim->fault_due_us =
+        sim->plan.fault_interval_us ? sim_below (&sim->random, SECOND_US) : SIM_NEVER;
     sim->network = sim_network_new ();
     sim->store = sim_store_new ();
     sim->model = sim_model_new ();

@@ -253,7 +253,7 @@ static inline scene_t *scene_begun (leat_consumer_engine_options_t options)
     options.stream = "orders";
     self->engine = leat_consumer_engine_new (&options);
     self->outbox = leat_outbox_new ();
-    self->now_us = 1000 * 1000;
+    self->now_us = 1000000;
     leat_consumer_engine_begin (self->engine, SAMPLE_CHANNEL, self->outbox);
     return self;
 }

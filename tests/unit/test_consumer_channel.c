@@ -38,7 +38,7 @@ static void test_refused_for_good (void **state)
                   leat_code_name (codes[index]), leat_code_text (codes[index]));
         assert_string_equal (error, expected);
         assert_int_equal (code, codes[index]);
-        scene->now_us += 60 * 1000 * 1000;
+        scene->now_us += UINT64_C (60000000);
         assert_string_equal (scene_run (scene), "");
         assert_true (leat_consumer_engine_deadline (scene->engine) == UINT64_MAX);
         leat_consumer_engine_lost (scene->engine);
@@ -55,7 +55,7 @@ static void test_refused_for_now (void **state)
     static const char *const attach = "ATTACH orders default 10 16777216 1\n";
     scene_t *scene = scene_begun ((leat_consumer_engine_options_t){ .credit_records = 10 });
     assert_string_equal (scene_sent (scene), attach);
-    uint64_t delay_us = 100 * 1000;
+    uint64_t delay_us = UINT64_C (100000);
     for (int times = 0; times < 12; times++) {
         scene_refuse (scene, LEAT_ATTACH, codes[times % 3], "");
         assert_int_equal (leat_consumer_engine_state (scene->engine), LEAT_CONSUMER_DETACHED);
@@ -67,7 +67,7 @@ static void test_refused_for_now (void **state)
         assert_string_equal (scene_run (scene), "");
         scene->now_us = due_us;
         assert_string_equal (scene_run (scene), attach);
-        delay_us = delay_us * 2 < 5000 * 1000 ? delay_us * 2 : 5000 * 1000;
+        delay_us = delay_us * 2 < UINT64_C (5000000) ? delay_us * 2 : UINT64_C (5000000);
     }
     scene_attached (scene);
     scene_deliver (scene, 7, 0, 1);
@@ -87,7 +87,7 @@ static void test_channel_vanishes (void **state)
     assert_int_equal (leat_consumer_engine_state (scene->engine), LEAT_CONSUMER_DETACHED);
     assert_int_equal (scene_settle (scene, &delivery, 0, 2, LEAT_ACK), 0);
     assert_string_equal (scene_run (scene), "");
-    scene->now_us += 100 * 1000;
+    scene->now_us += UINT64_C (100000);
     assert_string_equal (scene_run (scene), "ATTACH orders default 10000 16777216 10\n");
     scene_destroy (scene);
 }

@@ -387,17 +387,29 @@ static void test_revoked (void **state)
 static void test_revoked_reports_again (void **state)
 {
     scene_t *scene = NEW (.max_unreported = 2);
-    scene_deliver (scene, 7, 0, 20);
-    leat_delivery_t delivery = scene_take (scene, 2, 7, 0, 2);
-    scene_settle (scene, &delivery, 0, 2, LEAT_ACK);
-    scene->now_us += 1000;
-    assert_string_equal (scene_run (scene), "SETTLE ack 7:0+2\n");
-    scene_take (scene, 2, 7, 2, 2);
-    assert_string_equal (scene_sent (scene), "");
-    RANGES (scene, LEAT_REVOKED, { 7, 0, 2 });
-    assert_string_equal (scene_sent (scene), "REPORT 2\n");
-    RANGES (scene, LEAT_REVOKED, { 7, 0, 2 });
-    assert_string_equal (scene_sent (scene), "");
+    for (int attachment = 0; attachment < 2; attachment++) {
+        scene_deliver (scene, 7, 0, 20);
+        leat_delivery_t delivery = scene_take (scene, 2, 7, 0, 2);
+        scene_settle (scene, &delivery, 0, 2, LEAT_ACK);
+        scene->now_us += 1000;
+        assert_string_equal (scene_run (scene), "SETTLE ack 7:0+2\n");
+        scene_take (scene, 2, 7, 2, 2);
+        assert_string_equal (scene_sent (scene), "");
+        RANGES (scene, LEAT_REVOKED, { 7, 0, 2 });
+        assert_string_equal (scene_sent (scene), "REPORT 2\n");
+        RANGES (scene, LEAT_REVOKED, { 7, 0, 2 });
+        assert_string_equal (scene_sent (scene), "");
+
+        /* So it is with a settle that was not sent, of which only a part is taken away. */
+        scene_settle (scene, &delivery, 2, 2, LEAT_ACK);
+        RANGES (scene, LEAT_REVOKED, { 7, 3, 1 });
+        assert_string_equal (scene_sent (scene), "REPORT 4\n");
+
+        leat_consumer_engine_lost (scene->engine);
+        leat_consumer_engine_begin (scene->engine, SAMPLE_CHANNEL, scene->outbox);
+        scene_sent (scene);
+        scene_attached (scene);
+    }
     scene_destroy (scene);
 }
 

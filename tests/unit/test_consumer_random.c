@@ -3,7 +3,7 @@
 #include "tests/unit/consumer_sample.h"
 
 enum {
-    STEPS = 1000 * 1000,
+    STEPS = 1000000,
     CREDIT = 40,
     OFFSETS = 64, /* so few that leases meet, overlap and follow each other */
     EPOCHS = 3,

@@ -1,0 +1,42 @@
+/* Who takes part in a benchmark: Leat, and what it is measured against.
+ * SPDX-License-Identifier: MPL-2.0 */
+#ifndef LEAT_BENCH_CONTENDER_H
+#define LEAT_BENCH_CONTENDER_H
+
+#include "bench/round.h"
+
+/* One role of a contender, in a process of its own that was forked from a process without threads.
+ * Writes a byte to `ready` when the next role may start (middle, then consumer, then producer);
+ * notes in the round's error what went wrong. Returns the process's exit code. A middle is ended
+ * with SIGTERM if it does not end by itself. */
+typedef int (leat_bench_role_fn) (leat_bench_round_t *round, int ready);
+
+typedef struct {
+    const char *name;
+    const char *about; /* for people, one line */
+    leat_bench_role_fn *roles[LEAT_BENCH_ROLES];
+} leat_bench_contender_t;
+
+/*  relay    bytes over TCP through a process that only reads and writes chunks of 256 KiB: what two
+ *           hops cost, and nothing else
+ *  proxy    PUSH -> zmq_proxy (PULL, PUSH) -> PULL, a message for each record
+ *  router   DEALER -> ROUTER -> DEALER, records packed into frames when the rate is not fixed: what
+ *           libzmq leaves to a broker that does nothing
+ *  leat     producer -> broker -> consumer, every record confirmed and settled
+ */
+extern const leat_bench_contender_t leat_bench_relay;
+extern const leat_bench_contender_t leat_bench_proxy;
+extern const leat_bench_contender_t leat_bench_router;
+extern const leat_bench_contender_t leat_bench_leat;
+
+/* The one of that name (`size` bytes), or NULL. */
+const leat_bench_contender_t *leat_bench_contender_find (const char *name, size_t size);
+
+/* For roles: lets the next one start. */
+void leat_bench_ready (int ready);
+
+/* For every role with a zmq context, before it is made: freed frames of some hundred KiB stay with
+ * the process instead of going back to the kernel and coming again zeroed (mallopt(3)). */
+void leat_bench_tune_malloc (void);
+
+#endif

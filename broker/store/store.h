@@ -1,0 +1,165 @@
+/* Where the broker keeps commits: one interface, one engine for each kind of store.
+ * SPDX-License-Identifier: MPL-2.0 */
+#ifndef LEAT_BROKER_STORE_STORE_H
+#define LEAT_BROKER_STORE_STORE_H
+
+#include "wire/commit.h"
+
+/*      open ---> acquire ---> recover ---> submit, read, poll ... ---> release ---> close
+ *                   ^                                |
+ *                   +---- UNKNOWN or FENCED: the ----+
+ *                         core's state is discarded
+ *
+ * Every engine guarantees:
+ *
+ *  1. A commit is applied whole or not at all.
+ *  2. Commits are applied in the order of submission, and each that was submitted completes exactly
+ *     once, in that order. release and close end what is under way without an event.
+ *  3. OK means that the commit is as durable as the streams in it ask for. REFUSED means that it
+ *     is certainly absent, now and after any restart. UNKNOWN means that nobody can tell; FENCED that
+ *     another holder has acquired the store. After UNKNOWN or FENCED every later commit ends
+ *     with the same result until the store is acquired again.
+ *  4. Once a commit is REFUSED, every later one of the same chain (leat_commit_chain) is REFUSED too,
+ *     so that nothing is kept over a hole. A new chain begins with a clean slate.
+ *  5. A commit larger than leat_store_commit_size_max is REFUSED.
+ *  6. acquire gives an incarnation larger than any that this store gave before, and not smaller than
+ *     the wall clock that it is told.
+ *  7. After close and open, recover gives the state that all commits ended OK lead to, and no trace
+ *     of a REFUSED one; an engine that does not `recover` gives nothing.
+ *  8. Bodies are held by reference from submit until the event of the commit was polled, no longer.
+ *  9. No call blocks on a disk but open, acquire, recover, release and close. submit, read, poll,
+ *     sleep, space and stats may be called from a loop that must not wait.
+ *
+ * One thread calls all functions of a store. Engines may have threads of their own. */
+
+typedef struct leat_store leat_store_t;
+
+typedef struct {
+    const char *path;         /* directory of the data; NULL for engines that keep none */
+    uint64_t commit_size_max; /* largest commit in encoded bytes; 0 lets the engine choose */
+} leat_store_options_t;
+
+typedef enum {
+    LEAT_STORE_COMMITTED, /* a commit has ended */
+    LEAT_STORE_READ       /* a read has ended */
+} leat_store_event_kind_t;
+
+typedef struct {
+    leat_store_event_kind_t kind;
+    uint64_t id;                 /* of the commit, or the token of the read */
+    leat_commit_result_t result; /* COMMITTED */
+    const char *reason;          /* a sentence if the result is not OK; valid until the next poll */
+    leat_code_t code;            /* READ: OK, NO_SUCH_STREAM, or DAMAGED (its checksum is wrong) */
+    leat_batch_t batch;          /* READ and OK: first, count, attributes, crc32c, time_ms */
+    leat_buffer_t *body;         /* READ and OK: the batch's body; the caller releases it */
+} leat_store_event_t;
+
+typedef struct {
+    uint64_t used_size;  /* bytes that the store takes now */
+    uint64_t total_size; /* bytes that it could take; 0 if nothing but the broker's limits bounds it */
+    bool reserved;       /* below the reserve: commits that append are REFUSED */
+} leat_store_space_t;
+
+typedef struct {
+    uint64_t commits;         /* ended OK */
+    uint64_t commits_refused; /* ended REFUSED */
+    uint64_t commits_lost;    /* ended UNKNOWN or FENCED */
+    uint64_t commit_bytes;    /* encoded bytes of those ended OK */
+    uint64_t transactions;    /* into which the engine grouped them */
+    uint64_t reads;
+} leat_store_stats_t;
+
+/* Takes a commit that recovery found; false ends the recovery with an error. The buffer is
+ * borrowed. */
+typedef bool (leat_store_recover_fn) (void *arg, leat_buffer_t *commit);
+
+/* What an engine implements. `store` is what its open returned; leat_store_t begins every engine's
+ * own structure. Calls are as explained at the functions below, which check their order and then
+ * call these. Functions that return int give 0, or -1 with a sentence in error. */
+typedef struct leat_store_engine {
+    const char *name;
+    bool recovers; /* commits survive the end of the process */
+    bool durable;  /* and, in `sync` streams, a power cut */
+    bool reads;    /* leat_store_read works */
+
+    leat_store_t *(*open) (const leat_store_options_t *options, char *error, size_t error_size);
+    void (*close) (leat_store_t *store);
+    int (*acquire) (leat_store_t *store, uint64_t wall_ms, uint64_t *incarnation, char *error,
+                    size_t error_size);
+    int (*recover) (leat_store_t *store, leat_store_recover_fn *fn, void *arg, char *error,
+                    size_t error_size);
+    void (*release) (leat_store_t *store, uint64_t incarnation);
+    void (*submit) (leat_store_t *store, leat_commit_t *commit);
+    void (*read) (leat_store_t *store, uint32_t stream, uint64_t offset, uint64_t token);
+    bool (*poll) (leat_store_t *store, leat_store_event_t *event);
+    bool (*sleep) (leat_store_t *store);
+    int (*fd) (const leat_store_t *store);
+    uint64_t (*commit_size_max) (const leat_store_t *store);
+    void (*space) (const leat_store_t *store, leat_store_space_t *space);
+    void (*stats) (const leat_store_t *store, leat_store_stats_t *stats);
+} leat_store_engine_t;
+
+/* Keeps nothing: records live in the core. Completes inside submit; its incarnation is the wall
+ * clock. No recovery, no reads. */
+extern const leat_store_engine_t leat_store_memory;
+
+/* What every engine's own structure begins with; only engines and store.c look inside. */
+struct leat_store {
+    const leat_store_engine_t *engine;
+    bool acquired;
+    bool recovered;
+    uint64_t last_commit; /* id of the newest that was submitted */
+};
+
+/* Opens a store, creating it if need be, without touching what it holds. NULL with a sentence in
+ * `error` if that cannot be: what was wrong and what would be right. */
+leat_store_t *leat_store_open (const leat_store_engine_t *engine,
+                               const leat_store_options_t *options, char *error,
+                               size_t error_size);
+
+/* Closes it; releases it first if need be. */
+void leat_store_close (leat_store_t **self_p);
+
+const leat_store_engine_t *leat_store_engine (const leat_store_t *self);
+
+/* Makes the caller the only holder: whoever held the store before gets FENCED from now on. May be
+ * called again, after UNKNOWN or FENCED; what was under way then ends without an event. `wall_ms` is
+ * milliseconds since 1970 UTC. 0, or -1 with a sentence. */
+int leat_store_acquire (leat_store_t *self, uint64_t wall_ms, uint64_t *incarnation, char *error,
+                        size_t error_size);
+
+/* To be called once after each acquire, before anything is submitted: calls fn for encoded commits
+ * that lead to the state of the store, in order. They need not be those that were submitted: an
+ * engine may state the same with fewer. 0, or -1 with a sentence: what is damaged, or that fn said
+ * no. */
+int leat_store_recover (leat_store_t *self, leat_store_recover_fn *fn, void *arg, char *error,
+                        size_t error_size);
+
+/* Gives the store back in order. `incarnation` is what leat_core_incarnation has reached; the next
+ * acquire gives a larger one. */
+void leat_store_release (leat_store_t *self, uint64_t incarnation);
+
+/* Hands a commit over; takes and nulls it. Ids grow by 1 from one to the next. */
+void leat_store_submit (leat_store_t *self, leat_commit_t **commit_p);
+
+/* Asks for the batch that holds `offset` of stream number `stream`; the answer is an event with
+ * `token`. False, and nothing happens, if the engine does not read. */
+bool leat_store_read (leat_store_t *self, uint32_t stream, uint64_t offset, uint64_t token);
+
+/* Takes the oldest event out, or returns false. */
+bool leat_store_poll (leat_store_t *self, leat_store_event_t *event);
+
+/* To be called before the caller sleeps on leat_store_fd: from then on the engine wakes it. False
+ * if events wait, so that it must not sleep. leat_store_poll ends the wish to be woken. So a busy
+ * caller costs the engine no system call. */
+bool leat_store_sleep (leat_store_t *self);
+
+/* Readable when events have come since leat_store_sleep; -1 if the engine completes inside submit
+ * and never needs to wake anybody. */
+int leat_store_fd (const leat_store_t *self);
+
+uint64_t leat_store_commit_size_max (const leat_store_t *self);
+void leat_store_space (const leat_store_t *self, leat_store_space_t *space);
+void leat_store_stats (const leat_store_t *self, leat_store_stats_t *stats);
+
+#endif

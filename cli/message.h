@@ -1,0 +1,19 @@
+/* What the leat program says to its user: one line on stderr, with who says it in front.
+ * SPDX-License-Identifier: MPL-2.0 */
+#ifndef LEAT_CLI_MESSAGE_H
+#define LEAT_CLI_MESSAGE_H
+
+/* Exit codes of every subcommand. Scripts depend on them. */
+enum {
+    LEAT_EXIT_DONE = 0,
+    LEAT_EXIT_FAILED = 1,
+    LEAT_EXIT_USAGE = 2,
+    LEAT_EXIT_NO_BROKER = 3 /* no answer within --timeout */
+};
+
+/* Writes "PROGRAM: TEXT\n" to stderr with one write(2), so that lines of several threads or processes
+ * do not mix. `program` is "leat produce" and the like. Any thread. */
+void leat_message (const char *program, const char *format, ...)
+    __attribute__ ((format (printf, 2, 3)));
+
+#endif
