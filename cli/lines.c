@@ -17,8 +17,8 @@
  *      0           begin       ^            end     size
  *                           scanned: no delimiter before it
  *
- * When the free part is used up, what was not given out moves to the front; that is less than a line
- * for each block, so nearly every byte stays where read(2) put it. */
+ * Before each read what was not given out moves to the front; that is usually less than a line, so
+ * nearly every byte stays where read(2) put it. */
 struct leat_lines {
     int fd;
     char *delimiter;
@@ -36,7 +36,7 @@ struct leat_lines {
     uint64_t so_far; /* bytes read */
 };
 
-enum { BLOCK_SIZE = 1 << 20 };
+enum { BLOCK_SIZE = 1 << 20, REST_SIZE = 1 << 16 };
 
 leat_lines_t *leat_lines_new (int fd, leat_text_t delimiter, size_t size_max)
 {
@@ -45,7 +45,7 @@ leat_lines_t *leat_lines_new (int fd, leat_text_t delimiter, size_t size_max)
     self->delimiter = leat_copy_text (delimiter.data, delimiter.size);
     self->delimiter_size = delimiter.size;
     self->size_max = size_max;
-    self->size = BLOCK_SIZE;
+    self->size = 2 * BLOCK_SIZE;
     self->bytes = leat_alloc_raw (self->size);
     struct stat status;
     self->may_block = fstat (fd, &status) != 0 || !S_ISREG (status.st_mode);
@@ -73,18 +73,18 @@ uint64_t leat_lines_bytes (const leat_lines_t *self)
     return self->so_far;
 }
 
-/* Room behind `end`: moves the rest of a line to the front, and doubles the block when that rest
- * takes more than half of it. */
+/* At least a block of room behind `end`. A short rest of a line moves to the front in any case, so
+ * that the same memory stays in the cache; a long one only when it must. */
 static void s_make_room (leat_lines_t *self)
 {
     size_t rest = self->end - self->begin;
-    if (self->begin) {
-        memmove (self->bytes, self->bytes + self->begin, rest);
-        self->scanned -= self->begin;
-        self->begin = 0;
-        self->end = rest;
-    }
-    if (rest > self->size / 2) {
+    if (rest > REST_SIZE && self->size - self->end >= BLOCK_SIZE)
+        return;
+    memmove (self->bytes, self->bytes + self->begin, rest);
+    self->scanned -= self->begin;
+    self->begin = 0;
+    self->end = rest;
+    if (self->size - self->end < BLOCK_SIZE) {
         self->size *= 2;
         self->bytes = leat_realloc (self->bytes, self->size);
     }
@@ -99,10 +99,8 @@ static leat_lines_result_t s_read (leat_lines_t *self)
             return LEAT_LINES_PENDING;
     }
     self->readable = false;
-    if (self->end == self->size || (self->end - self->begin > 0 && self->begin >= self->size / 2)
-        || self->size - self->end < BLOCK_SIZE / 2)
-        s_make_room (self);
-    ssize_t size = read (self->fd, self->bytes + self->end, self->size - self->end);
+    s_make_room (self);
+    ssize_t size = read (self->fd, self->bytes + self->end, BLOCK_SIZE);
     if (size < 0)
         return errno == EINTR || errno == EAGAIN ? LEAT_LINES_PENDING : LEAT_LINES_ERROR;
     if (size == 0)

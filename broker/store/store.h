@@ -23,7 +23,8 @@
  *     so that nothing is kept over a hole. A new chain begins with a clean slate.
  *  5. A commit larger than leat_store_commit_size_max is REFUSED.
  *  6. acquire gives an incarnation larger than any that this store gave before, and not smaller than
- *     the wall clock that it is told.
+ *     the wall clock that it is told. An engine that does not `recover` knows only of those since
+ *     open; for those before it relies on the clock.
  *  7. After close and open, recover gives the state that all commits ended OK lead to, and no trace
  *     of a REFUSED one; an engine that does not `recover` gives nothing.
  *  8. Bodies are held by reference from submit until the event of the commit was polled, no longer.

@@ -107,12 +107,15 @@ static void s_hello (sim_t *sim, sim_liar_t *liar)
     char name[32];
     leat_command_t command = { .id = LEAT_HELLO };
     leat_hello_t *hello = &command.hello;
-    liar->used_identity = liar->identity;
+    unsigned identity = liar->identity;
     if (sim->plan.rivals && sim_chance (&sim->random, 30)) {
-        liar->used_identity = (unsigned) sim_below (&sim->random, sim->clients_count);
+        identity = (unsigned) sim_below (&sim->random, sim->clients_count);
         SIM_COUNT (sim, lies_hello);
     }
-    sim_identity_name (liar->used_identity, name, sizeof name);
+    if (!liar->greeted)
+        liar->used_identity = identity; /* the first HELLO of a connection is the one that counts */
+    liar->greeted = true;
+    sim_identity_name (identity, name, sizeof name);
     hello->signature = sim_chance (&sim->random, 95) ? LEAT_SIGNATURE : 0x474e4950;
     hello->version_min = 1;
     hello->version_max =
@@ -130,6 +133,7 @@ static void s_connect (sim_t *sim, sim_liar_t *liar)
     sim_network_close (sim, &liar->connection);
     liar->connection = sim_network_connect (sim);
     liar->leases_count = 0;
+    liar->greeted = false;
     if (sim_chance (&sim->random, 95))
         s_hello (sim, liar);
 }

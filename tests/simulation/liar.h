@@ -15,6 +15,7 @@ struct sim_liar {
     uint64_t epoch;                          /* that it was welcomed with last */
     uint64_t sequences[SIM_STREAMS_MAX + 1]; /* that it has sent, as itself or somebody else */
     sim_connection_t *connection;
+    bool greeted; /* on this connection */
     struct {
         uint32_t channel;
         uint64_t epoch;
