@@ -27,7 +27,7 @@ static const char *const s_role_names[LEAT_BENCH_ROLES] = { "middle", "consumer"
 
 struct leat_bench_processes {
     sigset_t signals_before;
-    int signals;                   /* signalfd */
+    int signals;                      /* signalfd */
     pid_t children[LEAT_BENCH_ROLES]; /* 0: none */
     bool interrupted;
 };
@@ -63,9 +63,8 @@ static void s_reap (leat_bench_processes_t *self, leat_bench_role_t role, leat_b
     self->children[role] = 0;
     if (!round)
         return;
-    round->cpu_ns[role]
-        = (uint64_t) (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000u
-          + (uint64_t) (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000u;
+    round->cpu_ns[role] = (uint64_t) (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000u
+                          + (uint64_t) (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000u;
     round->switches[role] = (uint64_t) usage.ru_nvcsw;
     if (ended_by_us)
         return;
@@ -127,8 +126,8 @@ void leat_bench_processes_destroy (leat_bench_processes_t **self_p)
     *self_p = NULL;
 }
 
-_Noreturn static void s_child (leat_bench_processes_t *self, pid_t parent,
-                               leat_bench_role_fn *role, leat_bench_round_t *round, int ready)
+_Noreturn static void s_child (leat_bench_processes_t *self, pid_t parent, leat_bench_role_fn *role,
+                               leat_bench_round_t *round, int ready)
 {
     prctl (PR_SET_PDEATHSIG, SIGKILL);
     if (getppid () != parent)
@@ -177,6 +176,10 @@ static bool s_start (leat_bench_processes_t *self, const leat_bench_contender_t 
         got = read (ready[0], &byte, 1);
     }
     close (ready[0]);
+    /* It has ended: better to know how. */
+    deadline_ns = leat_bench_now_ns () + S_TERMINATE_NS;
+    while (got == 0 && self->children[role] && leat_bench_now_ns () < deadline_ns)
+        s_wait (self, -1, deadline_ns, round, false);
     if (got != 1)
         leat_bench_round_fail (round, "the %s did not get ready", s_role_names[role]);
     return got == 1;

@@ -7,7 +7,6 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "bench/statistics.h"
 #include "wire/alloc.h"
 #include "wire/assert.h"
 
@@ -38,7 +37,7 @@ static uint8_t *s_pattern (const leat_bench_plan_t *plan)
 
 static size_t s_fixed (const leat_bench_plan_t *plan)
 {
-    return plan->rate > 0 ? 16 : 8;
+    return plan->rate > 0 ? 24 : 8;
 }
 
 /* ---- making ---------------------------------------------------------------------------------- */
@@ -68,28 +67,22 @@ void leat_bench_source_begin (leat_bench_source_t *self, leat_bench_round_t *rou
         leat_assert (plan->records);
         self->timer = timerfd_create (CLOCK_MONOTONIC, TFD_CLOEXEC);
         leat_assert (self->timer >= 0);
-        self->lateness = leat_alloc_raw ((self->last + 1) * sizeof (uint64_t));
     }
 }
 
 void leat_bench_source_end (leat_bench_source_t *self)
 {
     self->round->sent = self->number;
-    if (self->lateness_count)
-        self->round->lateness_ns
-            = leat_bench_percentile (self->lateness, self->lateness_count, 50.0);
     if (self->timer >= 0)
         close (self->timer);
-    free (self->lateness);
     free (self->pattern);
-    self->lateness = NULL;
     self->pattern = NULL;
 }
 
 /* Record n is meant for start + n / rate, whatever became of those before: what a late one adds to
  * its successors' waiting is part of their latency, too. A timer sleeps until then; a clock that is
  * asked over and over would take one of few cores from the contender. */
-static void s_wait (leat_bench_source_t *self, uint64_t number, uint64_t *stamp)
+static void s_wait (leat_bench_source_t *self, uint64_t number, uint8_t *stamps)
 {
     uint64_t due_ns = self->start_ns + (uint64_t) ((double) number * 1e9 / self->round->plan.rate);
     uint64_t now_ns = leat_bench_now_ns ();
@@ -102,17 +95,17 @@ static void s_wait (leat_bench_source_t *self, uint64_t number, uint64_t *stamp)
         leat_assert (got == (ssize_t) sizeof expirations);
         now_ns = leat_bench_now_ns ();
     }
-    self->lateness[self->lateness_count++] = now_ns - due_ns;
-    *stamp = due_ns;
+    memcpy (stamps, &due_ns, sizeof due_ns);
+    memcpy (stamps + sizeof due_ns, &now_ns, sizeof now_ns);
 }
 
-uint64_t leat_bench_source_event (leat_bench_source_t *self, uint64_t *stamp)
+uint64_t leat_bench_source_event (leat_bench_source_t *self, uint8_t *stamps)
 {
     const leat_bench_plan_t *plan = &self->round->plan;
     uint64_t number = self->event;
 
     if (plan->rate > 0) {
-        s_wait (self, number, stamp);
+        s_wait (self, number, stamps);
         self->event = number + 1;
     } else if (plan->records) {
         self->event = self->last;
@@ -172,10 +165,16 @@ void leat_bench_sink_event (leat_bench_sink_t *self, uint64_t word)
 void leat_bench_sink_sample (leat_bench_sink_t *self, const uint8_t *body)
 {
     leat_bench_round_t *round = self->round;
-    uint64_t stamp;
-    memcpy (&stamp, body + 8, sizeof stamp);
-    if (self->marked && round->samples_count < round->samples_max)
-        round->samples[round->samples_count++] = leat_bench_now_ns () - stamp;
+    uint64_t due_ns;
+    uint64_t awake_ns;
+    if (!self->marked || round->samples_count >= round->samples_max)
+        return;
+    memcpy (&due_ns, body + 8, sizeof due_ns);
+    memcpy (&awake_ns, body + 16, sizeof awake_ns);
+    uint64_t now_ns = leat_bench_now_ns ();
+    round->samples[round->samples_count] = now_ns - due_ns;
+    round->samples[round->samples_max + round->samples_count] = now_ns - awake_ns;
+    round->samples_count++;
 }
 
 void leat_bench_sink_wrong (leat_bench_sink_t *self, const uint8_t *body, size_t size)

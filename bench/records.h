@@ -9,10 +9,11 @@
 
 /* A body, in the byte order of the machine, which both ends share:
  *
- *      +--------------------+-----------------------+------------------------ ... --+
- *      | number and flags 8 | intended time, ns 8 * | bytes of the pattern          |
- *      +--------------------+-----------------------+------------------------ ... --+
- *        * only when the rate is fixed
+ *      +--------------------+-----------------+-----------------+------------------- ... --+
+ *      | number and flags 8 | intended ns 8 * | awake ns 8 *    | bytes of the pattern     |
+ *      +--------------------+-----------------+-----------------+------------------- ... --+
+ *        * only when the rate is fixed: when the record was meant to be sent, and when the producer
+ *          was awake to send it
  *
  * The pattern is random bytes of a seed; record n has those that begin at a place told by n. The
  * check compares all of it with memcmp: order, loss, duplicates and every byte.
@@ -20,7 +21,7 @@
  * What is measured: the producer flags one record as the MARK, when the warm-up is over, and one as
  * the LAST. The consumer takes the time when it has checked the one and when it has checked the
  * other; the records between (without the marked one) divided by that time are the throughput. */
-#define LEAT_BENCH_SIZE_MIN 16
+#define LEAT_BENCH_SIZE_MIN 24
 
 #define LEAT_BENCH_LAST (UINT64_C (1) << 63)
 #define LEAT_BENCH_MARK (UINT64_C (1) << 62)
@@ -45,8 +46,6 @@ typedef struct {
     uint64_t start_ns; /* of the fixed rate */
     int timer;
     bool done; /* the last record was made */
-    uint64_t *lateness;
-    uint64_t lateness_count;
 } leat_bench_source_t;
 
 /* Starts the clock. */
@@ -54,8 +53,8 @@ void leat_bench_source_begin (leat_bench_source_t *self, leat_bench_round_t *rou
 void leat_bench_source_end (leat_bench_source_t *self);
 
 /* The seldom part of leat_bench_source_make; returns the flags. With a fixed rate it waits for the
- * intended time, which it puts into *stamp. */
-uint64_t leat_bench_source_event (leat_bench_source_t *self, uint64_t *stamp);
+ * intended time and writes it, and the time now, to `stamps`. */
+uint64_t leat_bench_source_event (leat_bench_source_t *self, uint8_t *stamps);
 
 /* Writes the next record, `size` bytes; false if that was the last one. */
 static inline bool leat_bench_source_make (leat_bench_source_t *self, uint8_t *body)
@@ -63,11 +62,8 @@ static inline bool leat_bench_source_make (leat_bench_source_t *self, uint8_t *b
     uint64_t number = self->number++;
     uint64_t word = number;
     const uint8_t *pattern = self->pattern + (number % LEAT_BENCH_PLACES) * 8;
-    if (__builtin_expect (number == self->event, 0)) {
-        uint64_t stamp = 0;
-        word |= leat_bench_source_event (self, &stamp);
-        memcpy (body + 8, &stamp, 8);
-    }
+    if (__builtin_expect (number == self->event, 0))
+        word |= leat_bench_source_event (self, body + 8);
     memcpy (body, &word, 8);
     memcpy (body + self->fixed, pattern, self->size - self->fixed);
     return !self->done;

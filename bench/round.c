@@ -9,7 +9,7 @@
 
 static size_t s_size (uint64_t samples_max)
 {
-    return sizeof (leat_bench_round_t) + (size_t) samples_max * sizeof (uint64_t);
+    return sizeof (leat_bench_round_t) + 2 * (size_t) samples_max * sizeof (uint64_t);
 }
 
 leat_bench_round_t *leat_bench_round_new (const leat_bench_plan_t *plan, uint64_t samples_max)

@@ -20,30 +20,29 @@ typedef enum {
 
 /* Chosen by the user, the same for every contender of a run. */
 typedef struct {
-    size_t size;          /* bytes of a record's body, at least LEAT_BENCH_SIZE_MIN */
-    uint64_t records;     /* measured records; 0: `measure_ns` decides */
-    uint64_t warm_up;     /* records before those; only with `records` */
-    uint64_t measure_ns;  /* how long the producer goes on after the warm-up */
-    uint64_t warm_up_ns;  /* only without `records` */
-    double rate;          /* records per second; 0: as fast as they are taken */
-    size_t frame_size;    /* of the ROUTER relay, when rate is 0 */
-    uint64_t seed;        /* of the records' content */
-    const char *program;  /* of `program broker`, the path of this program */
-    const char *broker;   /* a broker that runs already, or NULL */
-    uint64_t timeout_ns;  /* a round that takes longer has failed */
+    size_t size;         /* bytes of a record's body, at least LEAT_BENCH_SIZE_MIN */
+    uint64_t records;    /* measured records; 0: `measure_ns` decides */
+    uint64_t warm_up;    /* records before those; only with `records` */
+    uint64_t measure_ns; /* how long the producer goes on after the warm-up */
+    uint64_t warm_up_ns; /* only without `records` */
+    double rate;         /* records per second; 0: as fast as they are taken */
+    size_t frame_size;   /* of the ROUTER relay, when rate is 0 */
+    uint64_t seed;       /* of the records' content */
+    const char *broker;  /* a broker that runs already, or NULL */
+    uint64_t timeout_ns; /* a round that takes longer has failed */
 } leat_bench_plan_t;
 
 typedef struct {
     leat_bench_plan_t plan;
 
-    char front[256];  /* written by the middle: where the producer connects */
-    char back[256];   /* and where the consumer does */
-    char stream[64];  /* name of the round's stream, for those that have any */
+    char front[256]; /* written by the middle: where the producer connects */
+    char back[256];  /* and where the consumer does */
+    char stream[64]; /* name of the round's stream, for those that have any */
 
     uint64_t measured;   /* written by the consumer: records after the mark, up to the last */
     uint64_t elapsed_ns; /* between those two, on the consumer's clock */
     bool complete;       /* the last record came, and all before it were in order and as sent */
-    bool settled;        /* Leat: all are confirmed at the producer and settled at the consumer */
+    bool no_broker;      /* Leat: nobody answered where one should run */
 
     uint64_t cpu_ns[LEAT_BENCH_ROLES];   /* user and system time, of the whole round */
     uint64_t switches[LEAT_BENCH_ROLES]; /* times that it slept */
@@ -53,8 +52,9 @@ typedef struct {
 
     uint64_t samples_max;
     uint64_t samples_count;
-    uint64_t lateness_ns; /* median of how late the producer was awake for its records */
-    uint64_t samples[];   /* nanoseconds from the intended sending to the check */
+    /* Nanoseconds until the check: `samples_max` from the intended sending, then as many from when
+     * the producer was awake to send. */
+    uint64_t samples[];
 } leat_bench_round_t;
 
 /* Zeroed memory that forked processes share, with room for `samples_max` samples; NULL with errno

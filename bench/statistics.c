@@ -23,7 +23,7 @@ static int s_compare_double (const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
-uint64_t leat_bench_percentile (uint64_t *samples, size_t count, double percent)
+uint64_t leat_bench_percentile (uint64_t *samples, size_t count, unsigned thousandths)
 {
     leat_assert (count > 0);
     /* Sorted already when another percentile was asked for before. */
@@ -33,7 +33,7 @@ uint64_t leat_bench_percentile (uint64_t *samples, size_t count, double percent)
             break;
         }
     }
-    size_t rank = (size_t) ceil (percent / 100.0 * (double) count);
+    size_t rank = (count * thousandths + 999) / 1000;
     return samples[rank > count ? count - 1 : rank ? rank - 1 : 0];
 }
 

@@ -6,9 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The smallest of the samples that is not below `percent` of them (nearest rank); 100 is the
- * maximum. Sorts the samples; there must be at least one. */
-uint64_t leat_bench_percentile (uint64_t *samples, size_t count, double percent);
+/* The smallest sample that at least so many thousandths of all do not exceed (nearest rank): 500 is
+ * the median, 999 p99.9, 1000 the maximum. Sorts the samples; there must be at least one. */
+uint64_t leat_bench_percentile (uint64_t *samples, size_t count, unsigned thousandths);
 
 /* Of at least one value; the mean of the middle two when `count` is even. Leaves `values` as they
  * are. */

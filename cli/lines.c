@@ -158,16 +158,15 @@ leat_lines_result_t leat_lines_next (leat_lines_t *self, leat_text_t *line)
     }
 }
 
-bool leat_lines_wait (leat_lines_t *self, int stop_fd)
+bool leat_lines_wait (leat_lines_t *self, int stop_fd, int timeout_ms)
 {
     struct pollfd items[] = {
         { .fd = self->fd, .events = POLLIN },
         { .fd = stop_fd, .events = POLLIN },
     };
-    while (poll (items, 2, -1) < 0)
+    if (poll (items, 2, timeout_ms) < 0)
         leat_assert (errno == EINTR);
-    if (items[1].revents)
-        return false;
-    self->readable = true;
-    return true;
+    else if (!items[1].revents && items[0].revents)
+        self->readable = true;
+    return self->readable;
 }

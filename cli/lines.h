@@ -28,9 +28,9 @@ void leat_lines_destroy (leat_lines_t **self_p);
  * delimiter is a line too, unless it is empty. */
 leat_lines_result_t leat_lines_next (leat_lines_t *self, leat_text_t *line);
 
-/* After PENDING: waits until there is something to read or `stop_fd` is readable. False if it was
- * the latter. `stop_fd` may be -1. */
-bool leat_lines_wait (leat_lines_t *self, int stop_fd);
+/* After PENDING: waits until there is something to read, `stop_fd` (may be -1) is readable, or the time
+ * is over. True if it was the first. */
+bool leat_lines_wait (leat_lines_t *self, int stop_fd, int timeout_ms);
 
 /* Lines given out, and bytes read so far. */
 uint64_t leat_lines_count (const leat_lines_t *self);

@@ -7,8 +7,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "cli/message.h"
 #include "cli/signals.h"
 #include "wire/alloc.h"
 #include "wire/assert.h"
@@ -16,39 +18,44 @@
 struct leat_signals {
     pthread_t thread;
     atomic_int received; /* the first signal */
+    atomic_bool ended;   /* leat_signals_destroy was called; SIGUSR1 wakes the thread up */
     int event_fd;        /* readable after it */
     sigset_t set;
     void (*quit) (void *arg);
     void *arg;
 };
 
-/* Ends the process by the signal itself, so that a shell sees what happened. */
-static void s_die (int number)
+/* timeout(1) and some supervisors signal a process and then its whole group, which is one wish. */
+enum { SAME_MS = 200 };
+
+static int64_t s_now_ms (void)
 {
-    sigset_t only;
-    signal (number, SIG_DFL);
-    sigemptyset (&only);
-    sigaddset (&only, number);
-    raise (number);
-    pthread_sigmask (SIG_UNBLOCK, &only, NULL);
-    _exit (128 + number);
+    struct timespec now;
+    clock_gettime (CLOCK_MONOTONIC, &now);
+    return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static void *s_run (void *arg)
 {
     leat_signals_t *self = arg;
+    int64_t first_ms = 0;
     for (;;) {
         int number = 0;
         if (sigwait (&self->set, &number) != 0)
             continue;
-        /* From leat_signals_destroy. */
-        if (number == SIGUSR1)
-            return NULL;
+        if (number == SIGUSR1) {
+            if (atomic_load (&self->ended))
+                return NULL;
+            continue;
+        }
         if (atomic_load (&self->received)) {
+            if (s_now_ms () - first_ms < SAME_MS)
+                continue;
             if (self->quit)
                 self->quit (self->arg);
-            s_die (number);
+            _exit (LEAT_EXIT_FAILED);
         }
+        first_ms = s_now_ms ();
         atomic_store (&self->received, number);
         uint64_t one = 1;
         ssize_t written = write (self->event_fd, &one, sizeof one);
@@ -62,6 +69,7 @@ leat_signals_t *leat_signals_new (void (*quit) (void *arg), void *arg)
     self->quit = quit;
     self->arg = arg;
     atomic_init (&self->received, 0);
+    atomic_init (&self->ended, false);
     signal (SIGPIPE, SIG_IGN);
     sigemptyset (&self->set);
     sigaddset (&self->set, SIGINT);
@@ -81,6 +89,7 @@ void leat_signals_destroy (leat_signals_t **self_p)
     leat_signals_t *self = *self_p;
     if (!self)
         return;
+    atomic_store (&self->ended, true);
     pthread_kill (self->thread, SIGUSR1);
     pthread_join (self->thread, NULL);
     close (self->event_fd);

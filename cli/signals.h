@@ -11,7 +11,7 @@
 typedef struct leat_signals leat_signals_t;
 
 /* `quit` (may be NULL) is called in that thread at the second signal, right before the process ends
- * as if the signal had killed it. */
+ * with LEAT_EXIT_FAILED. What comes within 200 ms of the first is the same wish, not a second one. */
 leat_signals_t *leat_signals_new (void (*quit) (void *arg), void *arg);
 
 /* Ends the thread; signals stay blocked. */

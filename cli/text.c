@@ -58,27 +58,26 @@ char *leat_text_unescape (const char *text, size_t *size, const char **why)
     return result;
 }
 
-static const char *s_tcp_check (const char *address, bool wildcard)
+static const char *s_tcp_check (const char *address)
 {
     const char *colon = strrchr (address, ':');
     if (!colon || colon == address)
         return "a tcp endpoint is written tcp://HOST:PORT";
-    bool any = wildcard && strcmp (colon + 1, "*") == 0;
     uint64_t port = 0;
     const char *why;
-    if (!any && (!leat_count_parse (colon + 1, &port, &why) || port > 65535))
+    if (!leat_count_parse (colon + 1, &port, &why) || port > 65535)
         return "the port of a tcp endpoint is a number from 1 to 65535";
-    if (!any && !port && !wildcard)
+    if (!port)
         return "nothing can be reached at port 0; name the port that the broker says at its start";
-    if (!wildcard && address[0] == '*')
+    if (address[0] == '*')
         return "nothing can be reached at *; name the host";
     return NULL;
 }
 
-const char *leat_endpoint_check (const char *endpoint, bool wildcard)
+const char *leat_text_endpoint_check (const char *endpoint)
 {
     if (strncmp (endpoint, "tcp://", 6) == 0)
-        return s_tcp_check (endpoint + 6, wildcard);
+        return s_tcp_check (endpoint + 6);
     if (strncmp (endpoint, "ipc://", 6) == 0) {
         /* sun_path of unix(7) has 108 bytes, one of them the zero. */
         if (!endpoint[6] || strlen (endpoint + 6) > 107)
@@ -88,7 +87,8 @@ const char *leat_endpoint_check (const char *endpoint, bool wildcard)
     return "an endpoint is written tcp://HOST:PORT or ipc://PATH";
 }
 
-const char *leat_endpoint_choose (const char *flag, const char *variable, const char *otherwise)
+const char *leat_text_endpoint_choose (const char *flag, const char *variable,
+                                       const char *otherwise)
 {
     if (flag)
         return flag;
@@ -96,7 +96,7 @@ const char *leat_endpoint_choose (const char *flag, const char *variable, const 
     return value && *value ? value : otherwise;
 }
 
-const char *leat_name_check (const char *name, size_t size_max)
+const char *leat_text_name_check (const char *name, size_t size_max)
 {
     leat_text_t text = leat_text (name);
     if (text.size > size_max)

@@ -11,15 +11,16 @@
  * sentence (static text). */
 char *leat_text_unescape (const char *text, size_t *size, const char **why);
 
-/* NULL if the text looks like an endpoint, otherwise a sentence (static text) that says what one
- * looks like. `wildcard` allows what can be bound but not connected: host *, port 0 or *. */
-const char *leat_endpoint_check (const char *endpoint, bool wildcard);
+/* NULL if a client can connect to what the text looks like, otherwise a sentence (static text) that says
+ * what an endpoint looks like. */
+const char *leat_text_endpoint_check (const char *endpoint);
 
 /* The flag's value, else that of the environment variable unless it is empty, else the default. */
-const char *leat_endpoint_choose (const char *flag, const char *variable, const char *otherwise);
+const char *leat_text_endpoint_choose (const char *flag, const char *variable,
+                                       const char *otherwise);
 
 /* NULL if the text is a valid name of a stream, group or identity, otherwise a sentence (static
  * text) that says what one is made of. */
-const char *leat_name_check (const char *name, size_t size_max);
+const char *leat_text_name_check (const char *name, size_t size_max);
 
 #endif

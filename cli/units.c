@@ -18,16 +18,11 @@ typedef struct {
 
 /* The largest first in each column, for the exact forms. */
 static const unit_t s_sizes[] = {
-    { "TiB", UINT64_C (1) << 40 },
-    { "GiB", UINT64_C (1) << 30 },
-    { "MiB", UINT64_C (1) << 20 },
-    { "KiB", UINT64_C (1) << 10 },
-    { "TB", UINT64_C (1000000000000) },
-    { "GB", UINT64_C (1000000000) },
-    { "MB", UINT64_C (1000000) },
-    { "KB", UINT64_C (1000) },
-    { "kB", UINT64_C (1000) },
-    { "B", 1 },
+    { "TiB", UINT64_C (1) << 40 },      { "GiB", UINT64_C (1) << 30 },
+    { "MiB", UINT64_C (1) << 20 },      { "KiB", UINT64_C (1) << 10 },
+    { "TB", UINT64_C (1000000000000) }, { "GB", UINT64_C (1000000000) },
+    { "MB", UINT64_C (1000000) },       { "KB", UINT64_C (1000) },
+    { "kB", UINT64_C (1000) },          { "B", 1 },
 };
 
 static const unit_t s_durations[] = {
@@ -108,8 +103,8 @@ static const char *s_exact (uint64_t value, const unit_t *units, size_t count, c
     size_t i = 0;
     while (i < count - 1 && (!value || value % units[i].factor))
         i++;
-    int size =
-        snprintf (text, LEAT_UNITS_TEXT_SIZE, "%" PRIu64 "%s", value / units[i].factor, units[i].name);
+    int size = snprintf (text, LEAT_UNITS_TEXT_SIZE, "%" PRIu64 "%s", value / units[i].factor,
+                         units[i].name);
     leat_assert (size > 0 && size < LEAT_UNITS_TEXT_SIZE);
     return text;
 }

@@ -99,10 +99,8 @@ static bool s_credit (leat_producer_engine_t *self, const leat_credit_t *credit,
         s_raise_limit (self, credit->limit);
         return true;
     }
-    if (credit->limit < self->limit) {
-        self->limit = credit->limit > self->spent ? credit->limit : self->spent;
-        self->has_wanted = false;
-    }
+    self->limit = credit->limit > self->spent ? credit->limit : self->spent;
+    self->has_wanted = false;
     leat_command_t command = { .id = LEAT_YIELDED };
     command.yielded.channel = self->channel;
     command.yielded.limit = self->limit;

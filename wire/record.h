@@ -3,6 +3,7 @@
 #ifndef LEAT_WIRE_RECORD_H
 #define LEAT_WIRE_RECORD_H
 
+#include "leat_record.h"
 #include "wire/protocol.h"
 
 /* A batch's body is its records one after the other. In a plain batch a record is
@@ -15,15 +16,8 @@
  *                 \__________________ size bytes ____________________/
  *
  * where headers are any number of   u8 name size | u16 value size | name | value.
- * Every record of a batch has the same form. A record's size for all limits is `size`. */
-typedef struct {
-    const uint8_t *body;
-    size_t body_size;
-    const uint8_t *key; /* NULL if there is none */
-    size_t key_size;
-    const uint8_t *headers; /* encoded as above; NULL if there are none */
-    size_t headers_size;
-} leat_record_t;
+ * Every record of a batch has the same form. A record's size for all limits is `size`.
+ * leat_record_t is a public type, see include/leat_record.h. */
 
 /* Bytes that the record takes in a batch's body, the leading u32 included. */
 size_t leat_record_encoded_size (const leat_record_t *record, bool extended);

@@ -245,10 +245,28 @@ static void s_compact (leat_core_t *core, core_batch_t *batch)
     core->credit_freed = true;
 }
 
+uint64_t core_batch_gone (const core_batch_t *batch, uint64_t from, uint64_t *until)
+{
+    uint64_t end = batch->first + batch->count;
+    for (uint32_t i = 0; i < batch->part_count; i++) {
+        const core_part_t *part = &batch->parts[i];
+        if (from < part->first) {
+            *until = part->first;
+            return from;
+        }
+        if (from < part->first + part->count)
+            from = part->first + part->count;
+    }
+    *until = end;
+    return batch->parts ? from : end;
+}
+
 void core_batch_settled (leat_core_t *core, core_batch_t *batch, uint64_t count)
 {
     leat_assert (batch->unsettled >= count);
     batch->unsettled -= count;
+    if (!core->ticked)
+        return; /* in recovery it goes by TRIM: a group that still had all of it may come later */
     if (!batch->unsettled) {
         core_trim (core, batch);
         core_batch_destroy (core, batch);

@@ -50,6 +50,11 @@ static void s_close_data (leat_core_t *core)
 
 void core_data_add_batch (leat_core_t *core, core_batch_t *batch)
 {
+    if (core->data && core->data_record->record_count
+        && core->data_record->record_count + batch->count > core->limits.commit_records) {
+        core_limit_hit (core, LEAT_LIMIT_commit_records);
+        s_close_data (core);
+    }
     leat_operation_t append = { .id = LEAT_OPERATION_APPEND };
     append.append.stream = batch->stream->id;
     append.append.first = batch->first;
@@ -188,7 +193,7 @@ static void s_add_chunks (leat_commit_t *commit, core_group_t *group)
 static void s_add_mark (leat_commit_t *commit, const core_group_t *group, const core_mark_t *mark)
 {
     leat_operation_t operation = { 0 };
-    if (mark->state == CORE_MARK_PARKED) {
+    if (mark->state == CORE_MARK_PARKED || mark->state == CORE_MARK_DYING) {
         operation.id = LEAT_OPERATION_PARKED;
         operation.parked.stream = group->stream->id;
         operation.parked.group = group->id;
@@ -219,7 +224,8 @@ static void s_add_group (leat_commit_t *commit, core_group_t *group)
     s_add_chunks (commit, group);
     core_mark_t *mark;
     RB_FOREACH (mark, core_marks, &group->marks) {
-        if (!mark->dirty)
+        /* A commit that makes it a dead letter is before this one, or takes this one along. */
+        if (!mark->dirty || mark->commit)
             continue;
         mark->dirty = false;
         s_add_mark (commit, group, mark);
@@ -239,7 +245,8 @@ static void s_build_settles (leat_core_t *core)
         s_add_group (commit, group);
     }
     STAILQ_CONCAT (&record->trims, &core->trims);
-    TAILQ_CONCAT (&record->waiters, &core->waiters, next);
+    if (TAILQ_EMPTY (&core->dying))
+        TAILQ_CONCAT (&record->waiters, &core->waiters, next);
     const core_trim_t *trim;
     STAILQ_FOREACH (trim, &record->trims, next) {
         leat_operation_t operation = { .id = LEAT_OPERATION_TRIM };
@@ -258,10 +265,11 @@ void core_commits_build (leat_core_t *core)
         return;
     }
     s_close_data (core);
-    bool something = !TAILQ_EMPTY (&core->dirty_groups) || !TAILQ_EMPTY (&core->waiters);
-    if (core->settles_due && something)
+    /* Who waits for a reject to be kept waits until its dead letter is on the way to the store. */
+    bool waiters = !TAILQ_EMPTY (&core->waiters) && TAILQ_EMPTY (&core->dying);
+    if (core->settles_due && (waiters || !TAILQ_EMPTY (&core->dirty_groups)))
         s_build_settles (core);
-    core->settles_due = false;
+    core->settles_due = !TAILQ_EMPTY (&core->waiters);
 }
 
 leat_commit_t *leat_core_next_commit (leat_core_t *self)
@@ -342,7 +350,8 @@ static void s_answer_waiting (leat_core_t *core)
     for (channel = TAILQ_FIRST (&core->waiting); channel; channel = next) {
         next = TAILQ_NEXT (channel, waiting);
         core_consumer_t *consumer = channel->consumer ? (core_consumer_t *) channel : NULL;
-        if (!channel->stream->committed || (consumer && !consumer->group->committed))
+        if (!(consumer ? core_consumer_may_begin (consumer)
+                       : core_producer_may_begin ((core_producer_t *) channel)))
             continue;
         TAILQ_REMOVE (&core->waiting, channel, waiting);
         if (consumer)
@@ -390,8 +399,7 @@ static void s_data_committed (leat_core_t *core, core_commit_t *record)
         group->committed = true;
         core_group_wake (core, group);
     }
-    if (!TAILQ_EMPTY (&record->streams) || !TAILQ_EMPTY (&record->groups))
-        s_answer_waiting (core);
+    s_answer_waiting (core);
 }
 
 static void s_settles_committed (leat_core_t *core, core_commit_t *record)
@@ -429,10 +437,24 @@ static void s_refuse_waiting (leat_core_t *core, const core_stream_t *stream,
     }
 }
 
+/* What was built last goes first: a group may have been made after another one, a dead letter is in
+ * a stream that an earlier commit creates. */
 static void s_undo_data (leat_core_t *core, core_commit_t *record)
 {
+    core_group_t *group;
+    while ((group = TAILQ_LAST (&record->groups, core_new_groups))) {
+        TAILQ_REMOVE (&record->groups, group, in_commit);
+        s_refuse_waiting (core, NULL, group);
+        core_group_undo (core, group);
+    }
+    core_mark_t *mark;
+    while ((mark = TAILQ_LAST (&record->dying, core_marks_queue))) {
+        core_mark_set (core, mark, CORE_MARK_DYING); /* back to core->dying */
+        mark->dirty = true;
+        core_group_dirty (core, mark->group);
+    }
     core_batch_t *batch;
-    while ((batch = TAILQ_FIRST (&record->batches))) {
+    while ((batch = TAILQ_LAST (&record->batches, core_new_batches))) {
         TAILQ_REMOVE (&record->batches, batch, in_commit);
         core_stream_t *stream = batch->stream;
         if (batch->sequence)
@@ -440,17 +462,8 @@ static void s_undo_data (leat_core_t *core, core_commit_t *record)
         core_batch_destroy (core, batch);
         stream->next_offset = stream->committed_offset;
     }
-    core_mark_t *mark;
-    while ((mark = TAILQ_FIRST (&record->dying)))
-        core_mark_set (core, mark, CORE_MARK_DYING); /* back to core->dying */
-    core_group_t *group;
-    while ((group = TAILQ_FIRST (&record->groups))) {
-        TAILQ_REMOVE (&record->groups, group, in_commit);
-        s_refuse_waiting (core, NULL, group);
-        core_group_undo (core, group);
-    }
     core_stream_t *stream;
-    while ((stream = TAILQ_FIRST (&record->streams))) {
+    while ((stream = TAILQ_LAST (&record->streams, core_new_streams))) {
         TAILQ_REMOVE (&record->streams, stream, in_commit);
         s_refuse_waiting (core, stream, NULL);
         core_stream_destroy (core, stream);
@@ -460,6 +473,8 @@ static void s_undo_data (leat_core_t *core, core_commit_t *record)
 static void s_undo_settles (leat_core_t *core, core_commit_t *record)
 {
     STAILQ_CONCAT (&core->trims, &record->trims);
+    /* Before those that came since: answers keep their order. */
+    TAILQ_CONCAT (&record->waiters, &core->waiters, next);
     TAILQ_CONCAT (&core->waiters, &record->waiters, next);
     core_stream_t *stream;
     RB_FOREACH (stream, core_streams, &core->streams) {
@@ -498,10 +513,6 @@ static void s_dying_again (leat_core_t *core, core_timer_t *timer)
 static void s_refused (leat_core_t *core)
 {
     core->chain++;
-    core_commit_t *record;
-    TAILQ_FOREACH (record, &core->under_way, next)
-        if (!record->void_)
-            s_undo (core, record);
     if (core->data) {
         s_undo (core, core->data_record);
         s_record_free (core->data_record);
@@ -509,6 +520,11 @@ static void s_refused (leat_core_t *core)
         core->data_record = NULL;
         core->next_commit_id--;
     }
+    core_commit_t *record;
+    TAILQ_FOREACH_REVERSE (record, &core->under_way, core_commits, next)
+        if (!record->void_)
+            s_undo (core, record);
+    s_answer_waiting (core);
     /* A full store will not have room in the next millisecond. */
     core_timer_set (core, &core->dying_retry, core->now_us + 1000000, s_dying_again);
 }

@@ -143,6 +143,21 @@ static void s_receive_administration (leat_core_t *core, uint64_t peer,
     core_refuse_full (core, peer, &refused);
 }
 
+static void s_refuse_for_channel (leat_core_t *core, const core_session_t *session,
+                                  const leat_command_t *command, leat_code_t code,
+                                  const char *reason)
+{
+    leat_refused_t refused = { .command = command->id,
+                               .channel = command->close.channel,
+                               .code = (uint16_t) code,
+                               .reason = leat_text (reason) };
+    if (command->id == LEAT_SETTLE)
+        refused.token = command->settle.token;
+    else if (command->id == LEAT_ASK_EMPTY)
+        refused.token = command->ask_empty.token;
+    core_refuse_full (core, session->peer, &refused);
+}
+
 /* Commands for a channel, each with its number as first field. */
 static void s_receive_for_channel (leat_core_t *core, core_session_t *session,
                                    const leat_command_t *command)
@@ -151,13 +166,13 @@ static void s_receive_for_channel (leat_core_t *core, core_session_t *session,
     core_channel_t *channel = core_channel_find (session, number);
     bool for_consumer = command->id >= LEAT_ATTACH;
     if (!channel) {
-        core_refuse (core, session->peer, command->id, number, LEAT_NO_SUCH_CHANNEL, NULL);
+        s_refuse_for_channel (core, session, command, LEAT_NO_SUCH_CHANNEL, NULL);
         return;
     }
     if (channel->consumer != for_consumer || !channel->answered) {
-        core_refuse (core, session->peer, command->id, number, LEAT_BAD_STATE,
-                     channel->answered ? "the channel is of the other kind"
-                                       : "wait for OPENED or ATTACHED first");
+        s_refuse_for_channel (core, session, command, LEAT_BAD_STATE,
+                              channel->answered ? "the channel is of the other kind"
+                                                : "wait for OPENED or ATTACHED first");
         return;
     }
     if (for_consumer) {
@@ -215,17 +230,22 @@ static void s_receive_command (leat_core_t *core, core_session_t *session,
     }
 }
 
+/* Drops whatever comes over a connection that had a session. */
+static bool s_receive_former (leat_core_t *core, uint64_t peer, uint8_t id)
+{
+    const core_former_t *former = core_former_find (core, peer);
+    if (!former)
+        return false;
+    core->statistics.frames_former++;
+    /* A lost peer that still lives must learn of it; a displaced one was told. */
+    if (!former->displaced && id == LEAT_PING)
+        core_refuse (core, peer, id, 0, LEAT_NO_SESSION, NULL);
+    return true;
+}
+
 /* A peer without a session may only say HELLO. */
 static void s_receive_stranger (leat_core_t *core, uint64_t peer, const leat_command_t *command)
 {
-    core_former_t *former = core_former_find (core, peer);
-    if (former) {
-        core->statistics.frames_former++;
-        /* A lost peer that still lives must learn of it; a displaced one was told. */
-        if (!former->displaced && command->id == LEAT_PING)
-            core_refuse (core, peer, command->id, 0, LEAT_NO_SESSION, NULL);
-        return;
-    }
     if (command->id == LEAT_HELLO)
         core_session_hello (core, peer, &command->hello);
     else
@@ -244,8 +264,7 @@ static void s_receive_batch (leat_core_t *core, uint64_t peer, core_session_t *s
         return;
     }
     if (!session) {
-        leat_command_t command = { .id = LEAT_PUBLISH };
-        s_receive_stranger (core, peer, &command);
+        core_refuse (core, peer, LEAT_PUBLISH, batch.channel, LEAT_NO_SESSION, NULL);
         return;
     }
     core_publish_batch (core, session, &batch, body);
@@ -261,6 +280,8 @@ void leat_core_receive (leat_core_t *self, uint64_t peer, unsigned frames, const
     if (session)
         session->heard_us = self->now_us;
     uint8_t id = frames && header_size ? header[0] : 0;
+    if (!session && s_receive_former (self, peer, id))
+        return;
     if (frames == 2 && body) {
         s_receive_batch (self, peer, session, header, header_size, body);
         return;
@@ -301,8 +322,6 @@ void leat_core_tick (leat_core_t *self, uint64_t now_us, uint64_t wall_ms)
         RB_FOREACH (session, core_sessions, &self->sessions)
             session->heard_us = now_us;
     }
-    if (!self->failed && !self->stopped)
-        core_timers_fire (self);
 }
 
 static void s_say_bye (leat_core_t *core)
@@ -323,6 +342,7 @@ void leat_core_run (leat_core_t *self)
 {
     if (self->failed || self->stopped || !self->ticked)
         return;
+    core_timers_fire (self);
     core_credit_run (self);
     if (!self->shutting_down)
         core_dispatch (self);

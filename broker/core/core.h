@@ -10,9 +10,9 @@
 
 /* The driver (broker/io with a ROUTER socket, the simulator, the fuzzer) does in each turn:
  *
- *      leat_core_tick (core, now_us, wall_ms);               time passes; after reading what waits
+ *      leat_core_tick (core, now_us, wall_ms);               time passes
  *      leat_core_receive (core, peer, ...);                  for every message, bounded per turn
- *      leat_core_run (core);                                 decides
+ *      leat_core_run (core);                                 decides; what is overdue is overdue
  *      while ((commit = leat_core_next_commit (core)))       hand it to the store; when it is done,
  *          leat_core_completed (core, id, result);           at once or in a later turn, in order
  *      if any completed: leat_core_run (core) again
@@ -42,9 +42,9 @@ leat_code_t leat_core_recover (leat_core_t *self, leat_buffer_t *commit);
 
 /* ---- inputs ---------------------------------------------------------------------------------- */
 
-/* Time passes: monotonic microseconds, which never decrease, and milliseconds since 1970 UTC. To be
- * called after everything that had arrived was received, so that a broker that was itself stopped
- * does not take its peers for dead. */
+/* Time passes: monotonic microseconds, which never decrease, and milliseconds since 1970 UTC. What is
+ * due happens in leat_core_run, after what had arrived was received, so that a broker that was itself
+ * stopped does not take its peers for dead. */
 void leat_core_tick (leat_core_t *self, uint64_t now_us, uint64_t wall_ms);
 
 /* A message from a peer: `frames` is the number of its frames, `header` the first, `body` the second

@@ -68,13 +68,18 @@ void core_credit_begin (leat_core_t *core, core_producer_t *producer)
         s_need (core, producer);
 }
 
+static void s_used (leat_core_t *core, core_producer_t *producer)
+{
+    producer->used_us = core->now_us;
+    TAILQ_REMOVE (&core->grants, producer, by_use);
+    TAILQ_INSERT_TAIL (&core->grants, producer, by_use);
+}
+
 void core_credit_use (leat_core_t *core, core_producer_t *producer, uint64_t cost)
 {
     producer->received += cost;
     s_granted_change (core, producer, 0, cost);
-    producer->used_us = core->now_us;
-    TAILQ_REMOVE (&core->grants, producer, by_use);
-    TAILQ_INSERT_TAIL (&core->grants, producer, by_use);
+    s_used (core, producer);
     producer->want = producer->want > cost ? producer->want : 0;
     if (producer->limit - producer->received <= producer->window / 2)
         s_need (core, producer);
@@ -140,6 +145,7 @@ static void s_press (leat_core_t *core, const core_stream_t *stream, const core_
                      uint64_t size)
 {
     bool full = s_below (core->limits.stream_size, stream->held_size, stream->granted_size) < size;
+    core_limit_hit (core, full ? LEAT_LIMIT_stream_size : LEAT_LIMIT_memory_size);
     core_producer_t *producer;
     uint64_t found = 0;
     TAILQ_FOREACH (producer, &core->grants, by_use) {
@@ -191,12 +197,11 @@ static bool s_grant (leat_core_t *core, core_producer_t *producer)
             core_timer_set (core, &core->credit_idle, core->now_us + core->limits.grant_idle * 1000,
                             s_idle);
     }
-    uint64_t least =
-        producer->want > core->limits.grant_min_size ? producer->want : core->limits.grant_min_size;
+    uint64_t least = producer->want ? producer->want : core->limits.grant_min_size;
     if (unused >= least && unused > producer->window / 2)
         return true;
     uint64_t available = s_available (core, stream);
-    if (unused + available < least && (unused < producer->want || !unused)) {
+    if (unused + available < (producer->want ? producer->want : 1)) {
         s_press (core, stream, producer, least - unused);
         return false;
     }
@@ -207,8 +212,10 @@ static bool s_grant (leat_core_t *core, core_producer_t *producer)
     producer->limit += more;
     producer->want = 0;
     s_granted_change (core, producer, more, 0);
-    if (more)
-        core_confirm (core, producer);
+    if (!more)
+        return true;
+    s_used (core, producer); /* what was granted just now is not idle */
+    core_confirm (core, producer);
     return true;
 }
 

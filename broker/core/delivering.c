@@ -48,6 +48,7 @@ static core_group_t *s_obtain_group (leat_core_t *core, core_session_t *session,
     uint64_t start = core_group_start (stream, (leat_start_t) attach->start, attach->start_value);
     group = core_group_make (core, stream, attach->group, stream->next_group_id, start);
     core_data_add_group (core, group);
+    core_group_begin (core, group);
     return group;
 }
 
@@ -81,10 +82,15 @@ void core_deliver_attach (leat_core_t *core, core_session_t *session, const leat
     consumer->max_unreported = attach->max_unreported;
     RB_INIT (&consumer->leases);
     core_channel_add (session, &consumer->channel);
-    if (stream->committed && group->committed)
+    if (core_consumer_may_begin (consumer))
         core_consumer_answer (core, consumer);
     else
         TAILQ_INSERT_TAIL (&core->waiting, &consumer->channel, waiting);
+}
+
+bool core_consumer_may_begin (const core_consumer_t *consumer)
+{
+    return consumer->channel.stream->committed && consumer->group->committed;
 }
 
 void core_consumer_answer (leat_core_t *core, core_consumer_t *consumer)

@@ -124,7 +124,9 @@ static bool s_next_work (leat_core_t *core, core_group_t *group, s_work_t *work)
         work->first = work->mark->offset;
         work->count = 1;
     } else if (group->cursor < stream->committed_offset) {
-        if (group->mark_count >= core->limits.marked_records) {
+        /* Parked records wait for somebody to look at them; they hold nobody up. */
+        uint64_t marked = group->mark_count - group->mark_counts[CORE_MARK_PARKED];
+        if (marked >= core->limits.marked_records) {
             core_limit_hit (core, LEAT_LIMIT_marked_records);
             return false;
         }
@@ -205,6 +207,11 @@ static void s_isolate (leat_core_t *core, core_consumer_t *consumer)
     consumer->group->isolating_count++;
 }
 
+static void s_patience_over (leat_core_t *core, core_timer_t *timer)
+{
+    core_group_wake (core, CORE_OWNER (timer, core_group_t, patience));
+}
+
 /* Serves the consumers that have run dry; lets those go that are not needed or take too long. Returns
  * how many are still to run dry. */
 static uint64_t s_serve_isolating (leat_core_t *core, core_group_t *group)
@@ -231,6 +238,8 @@ static uint64_t s_serve_isolating (leat_core_t *core, core_group_t *group)
             s_deliver (core, consumer, batch, mark->offset, 1, mark);
         }
     }
+    if (running_dry && !group->patience.due_us)
+        core_timer_set (core, &group->patience, core->now_us + patience_us + 1, s_patience_over);
     return running_dry;
 }
 

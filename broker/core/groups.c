@@ -199,6 +199,7 @@ void core_mark_kill (leat_core_t *core, core_mark_t *mark, leat_code_t code, lea
     free (mark->reason);
     mark->reason = leat_copy_text (reason.data, reason.size);
     core_mark_set (core, mark, CORE_MARK_DYING);
+    s_mark_changed (core, mark);
 }
 
 /* Headers that say where a dead letter comes from, followed by its own. */

@@ -18,10 +18,6 @@ static core_sequence_t *s_obtain_sequence (leat_core_t *core, core_session_t *se
         }
         sequence = core_sequence_make (core, session->identity, stream);
     }
-    if (!sequence->known && sequence->accepted == sequence->committed) {
-        sequence->accepted = open->base - 1;
-        sequence->committed = open->base - 1;
-    }
     return sequence;
 }
 
@@ -63,16 +59,29 @@ void core_publish_open (leat_core_t *core, core_session_t *session, const leat_o
     sequence->producer = producer;
     stream->producer_count++;
     core_channel_add (session, &producer->channel);
-    if (stream->committed)
+    producer->base = open->base;
+    if (core_producer_may_begin (producer))
         core_producer_answer (core, producer);
     else
         TAILQ_INSERT_TAIL (&core->waiting, &producer->channel, waiting);
+}
+
+/* Not while batches of the identity's former session are at the store: what OPENED tells would be out
+ * of date at once. */
+bool core_producer_may_begin (const core_producer_t *producer)
+{
+    const core_sequence_t *sequence = producer->sequence;
+    return producer->channel.stream->committed && sequence->accepted == sequence->committed;
 }
 
 void core_producer_answer (leat_core_t *core, core_producer_t *producer)
 {
     core_sequence_t *sequence = producer->sequence;
     producer->channel.answered = true;
+    if (!sequence->known) {
+        sequence->accepted = producer->base - 1;
+        sequence->committed = producer->base - 1;
+    }
     core_credit_begin (core, producer);
     leat_command_t command = { .id = LEAT_OPENED };
     command.opened.channel = producer->channel.number;
@@ -196,6 +205,7 @@ void core_publish_batch (leat_core_t *core, core_session_t *session, const leat_
     if (code == LEAT_MALFORMED)
         core->statistics.frames_malformed++;
     if (duplicate) {
+        producer->flight = batch->flight;
         core->statistics.records_duplicate += batch->count;
         core_confirm (core, producer);
     } else if (code == LEAT_OK) {
@@ -225,7 +235,7 @@ void core_producer_committed (leat_core_t *core, core_batch_t *batch)
     sequence->known = true;
     sequence->committed = batch->last_sequence;
     sequence->offset = batch->first + batch->count - 1;
-    if (sequence->producer)
+    if (sequence->producer && sequence->producer->channel.answered)
         core_confirm (core, sequence->producer);
     batch->sequence = NULL;
 }
@@ -233,21 +243,25 @@ void core_producer_committed (leat_core_t *core, core_batch_t *batch)
 void core_producer_undone (leat_core_t *core, core_batch_t *batch)
 {
     core_sequence_t *sequence = batch->sequence;
+    core_producer_t *producer = sequence->producer;
     core_session_t *session = s_session_of (batch);
+    if (session)
+        session->window_used -= batch->cost;
     bool first = sequence->accepted != sequence->committed;
     sequence->accepted = sequence->committed;
-    if (!session)
+    /* The refusal of the first takes the others along. A later session of the same identity is told
+     * as well once it has sent something: that may have been duplicates of what is undone. */
+    if (!first || !producer || !producer->received)
         return;
-    session->window_used -= batch->cost;
-    if (!first)
-        return; /* the refusal of the first takes the others along */
     leat_refused_t refused = { .command = LEAT_PUBLISH,
-                               .channel = sequence->producer->channel.number,
+                               .channel = producer->channel.number,
                                .code = LEAT_STORE_FULL,
-                               .flight = sequence->producer->flight,
+                               .flight = producer->flight,
                                .first = sequence->committed + 1,
                                .expected = sequence->committed + 1 };
-    core_refuse_full (core, session->peer, &refused);
+    core_refuse_full (core, producer->channel.session->peer, &refused);
+    if (producer->closing)
+        core_confirm (core, producer);
 }
 
 void core_confirm (leat_core_t *core, core_producer_t *producer)

@@ -226,9 +226,13 @@ static leat_code_t s_dead (leat_core_t *core, const leat_operation_dead_t *opera
 
 static leat_code_t s_trim (leat_core_t *core, const leat_operation_trim_t *operation)
 {
-    /* Settling the last record of a batch has dropped it already; the rest is a contradiction. */
     core_stream_t *stream = core_stream_by_id (core, operation->stream);
-    return stream && !core_batch_at (stream, operation->first) ? LEAT_OK : LEAT_MALFORMED;
+    core_batch_t *batch = stream ? core_batch_at (stream, operation->first) : NULL;
+    if (!stream || (batch && (batch->first != operation->first || batch->unsettled)))
+        return LEAT_MALFORMED;
+    if (batch)
+        core_batch_destroy (core, batch);
+    return LEAT_OK;
 }
 
 static leat_code_t s_apply (leat_core_t *core, const leat_operation_t *operation)
@@ -291,7 +295,7 @@ static void s_place_mark (leat_core_t *core, core_mark_t *mark)
     if (core_settled_has (&mark->group->settled, mark->offset))
         core_mark_destroy (core, mark);
     else if (mark->state == CORE_MARK_PARKED)
-        return;
+        core_mark_set (core, mark, CORE_MARK_DYING); /* there may be room for it now */
     else if (mark->attempts >= core->limits.attempts)
         core_mark_kill (core, mark, LEAT_TIMED_OUT, leat_text ("too many attempts"));
     else if (mark->due_ms > core->wall_ms)
@@ -318,8 +322,9 @@ static void s_return_open (leat_core_t *core, core_group_t *group, uint64_t end)
     }
 }
 
-static void s_recover_group (leat_core_t *core, core_group_t *group)
+void core_group_begin (leat_core_t *core, core_group_t *group)
 {
+    core_group_skip_gone (core, group);
     uint64_t end = core_settled_end (&group->settled);
     core_mark_t *mark;
     core_mark_t *next;
@@ -329,20 +334,36 @@ static void s_recover_group (leat_core_t *core, core_group_t *group)
             end = mark->offset + 1;
         s_place_mark (core, mark);
     }
-    if (end > group->stream->next_offset)
-        end = group->stream->next_offset;
+    /* Beyond that nothing is settled or marked, and what is not committed is not ready. */
+    if (end > group->stream->committed_offset)
+        end = group->stream->committed_offset;
     s_return_open (core, group, end);
-    group->cursor = end;
+    group->cursor = end > group->settled.floor ? end : group->settled.floor;
     core_group_wake (core, group);
+}
+
+/* Batches that every group has settled, and whose trim did not get into a commit. */
+static void s_trim_rest (leat_core_t *core, core_stream_t *stream)
+{
+    core_batch_t *batch;
+    core_batch_t *next;
+    for (batch = RB_MIN (core_batches, &stream->batches); batch; batch = next) {
+        next = RB_NEXT (core_batches, , batch);
+        if (stream->group_count && !batch->unsettled) {
+            core_trim (core, batch);
+            core_batch_destroy (core, batch);
+        }
+    }
 }
 
 void core_recovered (leat_core_t *core)
 {
     core_stream_t *stream;
     RB_FOREACH (stream, core_streams, &core->streams) {
+        s_trim_rest (core, stream);
         core_group_t *group;
         RB_FOREACH (group, core_groups, &stream->groups)
-            s_recover_group (core, group);
+            core_group_begin (core, group);
     }
     core_identity_t *identity;
     RB_FOREACH (identity, core_identities, &core->identities)

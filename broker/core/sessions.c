@@ -331,7 +331,12 @@ void core_session_end (leat_core_t *core, core_session_t *session, bool clean, b
     core_timer_stop (core, &session->silence);
     RB_REMOVE (core_sessions, &core->sessions, session);
     session->identity->session = NULL;
-    core_identity_rest (core, session->identity);
+    core_identity_t *identity = session->identity;
+    /* A displaced one gets its next session at once. */
+    if (!displaced && identity->ephemeral && RB_EMPTY (&identity->sequences))
+        s_identity_destroy (core, identity);
+    else
+        core_identity_rest (core, identity);
     core->statistics.sessions--;
     s_former_add (core, session->peer, displaced);
     free (session);

@@ -66,7 +66,8 @@ void core_timers_fire (leat_core_t *core);
 uint64_t core_timers_next (const leat_core_t *core);
 
 /* The object that `member` is part of. */
-#define CORE_OWNER(pointer, type, member) ((type *) ((char *) (pointer) -offsetof (type, member)))
+#define CORE_OWNER(pointer, type, member)                                                          \
+    ((type *) (void *) ((char *) (pointer) -offsetof (type, member)))
 
 /* ---- identities, sessions, channels ---------------------------------------------------------- */
 
@@ -133,6 +134,7 @@ struct core_channel {
 struct core_producer {
     core_channel_t channel; /* first */
     core_sequence_t *sequence;
+    uint64_t base; /* what OPEN said */
     uint64_t received;
     uint64_t limit;
     uint64_t told;      /* the limit that the client knows */
@@ -146,7 +148,7 @@ struct core_producer {
     TAILQ_ENTRY (core_producer) in_credit; /* in stream->wanting */
     bool needs_confirm;
     TAILQ_ENTRY (core_producer) in_confirms; /* in core->confirms */
-    uint32_t flight;                         /* of the last batch that was accepted */
+    uint32_t flight;                         /* of the last batch that was taken, or there before */
     bool closing;                            /* CLOSE came; CLOSED follows the last confirmation */
 };
 
@@ -309,6 +311,7 @@ struct core_group {
     TAILQ_HEAD (, core_consumer) askers; /* of EMPTY */
     bool awake;
     TAILQ_ENTRY (core_group) in_awake; /* in core->awake: dispatch has something to look at */
+    core_timer_t patience; /* looks again at consumers that are to run dry for a suspect */
     bool asking;
     TAILQ_ENTRY (core_group) in_asking; /* in core->asking */
     bool dirty;
@@ -375,10 +378,10 @@ struct core_commit {
     uint32_t chain;
     bool void_; /* of a chain that was refused: undone already */
     bool settles;
-    TAILQ_HEAD (, core_batch) batches;
+    TAILQ_HEAD (core_new_batches, core_batch) batches;
     uint64_t record_count;
-    TAILQ_HEAD (, core_stream) streams; /* that it creates */
-    TAILQ_HEAD (, core_group) groups;
+    TAILQ_HEAD (core_new_streams, core_stream) streams; /* that it creates */
+    TAILQ_HEAD (core_new_groups, core_group) groups;
     struct core_marks_queue dying;
     struct core_trims trims;
     struct core_waiters waiters;
@@ -444,7 +447,7 @@ struct leat_core {
 
     leat_commit_t *data;        /* being built */
     core_commit_t *data_record; /* what it will mean */
-    TAILQ_HEAD (, core_commit) under_way;
+    TAILQ_HEAD (core_commits, core_commit) under_way;
     uint64_t commits_under_way;
     uint64_t next_commit_id;
     uint32_t chain;
@@ -497,6 +500,8 @@ void core_publish_open (leat_core_t *core, core_session_t *session, const leat_o
 void core_publish_close (leat_core_t *core, core_session_t *session, core_producer_t *producer);
 void core_publish_batch (leat_core_t *core, core_session_t *session, const leat_batch_t *batch,
                          leat_buffer_t *body);
+/* Is everything there that OPENED needs? */
+bool core_producer_may_begin (const core_producer_t *producer);
 void core_producer_answer (leat_core_t *core, core_producer_t *producer);
 void core_producer_committed (leat_core_t *core, core_batch_t *batch);
 /* The store refused the batch, and with it every later one of its producer. */
@@ -529,6 +534,9 @@ core_group_t *core_group_by_id (core_stream_t *stream, uint32_t id);
 core_group_t *core_group_make (leat_core_t *core, core_stream_t *stream, leat_text_t name,
                                uint32_t id, uint64_t start);
 void core_group_destroy (leat_core_t *core, core_group_t *group);
+/* What others have settled and nobody holds any more, whole batches and what compaction left out,
+ * counts as settled for a group that is new. */
+void core_group_skip_gone (leat_core_t *core, core_group_t *group);
 /* Takes back the making of a group that never handed out anything. */
 void core_group_undo (leat_core_t *core, core_group_t *group);
 /* The offset that a new group begins at. */
@@ -549,6 +557,9 @@ leat_slice_t core_batch_slice (core_batch_t *batch, uint64_t first, uint32_t *co
 uint64_t core_batch_size (core_batch_t *batch, uint64_t first, uint32_t count);
 /* Records from `first` on, at most count, whose bytes do not exceed size_max. */
 uint32_t core_batch_fit (core_batch_t *batch, uint64_t first, uint32_t count, uint64_t size_max);
+/* First record >= `from` of the batch that compaction has left out, with *until the next one that is
+ * there; the batch's end if there is none. */
+uint64_t core_batch_gone (const core_batch_t *batch, uint64_t from, uint64_t *until);
 /* Records were settled by a group: trims the batch, or copies out a small rest. */
 void core_batch_settled (leat_core_t *core, core_batch_t *batch, uint64_t count);
 
@@ -606,6 +617,7 @@ void core_leases_end (leat_core_t *core, core_consumer_t *consumer, bool clean);
 void core_deliver_attach (leat_core_t *core, core_session_t *session, const leat_attach_t *attach);
 void core_deliver_command (leat_core_t *core, core_session_t *session, core_consumer_t *consumer,
                            const leat_command_t *command);
+bool core_consumer_may_begin (const core_consumer_t *consumer);
 void core_consumer_answer (leat_core_t *core, core_consumer_t *consumer);
 void core_consumer_end (leat_core_t *core, core_consumer_t *consumer, bool clean);
 void core_waiter_answer (leat_core_t *core, core_waiter_t *waiter);
@@ -631,7 +643,9 @@ bool core_commits_idle (const leat_core_t *core);
 void core_commits_destroy (leat_core_t *core);
 
 /* recovery.c */
-/* Recovery is over: finds what is ready in each group. */
+/* Finds what is ready in a group: when it is made, and when it is recovered. */
+void core_group_begin (leat_core_t *core, core_group_t *group);
+/* Recovery is over. */
 void core_recovered (leat_core_t *core);
 
 RB_PROTOTYPE (core_timers, core_timer, by_due, core_timer_compare)

@@ -156,6 +156,40 @@ uint64_t core_group_start (const core_stream_t *stream, leat_start_t start, uint
     return stream->next_offset;
 }
 
+/* Settles what is open in [from, to), where no record is held. Returns how many that were. */
+static uint64_t s_settle_gone (leat_core_t *core, core_group_t *group, uint64_t from, uint64_t to)
+{
+    uint64_t settled = 0;
+    while ((from = core_settled_next_open (&group->settled, from)) < to) {
+        uint64_t until = core_settled_next_settled (&group->settled, from);
+        if (until > to)
+            until = to;
+        core_settled_add (&group->settled, from, until - from);
+        core_group_dirty (core, group);
+        settled += until - from;
+        from = until;
+    }
+    return settled;
+}
+
+void core_group_skip_gone (leat_core_t *core, core_group_t *group)
+{
+    core_stream_t *stream = group->stream;
+    uint64_t expected = group->settled.floor;
+    core_batch_t *batch = core_batch_from (stream, expected);
+    for (; batch; batch = RB_NEXT (core_batches, , batch)) {
+        s_settle_gone (core, group, expected, batch->first);
+        expected = batch->first + batch->count;
+        uint64_t from = batch->first;
+        uint64_t until;
+        while ((from = core_batch_gone (batch, from, &until)) < expected) {
+            batch->unsettled -= s_settle_gone (core, group, from, until);
+            from = until;
+        }
+    }
+    s_settle_gone (core, group, expected, stream->next_offset);
+}
+
 core_group_t *core_group_make (leat_core_t *core, core_stream_t *stream, leat_text_t name,
                                uint32_t id, uint64_t start)
 {
@@ -204,6 +238,7 @@ void core_group_destroy (leat_core_t *core, core_group_t *group)
         free (range);
     }
     core_settled_clear (&group->settled);
+    core_timer_stop (core, &group->patience);
     if (group->awake)
         TAILQ_REMOVE (&core->awake, group, in_awake);
     if (group->asking)
@@ -216,19 +251,32 @@ void core_group_destroy (leat_core_t *core, core_group_t *group)
     free (group);
 }
 
+/* Records of the batch that the group has not settled. */
+static uint64_t s_open_in (const core_group_t *group, const core_batch_t *batch)
+{
+    uint64_t end = batch->first + batch->count;
+    uint64_t from = batch->first;
+    uint64_t open = 0;
+    while ((from = core_settled_next_open (&group->settled, from)) < end) {
+        uint64_t until = core_settled_next_settled (&group->settled, from);
+        open += (until < end ? until : end) - from;
+        from = until;
+    }
+    return open;
+}
+
 void core_group_undo (leat_core_t *core, core_group_t *group)
 {
     core_stream_t *stream = group->stream;
     uint64_t start = group->start;
-    core_group_destroy (core, group);
     core_batch_t *batch;
+    for (batch = core_batch_from (stream, start); batch; batch = RB_NEXT (core_batches, , batch))
+        batch->unsettled -= s_open_in (group, batch);
+    core_group_destroy (core, group);
     core_batch_t *next;
     for (batch = core_batch_from (stream, start); batch; batch = next) {
         next = RB_NEXT (core_batches, , batch);
-        uint64_t from = batch->first > start ? batch->first : start;
-        if (stream->group_count)
-            core_batch_settled (core, batch, batch->first + batch->count - from);
-        else
-            batch->unsettled = 0; /* held until there is a group */
+        if (stream->group_count) /* else held until there is a group */
+            core_batch_settled (core, batch, 0);
     }
 }

@@ -13,7 +13,8 @@
 #include <unistd.h>
 #include <zmq.h>
 
-static const char s_forms[] = "write tcp://ADDRESS:PORT, such as tcp://127.0.0.1:5560, or ipc://PATH";
+static const char s_forms[] =
+    "write tcp://ADDRESS:PORT, such as tcp://127.0.0.1:5560, or ipc://PATH";
 
 /* ---- tcp ------------------------------------------------------------------------------------- */
 
@@ -108,19 +109,21 @@ static int s_check_ipc (const char *endpoint, const char *path, char *error, siz
         return -1;
     }
     if (strlen (path) > longest) {
-        snprintf (error, error_size,
-                  "%s: the path of a socket has at most %zu bytes and this one %zu; choose a shorter "
-                  "one",
-                  endpoint, longest, strlen (path));
+        snprintf (
+            error, error_size,
+            "%s: the path of a socket has at most %zu bytes and this one %zu; choose a shorter "
+            "one",
+            endpoint, longest, strlen (path));
         return -1;
     }
     if (path[0] == '@' || strcmp (path, "*") == 0 || lstat (path, &status))
         return 0;
     if (!S_ISSOCK (status.st_mode)) {
-        snprintf (error, error_size,
-                  "%s: there is something of that name that is not a socket; choose another name or "
-                  "move it away",
-                  endpoint);
+        snprintf (
+            error, error_size,
+            "%s: there is something of that name that is not a socket; choose another name or "
+            "move it away",
+            endpoint);
         return -1;
     }
     if (s_somebody_listens (path)) {
@@ -138,7 +141,8 @@ int leat_endpoint_check (const char *endpoint, bool insecure, char resolved[LEAT
                          char *error, size_t error_size)
 {
     if (strlen (endpoint) >= LEAT_ENDPOINT_SIZE) {
-        snprintf (error, error_size, "an endpoint has at most %d bytes, and this one has %zu: %.40s...",
+        snprintf (error, error_size,
+                  "an endpoint has at most %d bytes, and this one has %zu: %.40s...",
                   LEAT_ENDPOINT_SIZE - 1, strlen (endpoint), endpoint);
         return -1;
     }
@@ -202,4 +206,13 @@ int leat_endpoint_bind (void *socket, const char *endpoint, const char *resolved
     snprintf (error, error_size, "cannot listen on %s: %s", endpoint,
               advice ? advice : zmq_strerror (errno));
     return -1;
+}
+
+void leat_endpoint_forget (const char *bound)
+{
+    struct stat status;
+    const char *path = bound + strlen ("ipc://");
+    if (strncmp (bound, "ipc://", 6) == 0 && path[0] != '@' && lstat (path, &status) == 0
+        && S_ISSOCK (status.st_mode) && !s_somebody_listens (path))
+        unlink (path);
 }

@@ -39,4 +39,8 @@ bool leat_endpoint_is_ipv6 (const char *endpoint);
 int leat_endpoint_bind (void *socket, const char *endpoint, const char *resolved,
                         char bound[LEAT_ENDPOINT_SIZE], char *error, size_t error_size);
 
+/* To be called once the socket is closed: deletes the file of an ipc endpoint, which libzmq leaves
+ * behind, unless somebody else listens there by now. */
+void leat_endpoint_forget (const char *bound);
+
 #endif

@@ -261,6 +261,14 @@ static bool s_begin (leat_router_t *self, uint64_t peer)
     return false;
 }
 
+/* It can only fail for want of memory. */
+static void s_make_frame (zmq_msg_t *frame, size_t size)
+{
+    int rc = zmq_msg_init_size (frame, size);
+    leat_assert (rc == 0);
+}
+
+/* Runs in libzmq's I/O thread when the frame has left, or wherever the message is dropped. */
 static void s_release_body (void *bytes, void *hint)
 {
     (void) bytes;
@@ -268,17 +276,17 @@ static void s_release_body (void *bytes, void *hint)
     leat_buffer_release (&buffer);
 }
 
-/* Runs in libzmq's I/O thread when the frame has left: leat_buffer_release may. */
 static void s_make_body (zmq_msg_t *frame, leat_slice_t body)
 {
     void *bytes = (void *) leat_slice_bytes (body);
     if (body.size < SHARE_SIZE) {
-        leat_assert (zmq_msg_init_size (frame, body.size) == 0);
+        s_make_frame (frame, body.size);
         if (body.size)
             memcpy (zmq_msg_data (frame), bytes, body.size);
     } else {
         leat_buffer_t *held = leat_buffer_hold (body.buffer);
-        leat_assert (zmq_msg_init_data (frame, bytes, body.size, s_release_body, held) == 0);
+        int rc = zmq_msg_init_data (frame, bytes, body.size, s_release_body, held);
+        leat_assert (rc == 0);
     }
 }
 
@@ -298,7 +306,7 @@ bool leat_router_send (leat_router_t *self, const leat_message_t *message)
     zmq_msg_t frame;
     if (!s_begin (self, message->peer))
         return false;
-    leat_assert (zmq_msg_init_size (&frame, message->header_size) == 0);
+    s_make_frame (&frame, message->header_size);
     memcpy (zmq_msg_data (&frame), message->header, message->header_size);
     s_send_frame (self, &frame, message->body.buffer ? ZMQ_SNDMORE : 0);
     if (message->body.buffer) {

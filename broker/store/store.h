@@ -3,6 +3,7 @@
 #ifndef LEAT_BROKER_STORE_STORE_H
 #define LEAT_BROKER_STORE_STORE_H
 
+#include "wire/batch.h"
 #include "wire/commit.h"
 
 /*      open ---> acquire ---> recover ---> submit, read, poll ... ---> release ---> close
@@ -56,9 +57,10 @@ typedef struct {
 } leat_store_event_t;
 
 typedef struct {
-    uint64_t used_size;  /* bytes that the store takes now */
-    uint64_t total_size; /* bytes that it could take; 0 if nothing but the broker's limits bounds it */
-    bool reserved;       /* below the reserve: commits that append are REFUSED */
+    uint64_t used_size; /* bytes that the store takes now */
+    uint64_t
+        total_size; /* bytes that it could take; 0 if nothing but the broker's limits bounds it */
+    bool reserved;  /* below the reserve: commits that append are REFUSED */
 } leat_store_space_t;
 
 typedef struct {
@@ -115,8 +117,7 @@ struct leat_store {
 /* Opens a store, creating it if need be, without touching what it holds. NULL with a sentence in
  * `error` if that cannot be: what was wrong and what would be right. */
 leat_store_t *leat_store_open (const leat_store_engine_t *engine,
-                               const leat_store_options_t *options, char *error,
-                               size_t error_size);
+                               const leat_store_options_t *options, char *error, size_t error_size);
 
 /* Closes it; releases it first if need be. */
 void leat_store_close (leat_store_t **self_p);

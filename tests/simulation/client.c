@@ -85,6 +85,10 @@ static void s_start (sim_t *sim, sim_client_t *client)
     };
     client->start_us = SIM_NEVER;
     client->application_us = sim->now_us;
+    /* A HELLO of somebody who is dead, read after that of his successor, would displace the latter:
+     * nobody could tell which life is the newer one. Rivals may meet that, others are spared. */
+    if (!client->may_be_fenced)
+        sim_network_silence (sim, client->identity);
     client->session = leat_session_new (&options);
     sim_trace (sim, client->name, "starts");
     for (unsigned index = 0; index < client->producers_count; index++)
@@ -178,13 +182,6 @@ void sim_client_crash (sim_t *sim, sim_client_t *client)
     sim_trace (sim, client->name, "crashes");
     SIM_COUNT (sim, client_crashed);
     uint64_t later = sim->now_us + sim_below (&sim->random, 3000000);
-    /* What the dead one had sent arrives before its successor starts, or its HELLO would displace
-     * the successor. */
-    for (const sim_queue_t *up = client->connection ? &client->connection->up : NULL; up;
-         up = NULL) {
-        later = later > up->last_us ? later : up->last_us + 1000;
-        later = later > up->blocked_until_us ? later : up->blocked_until_us + 1000;
-    }
     s_stop (sim, client);
     if (sim_client_again (sim, client, later, false) && client->producers_count)
         SIM_COUNT (sim, client_rerun);
@@ -194,6 +191,7 @@ void sim_client_close (sim_t *sim, sim_client_t *client)
 {
     sim_trace (sim, client->name, "closes");
     client->closing = true;
+    client->application_us = sim->now_us;
     leat_session_close (client->session);
 }
 
@@ -213,7 +211,8 @@ static void s_receive (sim_t *sim, sim_client_t *client)
     }
 }
 
-static void s_send (sim_t *sim, sim_client_t *client)
+/* Returns false if the connection turned out to be gone. */
+static bool s_send (sim_t *sim, sim_client_t *client)
 {
     leat_message_t message;
     leat_outbox_t *outbox = leat_session_outbox (client->session);
@@ -227,9 +226,10 @@ static void s_send (sim_t *sim, sim_client_t *client)
                                   message.body, message.body.buffer ? 2 : 1)) {
             sim_trace (sim, client->name, "could not send");
             leat_session_unsent (client->session);
-            return;
+            return false;
         }
     }
+    return true;
 }
 
 static void s_connect (sim_t *sim, sim_client_t *client)
@@ -238,7 +238,7 @@ static void s_connect (sim_t *sim, sim_client_t *client)
     leat_session_state_t state = leat_session_state (client->session);
     if (leat_session_connect (client->session, &endpoint)) {
         sim_network_close (sim, &client->connection);
-        client->connection = sim_network_connect (sim);
+        client->connection = sim_network_connect (sim, client->identity);
         sim_trace (sim, client->name, "connects as %llu",
                    (unsigned long long) client->connection->peer);
     } else if (state == LEAT_SESSION_WAITING || state == LEAT_SESSION_CLOSED
@@ -275,8 +275,7 @@ void sim_client_turn (sim_t *sim, sim_client_t *client)
     s_connect (sim, client);
     sim_application_start (sim, client);
     leat_session_run (client->session);
-    s_send (sim, client);
-    sim_application_run (sim, client);
+    sim_application_run (sim, client, s_send (sim, client));
     s_connect (sim, client);
     s_end (sim, client);
     if (client->dies && client->session) {

@@ -24,6 +24,7 @@ typedef struct {
 /* Records that an application has started. */
 typedef struct {
     bool used;
+    bool begun;
     uint64_t session;
     uint64_t epoch;
     uint64_t first;
@@ -102,9 +103,10 @@ void sim_client_close (sim_t *sim, sim_client_t *client);
 sim_client_t *sim_client_again (sim_t *sim, const sim_client_t *client, uint64_t start_us,
                                 bool same);
 
-/* application.c: what an application does when it is due; before and after its outbox is sent. */
+/* application.c: what an application does when it is due; before its outbox is sent and after, when
+ * it begins what it took, unless that could not be reported. */
 void sim_application_start (sim_t *sim, sim_client_t *client);
-void sim_application_run (sim_t *sim, sim_client_t *client);
+void sim_application_run (sim_t *sim, sim_client_t *client, bool sent);
 /* Everything that its producers had planned is confirmed. */
 bool sim_application_done (const sim_client_t *client);
 

@@ -97,7 +97,7 @@ static void s_freeze (sim_t *sim)
 static void s_crash (sim_t *sim)
 {
     sim_client_t *client = s_any_client (sim);
-    if (client && sim->clients_count < SIM_CLIENTS_MAX - 8)
+    if (client && sim->clients_count < SIM_CLIENTS_CHAOS)
         sim_client_crash (sim, client);
 }
 
@@ -105,7 +105,7 @@ static void s_crash (sim_t *sim)
 static void s_rival (sim_t *sim)
 {
     sim_client_t *client = s_any_client (sim);
-    if (!client || sim->clients_count > SIM_CLIENTS_MAX / 2)
+    if (!client || sim->clients_count > SIM_CLIENTS_CHAOS / 2)
         return;
     uint64_t timeout_us = sim->plan.limits.heartbeat_timeout * 1000;
     client->may_be_fenced = true;
@@ -117,7 +117,7 @@ static void s_rival (sim_t *sim)
 static void s_leave (sim_t *sim)
 {
     sim_client_t *client = s_any_client (sim);
-    if (!client || client->closing || sim->clients_count > SIM_CLIENTS_MAX - 8)
+    if (!client || client->closing || sim->clients_count > SIM_CLIENTS_CHAOS)
         return;
     sim_client_close (sim, client);
     SIM_COUNT (sim, client_left);
@@ -125,7 +125,7 @@ static void s_leave (sim_t *sim)
 
 static void s_join (sim_t *sim)
 {
-    if (sim->clients_count > SIM_CLIENTS_MAX / 2)
+    if (sim->clients_count > SIM_CLIENTS_CHAOS / 2)
         return;
     sim_client_t *client = sim_client_new (sim, SIM_IDENTITIES_MAX, sim->now_us);
     unsigned stream = (unsigned) sim_below (&sim->random, sim->plan.streams);

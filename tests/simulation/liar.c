@@ -61,7 +61,7 @@ static uint64_t s_number (sim_t *sim, uint64_t truth)
 static uint32_t s_channel (sim_t *sim)
 {
     if (sim_chance (&sim->random, 5))
-        return (uint32_t) s_number (sim, 0);
+        return (uint32_t) (s_number (sim, 100) | 64);
     return (uint32_t) sim_between (&sim->random, 1, CHANNELS);
 }
 
@@ -107,22 +107,16 @@ static void s_hello (sim_t *sim, sim_liar_t *liar)
     char name[32];
     leat_command_t command = { .id = LEAT_HELLO };
     leat_hello_t *hello = &command.hello;
-    unsigned identity = liar->identity;
-    if (sim->plan.rivals && sim_chance (&sim->random, 30)) {
-        identity = (unsigned) sim_below (&sim->random, sim->clients_count);
-        SIM_COUNT (sim, lies_hello);
-    }
-    if (!liar->greeted)
-        liar->used_identity = identity; /* the first HELLO of a connection is the one that counts */
-    liar->greeted = true;
-    sim_identity_name (identity, name, sizeof name);
+    sim_identity_name (liar->used_identity, name, sizeof name);
     hello->signature = sim_chance (&sim->random, 95) ? LEAT_SIGNATURE : 0x474e4950;
     hello->version_min = 1;
     hello->version_max =
         (uint8_t) sim_between (&sim->random, sim_chance (&sim->random, 5) ? 0 : 1, 3);
     hello->flags = sim_chance (&sim->random, 80) ? 0 : (uint16_t) sim_below (&sim->random, 8);
-    hello->life = sim_chance (&sim->random, 80) ? 1 : s_number (sim, liar->epoch);
-    hello->attempt = (uint32_t) s_number (sim, 1);
+    /* Mostly the next attempt of one life; sometimes another life's, or one of before. */
+    hello->life = sim_chance (&sim->random, 80) ? liar->number : s_number (sim, liar->number);
+    hello->attempt =
+        sim_chance (&sim->random, 80) ? ++liar->attempt : (uint32_t) s_number (sim, liar->attempt);
     hello->identity = leat_text (sim_chance (&sim->random, 95) ? name : "");
     hello->software = leat_text ("liar");
     s_command (sim, liar, &command);
@@ -131,9 +125,13 @@ static void s_hello (sim_t *sim, sim_liar_t *liar)
 static void s_connect (sim_t *sim, sim_liar_t *liar)
 {
     sim_network_close (sim, &liar->connection);
-    liar->connection = sim_network_connect (sim);
+    liar->connection = sim_network_connect (sim, SIM_IDENTITIES_MAX);
     liar->leases_count = 0;
-    liar->greeted = false;
+    liar->used_identity = liar->identity;
+    if (sim->plan.rivals && sim_chance (&sim->random, 30)) {
+        liar->used_identity = (unsigned) sim_below (&sim->random, sim->clients_count);
+        SIM_COUNT (sim, lies_hello);
+    }
     if (sim_chance (&sim->random, 95))
         s_hello (sim, liar);
 }

@@ -10,12 +10,12 @@ enum { SIM_LIAR_LEASES_MAX = 16 };
 struct sim_liar {
     unsigned number;        /* from 1 */
     unsigned identity;      /* its own */
-    unsigned used_identity; /* that it said HELLO with last */
+    unsigned used_identity; /* that it says HELLO with on this connection */
     uint64_t due_us;
+    uint32_t attempt;                        /* of its HELLOs */
     uint64_t epoch;                          /* that it was welcomed with last */
     uint64_t sequences[SIM_STREAMS_MAX + 1]; /* that it has sent, as itself or somebody else */
     sim_connection_t *connection;
-    bool greeted; /* on this connection */
     struct {
         uint32_t channel;
         uint64_t epoch;

@@ -166,5 +166,5 @@ void sim_model_group_grow (sim_stream_t *stream, sim_group_t *group)
 
 bool sim_model_mark_done (const sim_mark_t *mark)
 {
-    return mark->settled || mark->parked;
+    return mark->settled || mark->parked || mark->optional;
 }

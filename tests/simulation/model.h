@@ -33,10 +33,11 @@ typedef struct {
     uint64_t position;     /* on the holder's channel */
     uint64_t due_ms;       /* not before; 0: now */
     uint32_t charged;
-    bool suspect; /* may have been started by one that was lost; goes out alone */
-    bool started; /* may have been started before */
-    bool given;   /* handed out in this life */
-    bool acked;   /* settled by its holder */
+    bool suspect;  /* may have been started by one that was lost; goes out alone */
+    bool started;  /* may have been started before */
+    bool given;    /* handed out in this life */
+    bool optional; /* settled by all older groups when this one was made: perhaps gone then */
+    bool acked;    /* settled by its holder */
     bool rejected;
     uint32_t charged_durable;
     uint64_t due_durable_ms;
@@ -144,7 +145,7 @@ struct sim_model {
     struct {
         uint32_t stream;
         uint32_t group;
-        uint8_t *gone; /* by offset: what the core held no more when it made the group */
+        uint8_t *gone; /* by offset: what the core perhaps held no more when it made the group */
         size_t count;
     } births[8]; /* of groups that are being created, the newest ones */
     unsigned births_count;
@@ -193,7 +194,8 @@ bool sim_model_at_rest (sim_t *sim, char *why, size_t size);
 /* At the end, all clients gone: what the core holds is what the model holds. */
 void sim_model_check_end (sim_t *sim, const leat_statistics_t *statistics);
 
-/* Streams and groups that a consumer should be attached to: calls back for each. */
+/* Streams and groups that a consumer should be attached to, those of dead letters included: calls
+ * back for each. */
 typedef void (sim_model_group_fn) (sim_t *sim, unsigned stream, const char *stream_name,
                                    const char *group_name);
 void sim_model_groups (sim_t *sim, sim_model_group_fn *fn);

@@ -32,9 +32,31 @@ void sim_model_handed (sim_t *sim, unsigned stream, uint64_t offset, bool extend
 
 /* ---- rest ------------------------------------------------------------------------------------ */
 
+static bool s_has_parked (const sim_stream_t *stream)
+{
+    for (unsigned number = 0; number < SIM_MODEL_GROUPS_MAX; number++) {
+        const sim_group_t *group = &stream->groups[number];
+        for (size_t offset = 0; offset < group->marks_count; offset++) {
+            if (group->marks[offset].parked)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* What may have been gone when the group was made is out of the way when it is trimmed, or with a
+ * batch that a parked record holds. */
+static bool s_is_over (const sim_stream_t *stream, const sim_group_t *group, uint64_t offset)
+{
+    const sim_mark_t *mark = &group->marks[offset];
+    if (mark->optional && !mark->settled)
+        return stream->records[offset].trimmed || s_has_parked (stream);
+    return sim_model_mark_done (mark);
+}
+
 static bool s_group_at_rest (sim_stream_t *stream, sim_group_t *group, char *why, size_t size)
 {
-    while (group->done < group->marks_count && sim_model_mark_done (&group->marks[group->done]))
+    while (group->done < group->marks_count && s_is_over (stream, group, group->done))
         group->done++;
     if (group->done == group->marks_count)
         return true;
@@ -54,7 +76,7 @@ bool sim_model_at_rest (sim_t *sim, char *why, size_t size)
 {
     for (unsigned index = 0; index < SIM_MODEL_STREAMS_MAX; index++) {
         sim_stream_t *stream = &sim->model->streams[index];
-        if (!stream->exists || leat_name_reserved (leat_text (stream->name)))
+        if (!stream->exists)
             continue;
         for (unsigned number = 0; number < SIM_MODEL_GROUPS_MAX; number++) {
             sim_group_t *group = &stream->groups[number];
@@ -67,15 +89,21 @@ bool sim_model_at_rest (sim_t *sim, char *why, size_t size)
 
 /* ---- idleness -------------------------------------------------------------------------------- */
 
+/* Fresh records wait while as many as are allowed are special in some way. */
 static bool s_has_ready (sim_t *sim, const sim_group_t *group)
 {
+    uint64_t marked = 0;
+    bool ready = false;
     for (size_t offset = group->done; offset < group->marks_count; offset++) {
         const sim_mark_t *mark = &group->marks[offset];
-        if (!mark->holder && !mark->acked && !mark->rejected && !sim_model_mark_done (mark)
-            && mark->charged == 0 && !mark->suspect && mark->due_ms <= sim_wall_ms (sim))
-            return true;
+        if (sim_model_mark_done (mark))
+            continue;
+        if (mark->charged || mark->suspect || mark->rejected || mark->started)
+            marked++;
+        else if (!mark->holder && !mark->acked && mark->due_ms <= sim_wall_ms (sim))
+            ready = true;
     }
-    return false;
+    return ready && marked < sim->plan.limits.marked_records;
 }
 
 static bool s_has_free_consumer (const sim_t *sim, const sim_group_t *group)
@@ -98,9 +126,8 @@ void sim_model_check_idle (sim_t *sim)
         sim_stream_t *stream = &sim->model->streams[index];
         for (unsigned number = 0; stream->exists && number < SIM_MODEL_GROUPS_MAX; number++) {
             sim_group_t *group = &stream->groups[number];
-            if (!group->exists || leat_name_reserved (leat_text (stream->name))
-                || s_group_at_rest (stream, group, NULL, 0) || !s_has_ready (sim, group)
-                || !s_has_free_consumer (sim, group)) {
+            if (!group->exists || s_group_at_rest (stream, group, NULL, 0)
+                || !s_has_ready (sim, group) || !s_has_free_consumer (sim, group)) {
                 group->idle_since_us = 0;
                 continue;
             }
@@ -130,8 +157,7 @@ void sim_model_check_end (sim_t *sim, const leat_statistics_t *statistics)
             for (size_t offset = 0; offset < group->marks_count; offset++)
                 parked += group->marks[offset].parked;
         }
-        if (groups && !parked && stream->held_size
-            && !leat_name_reserved (leat_text (stream->name)))
+        if (groups && !parked && stream->held_size)
             sim_violation (sim, "what every group has settled is trimmed", "stream %s holds %llu",
                            stream->name, (unsigned long long) stream->held_size);
     }
@@ -149,10 +175,14 @@ void sim_model_check_end (sim_t *sim, const leat_statistics_t *statistics)
 
 void sim_model_groups (sim_t *sim, sim_model_group_fn *fn)
 {
-    for (unsigned index = 0; index <= SIM_STREAMS_MAX; index++) {
+    for (unsigned index = 0; index < 2 * (SIM_STREAMS_MAX + 1); index++) {
         const sim_stream_t *stream =
             sim_model_stream_by_name (sim->model, leat_text (sim_stream_name (index)));
-        for (unsigned number = 0; stream && number < SIM_MODEL_GROUPS_MAX; number++) {
+        if (!stream)
+            continue;
+        if (leat_name_reserved (leat_text (stream->name)) && stream->held_size)
+            fn (sim, index, stream->name, sim_group_name (0));
+        for (unsigned number = 0; number < SIM_MODEL_GROUPS_MAX; number++) {
             if (stream->groups[number].exists)
                 fn (sim, index, stream->name, stream->groups[number].name);
         }

@@ -59,23 +59,19 @@ static void s_stream_created (sim_t *sim, const leat_operation_stream_created_t 
     sim_violation (sim, "few streams are created", "more than %d", SIM_MODEL_STREAMS_MAX);
 }
 
-/* True if every group there is has settled the whole batch of the record, as far as the core knows:
- * then it is gone, although the store may still have it. */
-static bool s_is_gone (const sim_stream_t *stream, uint64_t offset)
+/* True if every group there is has settled the record, as far as the core knows: then it is gone if
+ * the rest of its batch is, or was small, although the store may still have it. */
+static bool s_may_be_gone (const sim_stream_t *stream, uint64_t offset)
 {
-    bool any = false;
-    if (stream->records[offset].trimmed)
-        return true;
-    uint64_t batch = stream->records[offset].batch;
+    bool any = stream->records[offset].trimmed;
     for (unsigned index = 0; index < SIM_MODEL_GROUPS_MAX; index++) {
         const sim_group_t *group = &stream->groups[index];
-        any = any || group->exists;
-        for (uint64_t other = batch; group->exists && other < stream->records_count
-                                     && stream->records[other].batch == batch;
-             other++) {
-            if (!group->marks[other].acked && !group->marks[other].settled)
-                return false;
-        }
+        if (!group->exists)
+            continue;
+        any = true;
+        if (!group->marks[offset].acked && !group->marks[offset].settled
+            && !group->marks[offset].optional)
+            return false;
     }
     return any;
 }
@@ -92,7 +88,7 @@ static void s_group_conceived (sim_t *sim, const leat_operation_group_created_t 
     self->births[index].count = stream ? stream->records_count : 0;
     self->births[index].gone = leat_alloc (self->births[index].count);
     for (uint64_t offset = 0; offset < self->births[index].count; offset++)
-        self->births[index].gone[offset] = s_is_gone (stream, offset);
+        self->births[index].gone[offset] = s_may_be_gone (stream, offset);
 }
 
 static void s_group_lacks (sim_t *sim, const sim_stream_t *stream, sim_group_t *group)
@@ -105,7 +101,7 @@ static void s_group_lacks (sim_t *sim, const sim_stream_t *stream, sim_group_t *
             continue;
         for (size_t offset = 0; offset < self->births[index].count; offset++) {
             if (self->births[index].gone[offset])
-                group->marks[offset].settled = group->marks[offset].acked = true;
+                group->marks[offset].optional = true;
         }
         return;
     }
@@ -125,6 +121,7 @@ static void s_group_created (sim_t *sim, const leat_operation_group_created_t *c
         group->exists = true;
         group->id = created->group;
         group->first = created->first;
+        group->floor = created->first;
         sim_model_text (group->name, created->group_name);
         sim_model_group_grow (stream, group);
         s_group_lacks (sim, stream, group);
@@ -268,7 +265,7 @@ static void s_settle (sim_t *sim, const sim_stream_t *stream, sim_group_t *group
     sim_mark_t *mark = &group->marks[offset];
     if (mark->settled)
         return;
-    if (!mark->acked || mark->rejected)
+    if ((!mark->acked || mark->rejected) && !mark->optional)
         sim_violation (sim, "only what its holder has acknowledged is settled",
                        "stream %s, group %s, offset %llu", stream->name, group->name,
                        (unsigned long long) offset);
@@ -336,7 +333,8 @@ static void s_charged (sim_t *sim, uint32_t stream, uint32_t group, uint64_t off
 
 static void s_check_dying (sim_t *sim, const sim_mark_t *mark, uint32_t stream, uint64_t offset)
 {
-    if (!mark->rejected && mark->charged < sim->plan.limits.attempts)
+    /* A parked one was rejected or charged in a former life, and may find room after a restart. */
+    if (!mark->rejected && !mark->parked && mark->charged < sim->plan.limits.attempts)
         sim_violation (sim, "dead letters come from a reject or max_attempts",
                        "stream %u, offset %llu: %u attempts charged", stream,
                        (unsigned long long) offset, mark->charged);
@@ -395,7 +393,10 @@ static void s_dead (sim_t *sim, const leat_operation_dead_t *dead)
 static void s_parked (sim_t *sim, const leat_operation_parked_t *parked)
 {
     sim_mark_t *mark = s_mark (sim, parked->stream, parked->group, parked->offset);
+    if (mark->parked)
+        return; /* written again */
     s_check_dying (sim, mark, parked->stream, parked->offset);
+    mark->charged_durable = parked->attempts;
     mark->parked = true;
     SIM_COUNT (sim, parked);
 }
@@ -425,7 +426,7 @@ static void s_trim (sim_t *sim, const leat_operation_trim_t *trim)
         groups += group->exists;
         for (uint64_t offset = trim->first; group->exists && offset < trim->first + trim->count;
              offset++) {
-            if (!group->marks[offset].settled)
+            if (!group->marks[offset].settled && !group->marks[offset].optional)
                 sim_violation (sim, "only what every group has settled is trimmed",
                                "stream %s, group %s, offset %llu", stream->name, group->name,
                                (unsigned long long) offset);

@@ -110,6 +110,7 @@ static void s_settle_record (sim_t *sim, sim_channel_t *channel, const leat_sett
     default:
         SIM_COUNT (sim, settle_reject);
         mark->rejected = true;
+        s_charge (sim, mark); /* an attempt it was */
         s_acked (channel, offset);
     }
 }
@@ -159,15 +160,17 @@ void sim_model_consumer_says (sim_t *sim, sim_channel_t *channel, const leat_com
 {
     switch (command->id) {
     case LEAT_ALLOW:
+        if (command->allow.credit_records > sim->plan.limits.credit_records
+            || command->allow.credit_size > sim->plan.limits.credit_size)
+            break; /* is refused */
         channel->credit_records = command->allow.credit_records;
         channel->credit_size = command->allow.credit_size;
         channel->free_since_us = sim->now_us;
         break;
     case LEAT_REPORT:
         if (channel->reported < command->report.position)
-            channel->reported = command->report.position < channel->position
-                                    ? command->report.position
-                                    : channel->position;
+            channel->reported =
+                command->report.position >> 62 ? (uint64_t) 1 << 62 : command->report.position;
         break;
     case LEAT_SETTLE:
         s_says_settle (sim, channel, &command->settle);
@@ -292,9 +295,10 @@ void sim_model_delivered (sim_t *sim, sim_channel_t *channel, const leat_batch_t
         mark->epoch = batch->epoch;
         mark->position = channel->position++;
         mark->given = true;
+        mark->optional = false;
         mark->due_ms = 0;
         channel->outstanding_size += stream->records[offset].size;
-        if (group->fresh <= offset)
+        if (group->fresh <= offset && !mark->started)
             group->fresh = offset + 1;
     }
     channel->outstanding += batch->count;
@@ -357,7 +361,10 @@ static void s_hears_empty (sim_t *sim, sim_channel_t *channel, uint64_t token)
                        (unsigned long long) channel->peer->number, channel->number);
     channel->asking = false;
     for (size_t offset = 0; offset < group->marks_count; offset++) {
-        if (!sim_model_mark_done (&group->marks[offset]) && !group->marks[offset].acked)
+        /* Dead letters that are not committed may be parked ones, which do not count. */
+        const sim_mark_t *mark = &group->marks[offset];
+        if (!sim_model_mark_done (mark) && !mark->acked && !mark->rejected
+            && mark->charged < sim->plan.limits.attempts)
             sim_violation (sim, "EMPTY is told when it is true", "stream %s, group %s, offset %zu",
                            stream->name, group->name, offset);
     }

@@ -75,9 +75,10 @@ static sim_connection_t *s_connection_new (sim_t *sim)
     return connection;
 }
 
-sim_connection_t *sim_network_connect (sim_t *sim)
+sim_connection_t *sim_network_connect (sim_t *sim, unsigned owner)
 {
     sim_connection_t *connection = s_connection_new (sim);
+    connection->owner = owner;
     connection->open = true;
     return connection;
 }
@@ -114,6 +115,15 @@ void sim_network_close (sim_t *sim, sim_connection_t **connection_p)
     connection->greeted_later = true;
 }
 
+void sim_network_silence (sim_t *sim, unsigned owner)
+{
+    sim_connection_t *connection;
+    LIST_FOREACH (connection, &sim->network->connections, link) {
+        if (!connection->open && connection->owner == owner)
+            SIM_COUNT_MORE (sim, frames_lost, s_queue_cut (&connection->up, 0));
+    }
+}
+
 void sim_network_break (sim_t *sim, sim_connection_t *connection, bool renew)
 {
     if (connection->broken)
@@ -134,6 +144,7 @@ void sim_network_break (sim_t *sim, sim_connection_t *connection, bool renew)
     sim_connection_t *former = s_connection_new (sim);
     uint64_t peer = former->peer;
     former->peer = connection->peer;
+    former->owner = connection->owner;
     connection->peer = peer;
     former->broken = true;
     former->hint_us = s_notice (sim);

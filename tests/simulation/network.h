@@ -34,6 +34,7 @@ typedef struct {
 typedef struct sim_connection {
     LIST_ENTRY (sim_connection) link;
     uint64_t peer;
+    unsigned owner; /* identity of the client, SIM_IDENTITIES_MAX if it is nobody's */
     sim_queue_t up;
     sim_queue_t down;
     bool open;                 /* the client's socket is there */
@@ -53,10 +54,13 @@ void sim_network_destroy (sim_network_t **self_p);
 
 /* A client's new socket. It stays until sim_network_close, and then as long as frames are under way
  * or the broker is still to be told. */
-sim_connection_t *sim_network_connect (sim_t *sim);
+sim_connection_t *sim_network_connect (sim_t *sim, unsigned owner);
 
 /* The client closes its socket: what is under way may be lost from some frame on. */
 void sim_network_close (sim_t *sim, sim_connection_t **connection_p);
+
+/* What closed connections of that identity still had under way is lost. */
+void sim_network_silence (sim_t *sim, unsigned owner);
 
 /* The connection is cut. With `renew` the client's socket gets another one by itself, as libzmq
  * does, under another peer number and without a word to anybody. */

@@ -1,14 +1,16 @@
 /* What a seed decides before anything runs, and the names that everybody uses.
  * SPDX-License-Identifier: MPL-2.0 */
 #include "tests/simulation/simulation.h"
+#include "tests/simulation/trace.h"
 #include "wire/assert.h"
 
 #include <string.h>
 
 const char *sim_stream_name (unsigned stream)
 {
-    static const char *const names[] = { "alpha", "beta", "gamma", "lies" };
-    leat_assert (stream <= SIM_STREAMS_MAX);
+    static const char *const names[] = { "alpha",      "beta",      "gamma",      "lies",
+                                         "alpha.dead", "beta.dead", "gamma.dead", "lies.dead" };
+    leat_assert (stream < sizeof names / sizeof *names);
     return names[stream];
 }
 
@@ -61,7 +63,8 @@ static void s_draw_limits (sim_t *self)
         limits->stream_size = limits->batch_size + 512 + sim_below (random, 60000);
     if (sim_chance (random, 30))
         limits->marked_records = sim_between (random, 1, 8);
-    if (sim_chance (random, 40))
+    /* Parked records would fill a small stream for good: nobody is there who could retry them. */
+    if (limits->memory_size > 1000000 && limits->stream_size > 1000000 && sim_chance (random, 80))
         limits->dead_size = sim_below (random, 6000);
     if (sim_chance (random, 30))
         limits->commits = sim_between (random, 1, 4);
@@ -106,4 +109,24 @@ void sim_plan_draw (sim_t *self)
     plan->reject_one_in = sim_chance (random, 50) ? (unsigned) sim_between (random, 5, 50) : 0;
     plan->nack_percent = sim_chance (random, 50) ? (unsigned) sim_below (random, 40) : 0;
     plan->handle_us = sim_between (random, 100, 30000);
+}
+
+void sim_plan_tell (sim_t *self)
+{
+    const sim_plan_t *plan = &self->plan;
+    leat_limits_t usual;
+    leat_limits_default (&usual);
+#define X(name, value, unit, text)                                                                 \
+    if (plan->limits.name != usual.name)                                                           \
+        sim_trace (self, "plan", "limit " #name " %llu", (unsigned long long) plan->limits.name);
+    LEAT_LIMITS (X)
+#undef X
+    sim_trace (
+        self, "plan",
+        "%u streams, %u producers of %u records, %u consumers, %u liars%s, store %s, %llu us, "
+        "refuses %u%%, fails %u in 1000",
+        plan->streams, plan->producers, plan->records, plan->consumers, plan->liars,
+        plan->rivals ? " that take identities" : "", plan->store_memory ? "memory" : "durable",
+        (unsigned long long) plan->store_latency_us, plan->store_refuse_percent,
+        plan->store_unknown_permille);
 }

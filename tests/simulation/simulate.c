@@ -152,8 +152,17 @@ static void s_parse (s_options_t *options, int argc, char *argv[])
 
 int main (int argc, char *argv[])
 {
+    /* The build names the file of seeds that once failed; without it --known does. */
+#ifdef SIM_KNOWN_SEEDS
+    const char *known_seeds = SIM_KNOWN_SEEDS;
+#else
+    const char *known_seeds = NULL;
+#endif
     s_options_t options = { .seeds = 100, .first = 1, .steps = STEPS };
+    options.known = known_seeds;
     s_parse (&options, argc, argv);
+    if (options.one)
+        options.known = NULL;
     unsigned known = options.known ? s_run_known (&options) : 0;
     for (uint64_t index = 0; index < options.seeds; index++)
         s_run (&options, options.first + index);

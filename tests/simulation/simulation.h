@@ -24,14 +24,15 @@
  * One step is one turn of the client, liar, broker or fault that is due first. */
 
 enum {
-    SIM_STREAMS_MAX = 3,  /* that honest clients use */
-    SIM_GROUPS_MAX = 2,   /* of each of them */
-    SIM_CLIENTS_MAX = 48, /* honest, those that ended included */
+    SIM_STREAMS_MAX = 3,    /* that honest clients use */
+    SIM_GROUPS_MAX = 2,     /* of each of them */
+    SIM_CLIENTS_MAX = 96,   /* honest, those that ended included */
+    SIM_CLIENTS_CHAOS = 48, /* that faults lead to; the rest is for who must come to the end */
     SIM_LIARS_MAX = 3,
-    SIM_IDENTITIES_MAX = 64, /* of honest clients and liars */
-    SIM_PRODUCERS_MAX = 2,   /* of one client */
-    SIM_CONSUMERS_MAX = 2,   /* of one client */
-    SIM_TASKS_MAX = 64,      /* records under way in one consumer's application */
+    SIM_IDENTITIES_MAX = 100, /* of honest clients and liars */
+    SIM_PRODUCERS_MAX = 2,    /* of one client */
+    SIM_CONSUMERS_MAX = 2,    /* of one client */
+    SIM_TASKS_MAX = 64,       /* records under way in one consumer's application */
 };
 
 #define SIM_NEVER UINT64_MAX
@@ -107,10 +108,12 @@ static inline uint64_t sim_wall_ms (const sim_t *self)
     return SIM_WALL_START_MS + self->now_us / 1000;
 }
 
-/* plan.c: draws the plan. */
+/* plan.c: draws the plan; writes it into the trace. */
 void sim_plan_draw (sim_t *self);
+void sim_plan_tell (sim_t *self);
 
-/* Names that everybody uses. Streams and groups by index; identities are those of clients and
+/* Names that everybody uses. Streams and groups by index (SIM_STREAMS_MAX is that of the liars' own
+ * stream; above it come those of dead letters, in the same order); identities are those of clients and
  * liars, found again by sim_identity_find, which gives SIM_IDENTITIES_MAX for a strange one. */
 const char *sim_stream_name (unsigned stream);
 const char *sim_group_name (unsigned group);

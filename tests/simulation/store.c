@@ -106,6 +106,7 @@ void sim_store_submit (sim_t *sim, leat_commit_t *commit)
     sim_trace (sim, "store", "commit %llu of chain %u, %u operations, %zu bytes",
                (unsigned long long) pending->id, leat_commit_chain (commit),
                leat_commit_operations (commit), leat_buffer_size (pending->bytes));
+    sim_trace_commit (sim, pending->bytes);
     STAILQ_INSERT_TAIL (&self->pending, pending, link);
 }
 
@@ -172,7 +173,8 @@ bool sim_store_appends (sim_t *sim, uint32_t stream)
     STAILQ_FOREACH (commit, &sim->store->pending, link) {
         leat_commit_reader_t reader;
         leat_operation_t operation;
-        bool more = leat_commit_read (&reader, commit->bytes) == LEAT_OK;
+        bool more = commit->result != LEAT_COMMIT_REFUSED
+                    && leat_commit_read (&reader, commit->bytes) == LEAT_OK;
         while (more && reader.left > 0) {
             more = leat_commit_read_operation (&reader, &operation) == LEAT_OK;
             if (more && operation.id == LEAT_OPERATION_APPEND && operation.append.stream == stream)

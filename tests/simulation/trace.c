@@ -88,6 +88,42 @@ static void s_settles (FILE *file, const leat_settles_t *list)
 #include "wire/commands.def"
 #undef COMMAND
 
+#define BODY(field) fprintf (file, " " #field "=%zu bytes", fields->field.size);
+#define OPERATION(NAME_, name, number, body)                                                       \
+    static void s_print_operation_##name (FILE *file, const leat_operation_##name##_t *fields)     \
+    {                                                                                              \
+        body                                                                                       \
+    }
+#include "wire/operations.def"
+#undef OPERATION
+
+static void s_operation (FILE *file, const leat_operation_t *operation)
+{
+    fprintf (file, "%36s%s", "", leat_operation_name (operation->id));
+    switch (operation->id) {
+#define OPERATION(NAME_, name, number, body)                                                       \
+    case LEAT_OPERATION_##NAME_:                                                                   \
+        s_print_operation_##name (file, &operation->name);                                         \
+        break;
+#include "wire/operations.def"
+#undef OPERATION
+    default:
+        break;
+    }
+    fputc ('\n', file);
+}
+
+void sim_trace_commit (sim_t *self, leat_buffer_t *bytes)
+{
+    leat_commit_reader_t reader;
+    leat_operation_t operation;
+    s_hash (self, leat_buffer_bytes (bytes), leat_buffer_size (bytes));
+    if (!self->trace || leat_commit_read (&reader, bytes) != LEAT_OK)
+        return;
+    while (reader.left > 0 && leat_commit_read_operation (&reader, &operation) == LEAT_OK)
+        s_operation (self->trace, &operation);
+}
+
 static void s_command (FILE *file, const leat_command_t *command)
 {
     fputs (leat_command_name (command->id), file);

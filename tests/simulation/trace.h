@@ -13,6 +13,9 @@ __attribute__ ((format (printf, 3, 4))) void sim_trace (sim_t *self, const char 
 void sim_trace_message (sim_t *self, const char *who, const char *sign, uint64_t number,
                         const uint8_t *header, size_t header_size, size_t body_size);
 
+/* Lines for the operations of a commit. */
+void sim_trace_commit (sim_t *self, leat_buffer_t *bytes);
+
 /* Tells which invariant was violated, what was expected and seen and how to run it again, and ends
  * the program with 1. */
 __attribute__ ((format (printf, 3, 4))) _Noreturn void

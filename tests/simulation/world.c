@@ -126,19 +126,21 @@ static void s_step (sim_t *sim)
         due = sim->fault_due_us;
         fault = true;
     }
-    /* Somebody always has a heartbeat to come, except when nobody is left. */
-    if (due == SIM_NEVER)
-        due = sim->now_us + SECOND_US;
+    /* When nobody is left, what is due is an identity's expiry after a week. */
+    sim->step++;
+    if (due > sim->now_us + 10 * SECOND_US) {
+        sim->now_us += 10 * SECOND_US;
+        return;
+    }
     if (due > sim->now_us)
         sim->now_us = due;
-    sim->step++;
     if (fault)
         sim_fault_run (sim);
     else if (liar)
         sim_liar_turn (sim, liar);
     else if (client)
         sim_client_turn (sim, client);
-    else if (sim_broker_due (sim) <= sim->now_us)
+    else
         sim_broker_turn (sim);
     if (sim->step % 64 == 0)
         sim_network_collect (sim);
@@ -187,23 +189,81 @@ static bool s_sessions_gone (sim_t *sim)
     return statistics.sessions == 0 && sim_store_due (sim->store) == SIM_NEVER;
 }
 
+static void s_tell_stream (void *arg, const leat_stream_statistics_t *stream)
+{
+    fprintf (
+        arg,
+        "  stream %.*s: offsets %llu to %llu, %llu records and %llu bytes held, %u producers\n",
+        (int) stream->name.size, stream->name.data, (unsigned long long) stream->first_offset,
+        (unsigned long long) stream->next_offset, (unsigned long long) stream->held,
+        (unsigned long long) stream->bytes, stream->producers);
+}
+
+static void s_tell_group (void *arg, const leat_group_statistics_t *group)
+{
+    fprintf (
+        arg,
+        "    group %.*s: %llu ready, %llu in flight, %llu delayed, %llu suspect, %llu parked, %u consumers\n",
+        (int) group->name.size, group->name.data, (unsigned long long) group->ready,
+        (unsigned long long) group->in_flight, (unsigned long long) group->delayed,
+        (unsigned long long) group->suspect, (unsigned long long) group->parked, group->consumers);
+}
+
+static void s_tell_producer (void *arg, const leat_channel_statistics_t *producer)
+{
+    fprintf (arg, "    producer %.*s of %.*s: credit %llu\n", (int) producer->identity.size,
+             producer->identity.data, (int) producer->stream.size, producer->stream.data,
+             (unsigned long long) producer->credit);
+}
+
+/* Liveness: says as much as there is to say. */
+static _Noreturn void s_never_ends (sim_t *sim)
+{
+    char why[400] = "";
+    leat_statistics_t statistics;
+    leat_statistics_visitor_t visitor = {
+        .stream = s_tell_stream, .group = s_tell_group, .producer = s_tell_producer, .arg = stderr
+    };
+    if (sim->broker->core) {
+        leat_core_statistics (sim->broker->core, &statistics);
+        fprintf (stderr, "  held %llu, granted %llu, %llu sessions\n",
+                 (unsigned long long) statistics.held_size,
+                 (unsigned long long) statistics.granted_size,
+                 (unsigned long long) statistics.sessions);
+        leat_core_visit (sim->broker->core, &visitor);
+    }
+    if (!s_producers_done (sim, why, sizeof why) || !sim_model_at_rest (sim, why, sizeof why))
+        sim_violation (sim, "all comes to rest once faults stop", "%s", why);
+    for (unsigned index = 0; index < sim->clients_count; index++) {
+        const sim_client_t *client = sim->clients[index];
+        if (client->session || client->start_us != SIM_NEVER)
+            snprintf (why, sizeof why, "%s is there, in state %d, due %llu", client->name,
+                      client->session ? (int) leat_session_state (client->session) : -1,
+                      (unsigned long long) sim_client_due (sim, client));
+    }
+    sim_violation (sim, "all sessions end", "%s", why);
+}
+
 static void s_drain (sim_t *sim, uint64_t *since_us, uint64_t *since_step)
 {
-    char why[400] = "clients are still there";
     uint64_t end_us = sim->now_us + (uint64_t) REST_SECONDS * SECOND_US;
     uint64_t man_us = sim->now_us;
+    uint64_t rest_since_us = sim->now_us;
     bool closing = false;
     for (;;) {
         s_step (sim);
         s_check_progress (sim, since_us, since_step);
-        if (sim->step % 16 == 0)
+        if (sim->step % 16 == 0 && !sim->broker->shutting_down)
             sim_model_check_idle (sim);
         if (sim->now_us >= man_us && !closing) {
             s_man_all (sim);
             man_us = sim->now_us + 2 * SECOND_US;
         }
-        if (!closing && sim->step % 16 == 0 && s_producers_done (sim, NULL, 0)
-            && sim_model_at_rest (sim, NULL, 0)) {
+        if ((sim->step % 16 == 0 || sim->now_us - rest_since_us > 3 * SECOND_US)
+            && (!s_producers_done (sim, NULL, 0) || !sim_model_at_rest (sim, NULL, 0)))
+            rest_since_us = sim->now_us;
+        /* What was under way when the faults stopped has arrived by then. */
+        if (!closing && sim->now_us - rest_since_us > 3 * SECOND_US) {
             closing = true;
             for (unsigned index = 0; index < sim->clients_count; index++) {
                 sim->clients[index]->start_us = SIM_NEVER;
@@ -213,12 +273,8 @@ static void s_drain (sim_t *sim, uint64_t *since_us, uint64_t *since_step)
         }
         if (closing && sim->broker->core && s_all_gone (sim) && s_sessions_gone (sim))
             break;
-        if (sim->now_us > end_us) {
-            if (!s_producers_done (sim, why, sizeof why)
-                || !sim_model_at_rest (sim, why, sizeof why))
-                sim_violation (sim, "all comes to rest once faults stop", "%s", why);
-            sim_violation (sim, "all sessions end", "%s", why);
-        }
+        if (sim->now_us > end_us)
+            s_never_ends (sim);
     }
 }
 
@@ -236,6 +292,7 @@ uint64_t sim_world_run (uint64_t seed, uint64_t steps, FILE *trace, uint64_t *co
     sim_plan_draw (sim);
     sim->fault_due_us =
         sim->plan.fault_interval_us ? sim_below (&sim->random, SECOND_US) : SIM_NEVER;
+    sim_plan_tell (sim);
     sim->network = sim_network_new ();
     sim->store = sim_store_new ();
     sim->model = sim_model_new ();

@@ -1,0 +1,72 @@
+/* `leat bench throughput` and `leat bench latency`.
+ * SPDX-License-Identifier: MPL-2.0 */
+#include "bench/bench_command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "bench/report.h"
+#include "cli/message.h"
+
+static const char s_usage[] = "Usage: leat bench throughput|latency [OPTION...]\n"
+                              "Measures Leat beside what the machine and bare libzmq can do.\n"
+                              "\n"
+                              "  throughput   records a second through a broker\n"
+                              "  latency      from a producer to a consumer's callback\n"
+                              "\n"
+                              "`leat bench throughput --help` lists the options.\n";
+
+/* Says what was asked for and not reached; returns whether it was reached. */
+static bool s_reached (const leat_bench_options_t *options,
+                       const leat_bench_measurement_t *measurement,
+                       const leat_bench_contender_t *other, double required)
+{
+    leat_bench_ratio_t ratio;
+    if (required <= 0 || !leat_bench_report_ratio (measurement, options, other, &ratio))
+        return true;
+    bool reached = options->latency ? ratio.ratio <= required : ratio.ratio >= required;
+    if (!reached)
+        leat_message (options->name, "leat / %s is %.3f, required is at %s %.3f", other->name,
+                      ratio.ratio, options->latency ? "most" : "least", required);
+    return reached;
+}
+
+static int s_bench (bool latency, int argc, char **argv)
+{
+    leat_bench_options_t options;
+    leat_bench_options_parse (&options, latency, argc, argv);
+
+    leat_bench_measurement_t measurement;
+    bool good = leat_bench_measure (&measurement, &options);
+    if (good) {
+        good = latency ? leat_bench_report_latency (&measurement, &options)
+                       : leat_bench_report_throughput (&measurement, &options);
+        if (!good)
+            leat_message (options.name, "cannot write to stdout");
+        const leat_bench_contender_t *other = latency ? &leat_bench_router : &leat_bench_relay;
+        good = s_reached (&options, &measurement, other, options.require) && good;
+        good = s_reached (&options, &measurement, &leat_bench_proxy, options.require_proxy) && good;
+    }
+    bool no_broker = measurement.no_broker;
+    leat_bench_measurement_free (&measurement);
+    if (no_broker)
+        return LEAT_EXIT_NO_BROKER;
+    return good ? LEAT_EXIT_DONE : LEAT_EXIT_FAILED;
+}
+
+int leat_bench_command (int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "";
+    if (strcmp (name, "throughput") == 0)
+        return s_bench (false, argc - 1, argv + 1);
+    if (strcmp (name, "latency") == 0)
+        return s_bench (true, argc - 1, argv + 1);
+    if (strcmp (name, "--help") == 0 || strcmp (name, "-?") == 0) {
+        fputs (s_usage, stdout);
+        return LEAT_EXIT_DONE;
+    }
+    if (name[0])
+        leat_message ("leat bench", "there is no benchmark '%s'", name);
+    fputs (s_usage, stderr);
+    return LEAT_EXIT_USAGE;
+}

@@ -1,0 +1,265 @@
+/* Reads the options of the benchmarks.
+ * SPDX-License-Identifier: MPL-2.0 */
+#include "bench/options.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/records.h"
+#include "cli/message.h"
+#include "cli/text.h"
+#include "cli/units.h"
+
+/* A body of this size fits a frame that every broker takes. */
+#define S_SIZE_MAX ((uint64_t) 1024 * 1024 - 1024)
+
+enum {
+    S_PAIRS = 256,
+    S_SEED,
+    S_WARM_UP,
+    S_FRAME,
+    S_CONTENDERS,
+    S_REQUIRE,
+    S_REQUIRE_PROXY,
+    S_JSON
+};
+
+#define S_COMMON_OPTIONS                                                                           \
+    { "broker",                                                                                    \
+      'b',                                                                                         \
+      "ENDPOINT",                                                                                  \
+      0,                                                                                           \
+      "Measure the broker that runs there instead of starting one; clients run on this machine",   \
+      0 },                                                                                         \
+        { "size", 's', "SIZE", 0, "Bytes of a record, such as 100 or 4KiB (default 100)", 0 },     \
+        { "seconds", 't', "SECONDS", 0, "How long a round measures (default 2; latency: 5)", 0 },  \
+        { "warm-up", S_WARM_UP, "SECONDS", 0, "What comes before, unmeasured (default 0.5)", 0 },  \
+        { "pairs", S_PAIRS, "N", 0, "Rounds; in each every contender has a turn (default 5)", 0 }, \
+        { "contenders",                                                                            \
+          S_CONTENDERS,                                                                            \
+          "LIST",                                                                                  \
+          0,                                                                                       \
+          "Who takes part, of relay,proxy,router,leat (default all of them that apply)",           \
+          0 },                                                                                     \
+        { "seed", S_SEED, "N", 0, "Of the records' content (default 1)", 0 },                      \
+    {                                                                                              \
+        "json", S_JSON, NULL, 0, "One object on stdout instead of a table", 0                      \
+    }
+
+static const struct argp_option s_throughput_options[] = {
+    S_COMMON_OPTIONS,
+    { "records", 'n', "N", 0, "Measure N records a round, whatever time they take", 0 },
+    { "frame", S_FRAME, "SIZE", 0, "Frames of the router contender (default 256KiB)", 0 },
+    { "require", S_REQUIRE, "RATIO", 0, "Exit with 1 if leat / relay is below RATIO", 0 },
+    { "require-proxy", S_REQUIRE_PROXY, "RATIO", 0, "Exit with 1 if leat / proxy is below RATIO",
+      0 },
+    { 0 }
+};
+
+static const struct argp_option s_latency_options[] = {
+    S_COMMON_OPTIONS,
+    { "rate", 'r', "N", 0, "Records a second (default 5000)", 0 },
+    { "require", S_REQUIRE, "RATIO", 0, "Exit with 1 if p50 of leat / router is above RATIO", 0 },
+    { 0 }
+};
+
+/* A number above zero, or at least zero. Ends the program if it is none. */
+static double s_number (struct argp_state *state, const char *option, const char *text, bool zero)
+{
+    char *end;
+    errno = 0;
+    double number = strtod (text, &end);
+    if (end == text || *end || errno || !isfinite (number) || number < 0 || (number == 0 && !zero)
+        || number > 1e9)
+        argp_error (state, "--%s wants a number %s, not '%s'", option,
+                    zero ? "of at least 0" : "above 0", text);
+    return number;
+}
+
+static uint64_t s_count (struct argp_state *state, const char *option, const char *text,
+                         uint64_t count_max)
+{
+    uint64_t count = 0;
+    const char *why;
+    if (!leat_count_parse (text, &count, &why))
+        argp_error (state, "--%s '%s': %s", option, text, why);
+    else if (count == 0 || count > count_max)
+        argp_error (state, "--%s wants 1 to %llu, not %s", option, (unsigned long long) count_max,
+                    text);
+    return count;
+}
+
+/* Bytes with or without a unit: the size of a record is no quantity of storage. */
+static size_t s_size (struct argp_state *state, const char *option, const char *text,
+                      uint64_t size_min, uint64_t size_max)
+{
+    uint64_t size = 0;
+    const char *why;
+    if (!leat_count_parse (text, &size, &why) && !leat_size_parse (text, &size, &why))
+        argp_error (state, "--%s '%s': %s", option, text, why);
+    else if (size < size_min || size > size_max)
+        argp_error (state, "--%s wants %llu to %llu bytes, not %s", option,
+                    (unsigned long long) size_min, (unsigned long long) size_max, text);
+    return (size_t) size;
+}
+
+static void s_contenders (struct argp_state *state, leat_bench_options_t *self, const char *list)
+{
+    self->contenders_count = 0;
+    for (const char *name = list; name;) {
+        size_t size = strcspn (name, ",");
+        const leat_bench_contender_t *contender = leat_bench_contender_find (name, size);
+        if (!contender || leat_bench_options_index (self, contender) >= 0)
+            argp_error (state,
+                        "--contenders wants some of relay,proxy,router,leat, each once, not '%s'",
+                        list);
+        else
+            self->contenders[self->contenders_count++] = contender;
+        name = name[size] ? name + size + 1 : NULL;
+    }
+}
+
+/* What only the whole command line tells. */
+static void s_finish (struct argp_state *state, leat_bench_options_t *self)
+{
+    leat_bench_plan_t *plan = &self->plan;
+    if (!self->contenders_count)
+        s_contenders (state, self, self->latency ? "relay,router,leat" : "relay,proxy,router,leat");
+
+    const leat_bench_contender_t *other = self->latency ? &leat_bench_router : &leat_bench_relay;
+    bool leat = leat_bench_options_index (self, &leat_bench_leat) >= 0;
+    if (self->require > 0 && (!leat || leat_bench_options_index (self, other) < 0))
+        argp_error (state, "--require compares leat with %s; both must be contenders", other->name);
+    if (self->require_proxy > 0
+        && (!leat || leat_bench_options_index (self, &leat_bench_proxy) < 0))
+        argp_error (state, "--require-proxy compares leat with proxy; both must be contenders");
+
+    if (plan->rate > 0) {
+        plan->warm_up = (uint64_t) (plan->rate * self->warm_up_seconds) + 1;
+        plan->records = (uint64_t) (plan->rate * self->seconds) + 1;
+        if (plan->records > 50 * 1000 * 1000)
+            argp_error (state, "--rate times --seconds is more than 50 million samples");
+    } else if (plan->records) {
+        plan->warm_up = plan->records / 5;
+    }
+    plan->measure_ns = (uint64_t) (self->seconds * 1e9);
+    plan->warm_up_ns = (uint64_t) (self->warm_up_seconds * 1e9);
+    /* Counted records may take long at the pace of the slowest contender. */
+    plan->timeout_ns = plan->measure_ns + plan->warm_up_ns + UINT64_C (30000000000)
+                       + (plan->rate > 0 ? 0 : plan->records * 10000);
+}
+
+static error_t s_parse (int key, char *text, struct argp_state *state)
+{
+    leat_bench_options_t *self = state->input;
+    const char *why;
+    switch (key) {
+    case 'b':
+        why = leat_text_endpoint_check (text);
+        if (why)
+            argp_error (state, "--broker '%s': %s", text, why);
+        if (strlen (text) >= sizeof ((leat_bench_round_t *) NULL)->front)
+            argp_error (state, "--broker: an endpoint is not that long");
+        self->plan.broker = text;
+        return 0;
+    case 's':
+        self->plan.size = s_size (state, "size", text, LEAT_BENCH_SIZE_MIN, S_SIZE_MAX);
+        return 0;
+    case 't':
+        self->seconds = s_number (state, "seconds", text, false);
+        return 0;
+    case 'n':
+        self->plan.records = s_count (state, "records", text, UINT64_C (1) << 40);
+        return 0;
+    case 'r':
+        self->plan.rate = s_number (state, "rate", text, false);
+        return 0;
+    case S_WARM_UP:
+        self->warm_up_seconds = s_number (state, "warm-up", text, true);
+        return 0;
+    case S_PAIRS:
+        self->rounds = (unsigned) s_count (state, "pairs", text, LEAT_BENCH_ROUNDS_MAX);
+        return 0;
+    case S_SEED:
+        self->plan.seed = s_count (state, "seed", text, UINT64_MAX);
+        return 0;
+    case S_FRAME:
+        self->plan.frame_size = s_size (state, "frame", text, 1, (uint64_t) 64 << 20);
+        return 0;
+    case S_CONTENDERS:
+        s_contenders (state, self, text);
+        return 0;
+    case S_REQUIRE:
+        self->require = s_number (state, "require", text, false);
+        return 0;
+    case S_REQUIRE_PROXY:
+        self->require_proxy = s_number (state, "require-proxy", text, false);
+        return 0;
+    case S_JSON:
+        self->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error (state, "what is '%s'? There are options only", text);
+        return 0;
+    case ARGP_KEY_END:
+        s_finish (state, self);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+void leat_bench_options_parse (leat_bench_options_t *self, bool latency, int argc, char **argv)
+{
+    static const struct argp throughput = {
+        .options = s_throughput_options,
+        .parser = s_parse,
+        .doc = "How many records a second go from a producer through a broker to a consumer, "
+               "and how that compares with the machine and with bare libzmq.\v"
+               "Every contender runs as three processes on loopback, one after the other in "
+               "each round; every record is compared with what was sent. Measured is the time "
+               "at the consumer from the first record behind the warm-up to the last one; only "
+               "the records' bodies count. Shown are medians over the rounds."
+    };
+    static const struct argp delays = {
+        .options = s_latency_options,
+        .parser = s_parse,
+        .doc = "How long a record takes from a producer through a broker to a consumer's "
+               "callback, at a fixed rate.\v"
+               "Every contender runs as three processes on loopback, one after the other in "
+               "each round. The time starts when a record was meant to be sent, so that a "
+               "stall counts for all records that it delays. Percentiles are of all samples "
+               "of a round; shown are their medians over the rounds."
+    };
+    *self = (leat_bench_options_t){
+        .name = latency ? "leat bench latency" : "leat bench throughput",
+        .latency = latency,
+        .seconds = latency ? 5 : 2,
+        .warm_up_seconds = 0.5,
+        .rounds = 5,
+        .plan = { .size = 100,
+                  .rate = latency ? 5000 : 0,
+                  .frame_size = (size_t) 256 * 1024,
+                  .seed = 1 },
+    };
+    char *name = argv[0];
+    char full_name[32];
+    size_t size = strlen (self->name) + 1;
+    memcpy (full_name, self->name, size);
+    argv[0] = full_name; /* what argp shows in front of its messages */
+    argp_err_exit_status = LEAT_EXIT_USAGE;
+    argp_parse (latency ? &delays : &throughput, argc, argv, 0, NULL, self);
+    argv[0] = name;
+}
+
+int leat_bench_options_index (const leat_bench_options_t *self,
+                              const leat_bench_contender_t *contender)
+{
+    for (unsigned i = 0; i < self->contenders_count; i++)
+        if (self->contenders[i] == contender)
+            return (int) i;
+    return -1;
+}

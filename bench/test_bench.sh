@@ -1,0 +1,154 @@
+#!/bin/bash
+# Tests `leat bench`: every contender carries records, verdicts and exit codes are right, and no
+# process is left behind. Asserts nothing about time.
+# SPDX-License-Identifier: MPL-2.0
+#
+# usage: test_bench.sh LEAT [CONTENDER...]
+
+set -u
+
+leat=$1
+shift
+contenders=("$@")
+[ "${#contenders[@]}" -gt 0 ] || contenders=(relay proxy router leat)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+
+fail () {
+    echo "FAILED: $*"
+    [ ! -s "$work/stdout" ] || sed 's/^/    stdout: /' "$work/stdout"
+    [ ! -s "$work/stderr" ] || sed 's/^/    stderr: /' "$work/stderr"
+    failures=$((failures + 1))
+}
+
+# exits CODE bench arguments...
+exits () {
+    local want=$1 got=0
+    shift
+    timeout 60 "$leat" bench "$@" > "$work/stdout" 2> "$work/stderr" || got=$?
+    [ "$got" -eq "$want" ] || fail "leat bench $*: exit code $got, not $want"
+}
+
+# says TEXT: on stderr, the last time
+says () {
+    grep -qF -- "$1" "$work/stderr" || fail "did not say '$1'"
+}
+
+shows () {
+    grep -qE -- "$1" "$work/stdout" || fail "did not show '$1'"
+}
+
+# --- every contender, throughput and latency, sizes around what they treat differently
+
+for contender in "${contenders[@]}"; do
+    for size in 24 100 4099 300000; do
+        exits 0 throughput --contenders "$contender" --records 3000 --pairs 1 --size "$size"
+        shows "^$contender +[0-9]"
+        [ ! -s "$work/stderr" ] || fail "$contender: something on stderr"
+    done
+    exits 0 throughput --contenders "$contender" --seconds 0.05 --warm-up 0.02 --pairs 2 --json
+    shows '"benchmark": "throughput"'
+    shows "\"name\": \"$contender\""
+    exits 0 latency --contenders "$contender" --rate 1000 --seconds 0.2 --warm-up 0.05 --pairs 1
+    shows "^$contender +[0-9]"
+    exits 0 latency --contenders "$contender" --rate 1000 --seconds 0.2 --pairs 1 --json
+    shows '"p99.9"'
+done
+
+# --- verdicts
+
+case " ${contenders[*]} " in
+*" leat "*)
+    exits 0 throughput --records 2000 --pairs 1 --require 0.0000001 --require-proxy 0.0000001
+    shows '^leat / relay +[0-9]'
+    shows '^leat / proxy +[0-9]'
+    exits 1 throughput --contenders relay,leat --records 2000 --pairs 1 --require 1000
+    says 'required is at least 1000.000'
+    exits 1 throughput --contenders proxy,leat --records 2000 --pairs 1 --require-proxy 1000000
+    says 'leat / proxy is'
+    exits 0 latency --contenders router,leat --rate 500 --seconds 0.1 --pairs 1 --require 1000000
+    exits 1 latency --contenders router,leat --rate 500 --seconds 0.1 --pairs 1 --require 0.0001
+    says 'required is at most 0.000'
+    ;;
+esac
+
+# --- wrong options
+
+exits 2
+exits 2 balance
+says "there is no benchmark 'balance'"
+for options in '--size 23' '--size 0' '--size -5' '--size 2MiB' '--size 5parsecs' '--seconds 0' \
+    '--seconds 1x' '--seconds nan' '--seconds' '--pairs 0' '--pairs 1001' '--records 0' \
+    '--contenders redis' '--contenders relay,relay' '--contenders ' '--require 0' '--require -1' \
+    '--contenders relay --require 1' '--contenders leat,relay --require-proxy 1' '--rate 5' \
+    '--broker nonsense' '--frame 0' 'extra' '--unknown'; do
+    # shellcheck disable=SC2086
+    exits 2 throughput $options
+    [ -s "$work/stderr" ] || fail "throughput $options: not a word on stderr"
+done
+for options in '--rate 0' '--records 5' '--rate 1e9 --seconds 100' '--require-proxy 1' \
+    '--contenders leat,relay --require 1'; do
+    # shellcheck disable=SC2086
+    exits 2 latency $options
+done
+exits 0 --help
+shows 'throughput'
+exits 0 throughput --help
+shows '--require-proxy'
+
+# --- no process is left behind, however it ends
+
+# children PID: its children, once all three run.
+children () {
+    local found
+    for _ in $(seq 2000); do
+        found=$(cat "/proc/$1/task/$1/children" 2> /dev/null) || return 1
+        if [ "$(wc -w <<< "$found")" -eq 3 ]; then
+            echo "$found"
+            return 0
+        fi
+        read -r -t 0.005 <> <(:) || true
+    done
+    return 1
+}
+
+# gone PID...: all of them, within some seconds. A zombie of ours counts as gone.
+gone () {
+    local pid
+    for pid in "$@"; do
+        for _ in $(seq 1000); do
+            grep -qs '^State:[[:space:]]*[^Z]' "/proc/$pid/status" || continue 2
+            read -r -t 0.01 <> <(:) || true
+        done
+        return 1
+    done
+}
+
+for contender in "${contenders[@]}"; do
+    for signal in INT TERM KILL; do
+        # A job in the background ignores SIGINT unless job control is on.
+        set -m
+        "$leat" bench throughput --contenders "$contender" --seconds 50 --pairs 1 \
+            > "$work/stdout" 2> "$work/stderr" &
+        pid=$!
+        set +m
+        if ! started=$(children "$pid"); then
+            fail "$contender: never had three processes"
+            kill -KILL "$pid"
+            continue
+        fi
+        kill "-$signal" "$pid"
+        got=0
+        wait "$pid" 2> /dev/null || got=$?
+        # shellcheck disable=SC2086
+        gone $started || fail "$contender: SIG$signal left processes behind"
+        [ "$signal" = KILL ] || [ "$got" -eq 1 ] || fail "$contender: SIG$signal: exit code $got"
+    done
+done
+
+if [ "$failures" -gt 0 ]; then
+    echo "$failures failures"
+    exit 1
+fi
+echo "leat bench is in order with ${contenders[*]}"

@@ -1,0 +1,58 @@
+/* What a broker is told on its command line and in its configuration file.
+ * SPDX-License-Identifier: MPL-2.0 */
+#ifndef LEAT_BROKER_BROKER_CONFIG_H
+#define LEAT_BROKER_BROKER_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "broker/core/limits.h"
+
+/* Flags come first, then the file fills in what no flag has said, then leat_broker_config_finish sets
+ * the rest. Functions that fail return false with a sentence in `error`. */
+typedef struct {
+    char **listens; /* NULL-terminated */
+    size_t listen_count;
+    bool listens_fixed; /* by flags: the file adds none */
+    char *stats;
+    char *events;   /* known, and refused in this version */
+    char *data_dir; /* likewise */
+    bool insecure;
+    leat_limits_t limits;
+    bool limit_set[LEAT_LIMIT_COUNT]; /* said by a flag or in the file */
+} leat_broker_config_t;
+
+/* All empty, limits at their defaults. */
+leat_broker_config_t *leat_broker_config_new (void);
+void leat_broker_config_destroy (leat_broker_config_t **self_p);
+
+void leat_broker_config_listen (leat_broker_config_t *self, const char *endpoint);
+
+/* Sets a limit from text with a unit ("memory_size", "2GiB"); '-' and '_' in names are the same.
+ * The first one that sets a limit wins. */
+bool leat_broker_config_limit (leat_broker_config_t *self, const char *name, const char *value,
+                               char *error, size_t error_size);
+
+/* Reads a ZPL file (RFC 4/ZPL of ZeroMQ):
+ *
+ *      listen = tcp://127.0.0.1:5560
+ *      listen = ipc:///run/leat/broker
+ *      stats = tcp://127.0.0.1:5561
+ *      insecure = no
+ *      limits
+ *          memory_size = 2GiB
+ *
+ * Keys that it does not know are errors. */
+bool leat_broker_config_load (leat_broker_config_t *self, const char *path, char *error,
+                              size_t error_size);
+
+/* Fills in the default endpoints, raises the limits that follow from record_size unless they were
+ * said, each with a line to `notes` (may be NULL), and checks that all limits fit each other. */
+bool leat_broker_config_finish (leat_broker_config_t *self, FILE *notes, char *error,
+                                size_t error_size);
+
+/* The table of all limits: name, default, what for. */
+void leat_broker_config_print_limits (FILE *file, unsigned columns);
+
+#endif

@@ -1,0 +1,48 @@
+/* The core thread: moves messages between sockets, core and store until it is told to stop.
+ * SPDX-License-Identifier: MPL-2.0 */
+#ifndef LEAT_BROKER_IO_REACTOR_H
+#define LEAT_BROKER_IO_REACTOR_H
+
+#include "broker/io/control.h"
+#include "broker/io/report.h"
+#include "broker/io/stats_socket.h"
+
+/*      peers ==> router ==> core ==> outbox ==> router ==> peers
+ *                            | ^
+ *                    commits v | completions
+ *                           store
+ *
+ * One thread, no lock, no call that waits but the one at the end of a turn in which nothing happened.
+ * A turn:
+ *
+ *   1  tick      the core learns what time it is; what is due happens in 3, after what had arrived
+ *   2  receive   what waits at the router, up to so many messages and bytes
+ *   3  commit    the core decides; its commits go to the store, and what the store has ended goes
+ *                back; again if that was anything
+ *   4  send      the outbox; who cannot be reached is lost, which the next turn acts upon
+ *   5  stats     queries, now and then
+ *   6  sleep     if 1 to 5 did nothing: until a socket, the store, the control thread or the
+ *                core's next deadline
+ */
+typedef struct {
+    leat_core_t *core;
+    leat_store_t *store;
+    leat_router_t *router;
+    leat_stats_socket_t *stats; /* NULL: none */
+    leat_control_t *control;
+    leat_report_source_t *report; /* its times and counts are kept up to date here */
+} leat_reactor_parts_t;
+
+typedef enum {
+    LEAT_REACTOR_STOPPED,  /* in order: everything taken is confirmed or refused, peers were told */
+    LEAT_REACTOR_TOO_LATE, /* asked to stop, but the store did not finish in time */
+    LEAT_REACTOR_QUIT,     /* told to end at once */
+    LEAT_REACTOR_FAILED    /* the store failed; `reason` says why */
+} leat_reactor_end_t;
+
+/* Runs until it ends. `reason` gets a sentence unless the end is STOPPED. The parts are borrowed and
+ * used by this thread alone meanwhile, but for what control.h allows others. */
+leat_reactor_end_t leat_reactor_run (const leat_reactor_parts_t *parts, char *reason,
+                                     size_t reason_size);
+
+#endif

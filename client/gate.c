@@ -1,0 +1,111 @@
+/* Where application threads wait for the client's thread.
+ * SPDX-License-Identifier: MPL-2.0 */
+#include "client/gate.h"
+
+#include <errno.h>
+
+#include "wire/assert.h"
+
+uint64_t leat_clock_us (void)
+{
+    struct timespec now;
+    clock_gettime (CLOCK_MONOTONIC, &now);
+    return (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
+}
+
+uint64_t leat_clock_wall_ms (void)
+{
+    struct timespec now;
+    clock_gettime (CLOCK_REALTIME, &now);
+    return (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
+}
+
+leat_deadline_t leat_deadline_in (int64_t timeout_ms)
+{
+    leat_deadline_t deadline = { .is_never = timeout_ms < 0 };
+    if (deadline.is_never)
+        return deadline;
+    clock_gettime (CLOCK_MONOTONIC, &deadline.time);
+    deadline.time.tv_sec += timeout_ms / 1000;
+    deadline.time.tv_nsec += timeout_ms % 1000 * 1000000;
+    if (deadline.time.tv_nsec >= 1000000000) {
+        deadline.time.tv_nsec -= 1000000000;
+        deadline.time.tv_sec++;
+    }
+    return deadline;
+}
+
+/* These fail only if they are used wrongly. */
+static void s_check (int error)
+{
+    leat_assert (error == 0);
+}
+
+void leat_gate_init (leat_gate_t *self)
+{
+    pthread_condattr_t attributes;
+    s_check (pthread_condattr_init (&attributes));
+    s_check (pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC));
+    s_check (pthread_cond_init (&self->changed, &attributes));
+    s_check (pthread_condattr_destroy (&attributes));
+    s_check (pthread_mutex_init (&self->mutex, NULL));
+    atomic_init (&self->waiting, 0);
+}
+
+void leat_gate_deinit (leat_gate_t *self)
+{
+    s_check (pthread_cond_destroy (&self->changed));
+    s_check (pthread_mutex_destroy (&self->mutex));
+}
+
+void leat_gate_lock (leat_gate_t *self)
+{
+    s_check (pthread_mutex_lock (&self->mutex));
+}
+
+void leat_gate_unlock (leat_gate_t *self)
+{
+    s_check (pthread_mutex_unlock (&self->mutex));
+}
+
+bool leat_gate_wait (leat_gate_t *self, const leat_deadline_t *deadline)
+{
+    if (deadline->is_never) {
+        s_check (pthread_cond_wait (&self->changed, &self->mutex));
+        return true;
+    }
+    int error = pthread_cond_timedwait (&self->changed, &self->mutex, &deadline->time);
+    leat_assert (error == 0 || error == ETIMEDOUT);
+    return error == 0;
+}
+
+void leat_gate_signal (leat_gate_t *self)
+{
+    s_check (pthread_cond_broadcast (&self->changed));
+}
+
+void leat_gate_signal_one (leat_gate_t *self)
+{
+    s_check (pthread_cond_signal (&self->changed));
+}
+
+void leat_gate_announce (leat_gate_t *self)
+{
+    if (atomic_load (&self->waiting) == 0)
+        return;
+    leat_gate_lock (self);
+    leat_gate_signal (self);
+    leat_gate_unlock (self);
+}
+
+void leat_gate_enter (leat_gate_t *self)
+{
+    leat_gate_lock (self);
+    atomic_fetch_add (&self->waiting, 1);
+}
+
+void leat_gate_leave (leat_gate_t *self)
+{
+    atomic_fetch_sub (&self->waiting, 1);
+    leat_gate_unlock (self);
+}

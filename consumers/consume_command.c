@@ -1,0 +1,277 @@
+/* leat consume: its options.
+ * SPDX-License-Identifier: MPL-2.0 */
+
+#include <argp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/commands.h"
+#include "cli/connection.h"
+#include "cli/message.h"
+#include "cli/text.h"
+#include "cli/units.h"
+#include "consumers/consume_run.h"
+#include "wire/protocol.h"
+
+static const char s_program[] = "leat consume";
+
+enum {
+    OPTION_CREDIT = 256,
+    OPTION_CREDIT_SIZE,
+    OPTION_EXEC,
+    OPTION_EXIT_WHEN_EMPTY,
+    OPTION_FROM,
+    OPTION_ID,
+    OPTION_TIMEOUT,
+    JOBS_MAX = 1024
+};
+
+static const struct argp_option s_options[] = {
+    { "broker", 'b', "ENDPOINT", 0,
+      "Broker to take from (default: $LEAT_BROKER, or else tcp://127.0.0.1:5560)", 0 },
+    { "group", 'g', "GROUP", 0,
+      "Share the stream's records with the other consumers of GROUP (default: default)", 0 },
+    { "count", 'n', "COUNT", 0, "End after COUNT records, and never take more", 0 },
+    { "exit-when-empty", OPTION_EXIT_WHEN_EMPTY, NULL, 0,
+      "End when nothing is left for the group, nor being worked on by others of it; a stream that does "
+      "not exist is empty",
+      0 },
+    { "from", OPTION_FROM, "PLACE", 0,
+      "Where a new group begins: earliest, latest, an offset, a time such as 2026-01-31T12:00:00Z, or "
+      "how long ago, such as 1h (default: earliest)",
+      0 },
+    { "delimiter", 'D', "TEXT", 0,
+      "What follows each record instead of a line feed; may be empty, and have \\n \\t \\r \\0 \\\\ "
+      "and \\xHH",
+      0 },
+    { "format", 'f', "FORMAT", 0,
+      "What is written of a record (default: %b): %b body, %k key, %h headers, %o offset, %a attempt, "
+      "%r 1 if perhaps started before, %e epoch, %t time in ms, %s stream, %g group, %S size, %%",
+      0 },
+    { "exec", OPTION_EXEC, "CMD", 0,
+      "Run `sh -c CMD` for each record, body on stdin: exit code 0 acks, 65 rejects, any other means "
+      "later again, but 126 and 127 end it all",
+      0 },
+    { "jobs", 'j', "N", 0, "Run N commands at once (default: 1)", 0 },
+    { "credit", OPTION_CREDIT, "COUNT", 0,
+      "Records that wait here at most (default: 10000; with --exec two for each job)", 0 },
+    { "credit-size", OPTION_CREDIT_SIZE, "SIZE", 0, "Bytes that wait here at most (default: 16MiB)",
+      0 },
+    { "id", OPTION_ID, "NAME", 0,
+      "Name in statistics; takes the place of who has it (default: random)", 0 },
+    { "timeout", OPTION_TIMEOUT, "DURATION", 0,
+      "Wait no longer than this for the first connection (default: 10s); then the exit code is 3",
+      0 },
+    { "quiet", 'q', NULL, 0, "Say nothing but errors", 0 },
+    { 0 }
+};
+
+typedef struct {
+    leat_consume_settings_t run;
+    const char *broker; /* from the flag */
+    char *delimiter;    /* NULL if no flag said it */
+    size_t delimiter_size;
+    const char *format; /* likewise */
+    bool jobs_said;
+} settings_t;
+
+static void s_number (const char *option, const char *value, uint64_t most,
+                      bool (*parse) (const char *, uint64_t *, const char **), uint64_t *number,
+                      struct argp_state *state)
+{
+    const char *why = NULL;
+    if (!parse (value, number, &why))
+        argp_error (state, "--%s cannot be '%s': %s", option, value, why);
+    else if (*number < 1 || *number > most)
+        argp_error (state, "--%s cannot be '%s': that is too %s", option, value,
+                    *number < 1 ? "small" : "large");
+}
+
+/* 2026-01-31T12:00:00Z or 2026-01-31, in UTC. */
+static bool s_date (const char *text, uint64_t *time_ms)
+{
+    static const char *const forms[] = { "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d" };
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        struct tm parts = { 0 };
+        const char *end = strptime (text, forms[i], &parts);
+        if (!end || *end)
+            continue;
+        time_t seconds = timegm (&parts);
+        if (seconds < 0)
+            return false;
+        *time_ms = (uint64_t) seconds * 1000;
+        return true;
+    }
+    return false;
+}
+
+static void s_from (leat_consume_settings_t *run, const char *value, struct argp_state *state)
+{
+    const char *why;
+    uint64_t number;
+    if (strcmp (value, "earliest") == 0)
+        run->start = LEAT_START_EARLIEST;
+    else if (strcmp (value, "latest") == 0)
+        run->start = LEAT_START_LATEST;
+    else if (leat_count_parse (value, &run->start_value, &why))
+        run->start = LEAT_START_OFFSET;
+    else if (s_date (value, &run->start_value))
+        run->start = LEAT_START_TIME;
+    else if (leat_duration_parse (value, &number, &why)) {
+        uint64_t now_ms = (uint64_t) time (NULL) * 1000;
+        run->start = LEAT_START_TIME;
+        run->start_value = now_ms > number ? now_ms - number : 0;
+    } else
+        argp_error (state,
+                    "--from cannot be '%s': it is earliest, latest, an offset such as 1000, a time "
+                    "such as 2026-01-31T12:00:00Z, or how long ago, such as 1h",
+                    value);
+}
+
+static void s_delimiter (settings_t *settings, const char *value, struct argp_state *state)
+{
+    const char *why = NULL;
+    free (settings->delimiter);
+    settings->delimiter = leat_text_unescape (value, &settings->delimiter_size, &why);
+    if (!settings->delimiter)
+        argp_error (state, "--delimiter cannot be '%s': %s", value, why);
+}
+
+static void s_name (const char *what, const char *value, size_t size_max, struct argp_state *state)
+{
+    const char *why = leat_text_name_check (value, size_max);
+    if (why)
+        argp_error (state, "%s cannot be '%s': %s", what, value, why);
+}
+
+/* After all options: those that exclude each other. */
+static void s_check (const settings_t *settings, struct argp_state *state)
+{
+    if (settings->run.command && (settings->format || settings->delimiter))
+        argp_error (state,
+                    "--format and --delimiter are for stdout; with --exec the command gets the "
+                    "body on stdin and the rest in its environment");
+    if (settings->jobs_said && !settings->run.command)
+        argp_error (state, "--jobs is for --exec; to share the work of stdout run several `leat "
+                           "consume` in one group");
+}
+
+static error_t s_parse_number (int key, char *value, struct argp_state *state)
+{
+    settings_t *settings = state->input;
+    leat_consume_settings_t *run = &settings->run;
+    uint64_t number = 0;
+    switch (key) {
+    case 'n':
+        s_number ("count", value, UINT64_MAX, leat_count_parse, &run->count, state);
+        return 0;
+    case 'j':
+        s_number ("jobs", value, JOBS_MAX, leat_count_parse, &number, state);
+        run->jobs = (unsigned) number;
+        settings->jobs_said = true;
+        return 0;
+    case OPTION_CREDIT:
+        s_number ("credit", value, UINT32_MAX, leat_count_parse, &number, state);
+        run->credit_records = (uint32_t) number;
+        return 0;
+    case OPTION_CREDIT_SIZE:
+        s_number ("credit-size", value, UINT64_MAX, leat_size_parse, &run->credit_size, state);
+        return 0;
+    case OPTION_TIMEOUT:
+        s_number ("timeout", value, INT32_MAX, leat_duration_parse, &number, state);
+        run->timeout_ms = (int) number;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static error_t s_parse (int key, char *value, struct argp_state *state)
+{
+    settings_t *settings = state->input;
+    leat_consume_settings_t *run = &settings->run;
+    switch (key) {
+    case 'b':
+        settings->broker = value;
+        return 0;
+    case 'g':
+        s_name ("--group", value, LEAT_NAME_MAX, state);
+        run->group = value;
+        return 0;
+    case 'D':
+        s_delimiter (settings, value, state);
+        return 0;
+    case 'f':
+        settings->format = value;
+        return 0;
+    case 'q':
+        run->quiet = true;
+        return 0;
+    case OPTION_EXEC:
+        run->command = value;
+        return 0;
+    case OPTION_EXIT_WHEN_EMPTY:
+        run->exit_when_empty = true;
+        return 0;
+    case OPTION_FROM:
+        s_from (run, value, state);
+        return 0;
+    case OPTION_ID:
+        s_name ("--id", value, LEAT_NAME_MAX, state);
+        run->identity = value;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (state->arg_num > 0)
+            argp_error (state, "what is '%s'? There is one STREAM", value);
+        s_name ("a stream", value, LEAT_NAME_MAX, state);
+        run->stream = value;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_error (state, "STREAM is missing: the stream to take from");
+        return 0;
+    case ARGP_KEY_END:
+        s_check (settings, state);
+        return 0;
+    default:
+        return s_parse_number (key, value, state);
+    }
+}
+
+/* The format that stdout gets; false after a message. */
+static bool s_format (settings_t *settings)
+{
+    const char *why = NULL;
+    leat_text_t delimiter = { .data = "\n", .size = 1 };
+    if (settings->delimiter)
+        delimiter = (leat_text_t){ .data = settings->delimiter, .size = settings->delimiter_size };
+    settings->run.format =
+        leat_record_format_new (settings->format ? settings->format : "%b", delimiter,
+                                settings->run.stream, settings->run.group, &why);
+    if (!settings->run.format)
+        leat_message (s_program, "--format cannot be '%s': %s", settings->format, why);
+    return settings->run.format;
+}
+
+int leat_consume_command (int argc, char **argv)
+{
+    static const struct argp argp = {
+        s_options,
+        s_parse,
+        "STREAM",
+        "Takes records from STREAM and writes them to stdout, or runs a command for each. A record is "
+        "done once it is written, or the command has ended with 0; until then it is not lost.",
+        NULL,
+        NULL,
+        NULL
+    };
+    settings_t settings = { .run = { .group = "default", .jobs = 1, .timeout_ms = 10000 } };
+    argp_parse (&argp, argc, argv, 0, NULL, &settings);
+    settings.run.broker = leat_connection_endpoint (s_program, settings.broker);
+    int code = LEAT_EXIT_USAGE;
+    if (settings.run.broker && s_format (&settings))
+        code = leat_consume_run (&settings.run);
+    leat_record_format_destroy (&settings.run.format);
+    free (settings.delimiter);
+    return code;
+}

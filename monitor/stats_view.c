@@ -1,0 +1,196 @@
+/* The answer of the stats socket as tables for people.
+ * SPDX-License-Identifier: MPL-2.0 */
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "cli/units.h"
+#include "monitor/stats_view.h"
+#include "monitor/table.h"
+
+/* In a table, "1.2M" instead of "1.2 M". */
+static const char *s_tight (char *text)
+{
+    char *blank = strchr (text, ' ');
+    if (blank)
+        memmove (blank, blank + 1, strlen (blank));
+    return text;
+}
+
+static const char *s_number (const json_t *value, char *text)
+{
+    if (!json_is_number (value))
+        return "-";
+    double number = json_number_value (value);
+    if (number >= 0 && number < 1e6) {
+        snprintf (text, LEAT_UNITS_TEXT_SIZE, "%.0f", number);
+        return text;
+    }
+    return s_tight ((leat_number_short (number, text), text));
+}
+
+static const char *s_size (const json_t *value, char *text)
+{
+    if (!json_is_number (value) || json_number_value (value) < 0)
+        return "-";
+    return s_tight ((leat_size_short ((uint64_t) json_number_value (value), text), text));
+}
+
+static const char *s_milliseconds (const json_t *value, char *text)
+{
+    if (!json_is_number (value))
+        return "-";
+    return s_tight ((leat_seconds_short (json_number_value (value) / 1000, text), text));
+}
+
+static const char *s_text (const json_t *value)
+{
+    return json_is_string (value) ? json_string_value (value) : "-";
+}
+
+static void s_add_text (leat_table_t *table, const json_t *row, const char *key)
+{
+    leat_table_add (table, s_text (json_object_get (row, key)));
+}
+
+static void s_add_number (leat_table_t *table, const json_t *row, const char *key)
+{
+    char text[LEAT_UNITS_TEXT_SIZE];
+    leat_table_add (table, s_number (json_object_get (row, key), text));
+}
+
+static void s_add_size (leat_table_t *table, const json_t *row, const char *key)
+{
+    char text[LEAT_UNITS_TEXT_SIZE];
+    leat_table_add (table, s_size (json_object_get (row, key), text));
+}
+
+static void s_add_milliseconds (leat_table_t *table, const json_t *row, const char *key)
+{
+    char text[LEAT_UNITS_TEXT_SIZE];
+    leat_table_add (table, s_milliseconds (json_object_get (row, key), text));
+}
+
+/* Prints and destroys a table, if it has rows. */
+static void s_print (leat_table_t **table, FILE *file, unsigned width, bool bold)
+{
+    if (leat_table_rows (*table)) {
+        fputc ('\n', file);
+        leat_table_print (*table, file, width, bold);
+    }
+    leat_table_destroy (table);
+}
+
+static void s_print_head (const json_t *stats, FILE *file)
+{
+    char text[LEAT_UNITS_TEXT_SIZE];
+    char more[LEAT_UNITS_TEXT_SIZE];
+    fprintf (file, "%s, up %s, ", s_text (json_object_get (stats, "version")),
+             s_milliseconds (json_object_get (stats, "uptime_ms"), text));
+    fprintf (file, "%s sessions, ", s_number (json_object_get (stats, "sessions"), text));
+    const json_t *memory = json_object_get (stats, "memory");
+    fprintf (file, "%s of %s held%s\n", s_size (json_object_get (memory, "held_size"), text),
+             s_size (json_object_get (memory, "limit_size"), more),
+             json_is_true (json_object_get (stats, "stopping")) ? ", ending" : "");
+    size_t index;
+    json_t *endpoint;
+    json_array_foreach (json_object_get (stats, "endpoints"), index, endpoint)
+        fprintf (file, "%s %s", index ? "," : "listens on", s_text (endpoint));
+    fprintf (file, "%s\n", index ? "" : "listens nowhere");
+    const json_t *note = json_object_get (stats, "durability_note");
+    if (json_is_string (note))
+        fprintf (file, "%s\n", s_text (note));
+}
+
+static void s_add_figures (leat_table_t *table, const json_t *row)
+{
+    s_add_number (table, row, "ready");
+    s_add_number (table, row, "in_flight");
+    s_add_number (table, row, "delayed");
+    s_add_number (table, row, "settled");
+    s_add_number (table, row, "redelivered");
+    s_add_number (table, row, "dead_lettered");
+}
+
+static void s_print_streams (const json_t *stats, FILE *file, unsigned width, bool bold)
+{
+    static const char *const heads[] = { "-STREAM", "HELD",    "BYTES", "READY", "FLIGHT",
+                                         "DELAYED", "SETTLED", "AGAIN", "DEAD" };
+    leat_table_t *table = leat_table_new (heads, sizeof heads / sizeof *heads);
+    size_t index;
+    json_t *stream;
+    json_array_foreach (json_object_get (stats, "streams"), index, stream)
+    {
+        s_add_text (table, stream, "name");
+        s_add_number (table, stream, "held");
+        s_add_size (table, stream, "bytes");
+        s_add_figures (table, stream);
+        /* A group that is the only one and has the usual name says nothing new. */
+        const json_t *groups = json_object_get (stream, "groups");
+        const json_t *first = json_array_get (groups, 0);
+        if (json_array_size (groups) == 1
+            && strcmp (s_text (json_object_get (first, "name")), "default") == 0)
+            continue;
+        size_t at;
+        json_t *group;
+        json_array_foreach (groups, at, group)
+        {
+            char name[160];
+            snprintf (name, sizeof name, "  group %s", s_text (json_object_get (group, "name")));
+            leat_table_add (table, name);
+            leat_table_add (table, "");
+            leat_table_add (table, "");
+            s_add_figures (table, group);
+        }
+    }
+    s_print (&table, file, width, bold);
+}
+
+static void s_print_consumers (const json_t *stats, FILE *file, unsigned width, bool bold)
+{
+    static const char *const heads[] = { "-CONSUMER", "-STREAM", "-GROUP",  "FLIGHT",
+                                         "CREDIT",    "RATE/s",  "SERVICE", "HEARD" };
+    leat_table_t *table = leat_table_new (heads, sizeof heads / sizeof *heads);
+    size_t index;
+    json_t *row;
+    json_array_foreach (json_object_get (stats, "consumers"), index, row)
+    {
+        s_add_text (table, row, "id");
+        s_add_text (table, row, "stream");
+        s_add_text (table, row, "group");
+        s_add_number (table, row, "in_flight");
+        s_add_number (table, row, "credit");
+        s_add_number (table, row, "rate");
+        s_add_milliseconds (table, row, "service_ms");
+        s_add_milliseconds (table, row, "heartbeat_age_ms");
+    }
+    s_print (&table, file, width, bold);
+}
+
+static void s_print_producers (const json_t *stats, FILE *file, unsigned width, bool bold)
+{
+    static const char *const heads[] = { "-PRODUCER", "-STREAM", "RECORDS", "FLIGHT",
+                                         "CREDIT",    "RATE/s",  "HEARD" };
+    leat_table_t *table = leat_table_new (heads, sizeof heads / sizeof *heads);
+    size_t index;
+    json_t *row;
+    json_array_foreach (json_object_get (stats, "producers"), index, row)
+    {
+        s_add_text (table, row, "id");
+        s_add_text (table, row, "stream");
+        s_add_number (table, row, "records");
+        s_add_number (table, row, "in_flight");
+        s_add_size (table, row, "credit");
+        s_add_number (table, row, "rate");
+        s_add_milliseconds (table, row, "heartbeat_age_ms");
+    }
+    s_print (&table, file, width, bold);
+}
+
+void leat_stats_view_print (const json_t *stats, FILE *file, unsigned width, bool bold)
+{
+    s_print_head (stats, file);
+    s_print_streams (stats, file, width, bold);
+    s_print_consumers (stats, file, width, bold);
+    s_print_producers (stats, file, width, bold);
+}

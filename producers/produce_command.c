@@ -1,0 +1,205 @@
+/* leat produce: its options.
+ * SPDX-License-Identifier: MPL-2.0 */
+
+#include <argp.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/connection.h"
+#include "cli/message.h"
+#include "cli/text.h"
+#include "cli/units.h"
+#include "leat_record.h"
+#include "producers/produce_run.h"
+#include "wire/alloc.h"
+#include "wire/protocol.h"
+
+static const char s_program[] = "leat produce";
+
+enum { OPTION_ID = 256, OPTION_RATE, OPTION_TIMEOUT, OPTION_WHOLE, OPTION_WINDOW };
+
+static const struct argp_option s_options[] = {
+    { "broker", 'b', "ENDPOINT", 0,
+      "Broker to send to (default: $LEAT_BROKER, or else tcp://127.0.0.1:5560)", 0 },
+    { "delimiter", 'D', "TEXT", 0,
+      "What ends a record instead of a line feed: one or more characters, with \\n \\t \\r \\0 \\\\ "
+      "and \\xHH for those that cannot be typed",
+      0 },
+    { "whole", OPTION_WHOLE, NULL, 0, "Each FILE is one record", 0 },
+    { "key-separator", 'K', "TEXT", 0,
+      "What stands before the first TEXT of a line is the record's key, what stands behind it the "
+      "body; a line without TEXT has no key",
+      0 },
+    { "header", 'H', "NAME=VALUE", 0, "Give every record this header; may be given several times",
+      0 },
+    { "id", OPTION_ID, "NAME", 0,
+      "Identity: line n is sequence n, and a run with the same identity and input sends only what "
+      "the broker does not have (default: random)",
+      0 },
+    { "rate", OPTION_RATE, "N", 0, "Send at most N records a second", 0 },
+    { "timeout", OPTION_TIMEOUT, "DURATION", 0,
+      "Wait no longer than this for the first connection (default: 10s); then the exit code is 3",
+      0 },
+    { "window", OPTION_WINDOW, "SIZE", 0,
+      "Keep at most this much unconfirmed before reading waits (default: 32MiB)", 0 },
+    { "quiet", 'q', NULL, 0, "Say nothing but errors", 0 },
+    { 0 }
+};
+
+typedef struct {
+    leat_produce_settings_t run;
+    const char *broker; /* from the flag */
+    char *delimiter;    /* as unescape made them */
+    char *key_separator;
+} settings_t;
+
+enum { HEADERS_SIZE_MAX = 65535 };
+
+static void s_header (settings_t *settings, const char *value, struct argp_state *state)
+{
+    leat_produce_settings_t *run = &settings->run;
+    const char *equals = strchr (value, '=');
+    if (!equals || equals == value || equals - value > 255) {
+        argp_error (state, "--header is written NAME=VALUE with a name of 1 to 255 bytes, not '%s'",
+                    value);
+        return;
+    }
+    char *name = leat_copy_text (value, (size_t) (equals - value));
+    if (!run->headers)
+        run->headers = leat_alloc (HEADERS_SIZE_MAX);
+    if (leat_headers_add (run->headers, HEADERS_SIZE_MAX, &run->headers_size, name, equals + 1,
+                          strlen (equals + 1))
+        != 0)
+        argp_error (state, "the headers together have more than 65535 bytes");
+    free (name);
+}
+
+static char *s_unescape (const char *option, const char *value, size_t *size,
+                         struct argp_state *state)
+{
+    const char *why = NULL;
+    char *text = leat_text_unescape (value, size, &why);
+    if (!text)
+        argp_error (state, "--%s cannot be '%s': %s", option, value, why);
+    if (text && !*size)
+        argp_error (state, "--%s cannot be empty", option);
+    return text;
+}
+
+static void s_number (const char *option, const char *value, uint64_t least, uint64_t most,
+                      bool (*parse) (const char *, uint64_t *, const char **), uint64_t *number,
+                      struct argp_state *state)
+{
+    const char *why = NULL;
+    if (!parse (value, number, &why))
+        argp_error (state, "--%s cannot be '%s': %s", option, value, why);
+    else if (*number < least || *number > most)
+        argp_error (state, "--%s cannot be '%s': that is too %s", option, value,
+                    *number < least ? "small" : "large");
+}
+
+/* The arguments: STREAM, then files. */
+static void s_argument (settings_t *settings, char *value, struct argp_state *state)
+{
+    leat_produce_settings_t *run = &settings->run;
+    if (state->arg_num > 0) {
+        run->files[run->file_count++] = value;
+        return;
+    }
+    const char *why = leat_text_name_check (value, LEAT_STREAM_NAME_MAX);
+    if (!why && leat_name_reserved (leat_text (value)))
+        why = "names that end in .dead belong to dead letters";
+    if (why)
+        argp_error (state, "'%s' cannot be a stream: %s", value, why);
+    run->stream = value;
+}
+
+static error_t s_parse (int key, char *value, struct argp_state *state)
+{
+    settings_t *settings = state->input;
+    leat_produce_settings_t *run = &settings->run;
+    uint64_t number = 0;
+    const char *why;
+    switch (key) {
+    case 'b':
+        settings->broker = value;
+        return 0;
+    case 'D':
+        free (settings->delimiter);
+        settings->delimiter = s_unescape ("delimiter", value, &run->delimiter_size, state);
+        return 0;
+    case 'K':
+        free (settings->key_separator);
+        settings->key_separator =
+            s_unescape ("key-separator", value, &run->key_separator_size, state);
+        return 0;
+    case 'H':
+        s_header (settings, value, state);
+        return 0;
+    case 'q':
+        run->quiet = true;
+        return 0;
+    case OPTION_ID:
+        why = leat_text_name_check (value, LEAT_NAME_MAX);
+        if (why)
+            argp_error (state, "--id cannot be '%s': %s", value, why);
+        run->identity = value;
+        return 0;
+    case OPTION_RATE:
+        s_number ("rate", value, 1, 1000000000, leat_count_parse, &run->rate, state);
+        return 0;
+    case OPTION_TIMEOUT:
+        s_number ("timeout", value, 1, INT32_MAX, leat_duration_parse, &number, state);
+        run->timeout_ms = (int) number;
+        return 0;
+    case OPTION_WHOLE:
+        run->whole = true;
+        return 0;
+    case OPTION_WINDOW:
+        s_number ("window", value, 1024, UINT32_MAX, leat_size_parse, &number, state);
+        run->window_size = (uint32_t) number;
+        return 0;
+    case ARGP_KEY_ARG:
+        s_argument (settings, value, state);
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_error (state, "STREAM is missing: the stream to send to");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+int leat_produce_command (int argc, char **argv)
+{
+    static const struct argp argp = {
+        s_options,
+        s_parse,
+        "STREAM [FILE...]",
+        "Sends each line of the FILEs, or of stdin, to STREAM as a record, and ends when all of them "
+        "are confirmed.",
+        NULL,
+        NULL,
+        NULL
+    };
+    static char standard[] = "-";
+    settings_t settings = { .run = { .timeout_ms = 10000 } };
+    leat_produce_settings_t *run = &settings.run;
+    run->files = leat_alloc ((size_t) argc * sizeof *run->files);
+    argp_parse (&argp, argc, argv, 0, NULL, &settings);
+    if (!run->file_count)
+        run->files[run->file_count++] = standard;
+    run->delimiter = settings.delimiter ? settings.delimiter : "\n";
+    if (!settings.delimiter)
+        run->delimiter_size = 1;
+    run->key_separator = settings.key_separator;
+    run->broker = leat_connection_endpoint (s_program, settings.broker);
+    int code = run->broker ? leat_produce_run (run) : LEAT_EXIT_USAGE;
+    free (run->headers);
+    free (run->files);
+    free (settings.delimiter);
+    free (settings.key_separator);
+    return code;
+}

@@ -1,0 +1,387 @@
+/* The producer: what the application's thread does. The client's side is in producer_port.c.
+ * SPDX-License-Identifier: MPL-2.0 */
+#include "producers/producer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wire/alloc.h"
+#include "wire/assert.h"
+#include "wire/bytes.h"
+#include "wire/record.h"
+
+enum {
+    WINDOW_SIZE = 32 * 1024 * 1024,
+    BATCH_SIZE_MIN = 4096,
+    LINGER_US = 5000,
+    SIZE_SIZE = 4,    /* see wire/record.h */
+    EXTENDED_SIZE = LEAT_HEADROOM /* size, key size and headers size */
+};
+
+
+/* ---- beginning and end ----------------------------------------------------------------------- */
+
+typedef struct {
+    leat_client_t *client;
+    leat_producer_t *producer;
+    int error;
+} s_join_t;
+
+/* On the client's thread. */
+static void s_join (void *arg)
+{
+    s_join_t *join = arg;
+    leat_producer_t *self = join->producer;
+    const char *stream = leat_producer_engine_stream (self->engine);
+    join->error = leat_client_verdict (join->client);
+    if (join->error != 0)
+        return;
+    bool has_former = false;
+    const leat_port_t *port;
+    TAILQ_FOREACH (port, &join->client->ports, link) {
+        if (port->ops != &leat_producer_port_ops)
+            continue;
+        const leat_producer_t *other = (const leat_producer_t *) port;
+        if (strcmp (leat_producer_engine_stream (other->engine), stream) != 0)
+            continue;
+        /* One that the application has let go of makes room soon. */
+        has_former = true;
+        if (!other->is_abandoned && atomic_load (&other->verdict) == 0)
+            join->error = EBUSY;
+    }
+    if (join->error != 0)
+        return;
+    self->is_added = leat_session_add_producer (join->client->session, self->engine);
+    if (self->is_added || has_former)
+        leat_client_join (join->client, &self->port);
+    else
+        join->error = ENOSPC;
+}
+
+static bool s_options_valid (const char *stream, const leat_producer_options_t *options)
+{
+    leat_text_t name = leat_text (stream);
+    return leat_name_valid (name) && name.size <= LEAT_STREAM_NAME_MAX
+           && options->record_size_max <= LEAT_RECORD_SIZE_MAX
+           && options->batch_size <= LEAT_RECORD_SIZE_MAX
+           && (options->numbering == LEAT_CONTINUE || options->numbering == LEAT_REPLAY);
+}
+
+static void s_free (leat_producer_t *self)
+{
+    leat_producer_engine_destroy (&self->engine);
+    leat_flume_deinit (&self->flume);
+    leat_gate_deinit (&self->gate);
+    free (self);
+}
+
+leat_producer_t *leat_producer_new (leat_client_t *client, const char *stream,
+                                    const leat_producer_options_t *options)
+{
+    static const leat_producer_options_t defaults;
+    if (options == NULL)
+        options = &defaults;
+    if (!s_options_valid (stream, options)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    leat_producer_t *self = leat_alloc (sizeof *self);
+    self->port.ops = &leat_producer_port_ops;
+    leat_gate_init (&self->gate);
+    self->window_size = options->window_size ? options->window_size : WINDOW_SIZE;
+    self->record_size_max =
+        options->record_size_max ? options->record_size_max : LEAT_RECORD_SIZE_DEFAULT;
+    self->batch_size = options->batch_size ? options->batch_size : LEAT_POOL_BLOCK_SIZE;
+    if (self->batch_size < BATCH_SIZE_MIN)
+        self->batch_size = BATCH_SIZE_MIN;
+    self->linger_us = options->linger_us ? options->linger_us : LINGER_US;
+    self->is_replay = options->numbering == LEAT_REPLAY;
+    self->fail_when_full = options->fail_when_full;
+    self->send_timeout_ms = options->send_timeout_ms;
+    self->confirmed_fn = options->confirmed;
+    self->arg = options->arg;
+    atomic_init (&self->known, UINT64_MAX);
+    atomic_init (&self->wake, LEAT_WAKE_NEVER);
+    leat_flume_init (&self->flume, client->pool, self->batch_size);
+    leat_producer_engine_options_t engine = {
+        .stream = stream,
+        .must_exist = options->must_exist,
+        .record_size_max = self->record_size_max,
+        .batch_size_max = self->batch_size,
+    };
+    self->engine = leat_producer_engine_new (&engine);
+    s_join_t join = { client, self, 0 };
+    leat_client_call (client, s_join, &join);
+    if (join.error == 0)
+        return self;
+    s_free (self);
+    errno = join.error;
+    return NULL;
+}
+
+/* On the client's thread. */
+static void s_abandon (void *arg)
+{
+    leat_producer_t *self = arg;
+    self->is_abandoned = true;
+    self->confirmed_fn = NULL;
+    if (self->port.ops->is_over (&self->port))
+        self->port.ops->destroy (&self->port);
+}
+
+void leat_producer_destroy (leat_producer_t **self_p)
+{
+    leat_producer_t *self = *self_p;
+    if (self == NULL)
+        return;
+    *self_p = NULL;
+    leat_client_t *client = self->port.client;
+    leat_client_hold (client);
+    leat_client_call (client, s_abandon, self);
+    leat_client_release (client);
+}
+
+/* ---- sending --------------------------------------------------------------------------------- */
+
+static int s_fail (int error)
+{
+    errno = error;
+    return -1;
+}
+
+/* Bytes that all records sent and not confirmed take. */
+static uint64_t s_outstanding (leat_producer_t *self)
+{
+    return self->sent_size - atomic_load (&self->released_size);
+}
+
+static bool s_has_room (leat_producer_t *self, size_t size)
+{
+    uint64_t outstanding = s_outstanding (self);
+    return outstanding == 0 || outstanding + size <= self->window_size;
+}
+
+/* Waits until a quarter of the window is free, or what the record takes: to be woken for every
+ * confirmation would cost more than it brings. */
+static int s_wait_for_room (leat_producer_t *self, size_t size)
+{
+    if (self->fail_when_full)
+        return s_fail (EAGAIN);
+    leat_deadline_t deadline =
+        leat_deadline_in (self->send_timeout_ms > 0 ? (int64_t) self->send_timeout_ms : -1);
+    uint64_t quarter = self->window_size / 4;
+    int error = 0;
+    leat_gate_enter (&self->gate);
+    for (bool in_time = true;; in_time = leat_gate_wait (&self->gate, &deadline)) {
+        error = atomic_load (&self->verdict);
+        if (error != 0 || s_has_room (self, size > quarter ? size : quarter))
+            break;
+        if (!in_time) {
+            error = s_has_room (self, size) ? 0 : ETIMEDOUT;
+            break;
+        }
+    }
+    leat_gate_leave (&self->gate);
+    return error == 0 ? 0 : s_fail (error);
+}
+
+/* Checks a record that takes `size` bytes when encoded, and makes room for it. */
+static int s_admit (leat_producer_t *self, size_t size)
+{
+    const leat_client_t *client = self->port.client;
+    int verdict = atomic_load_explicit (&self->verdict, memory_order_relaxed);
+    if (verdict != 0)
+        return s_fail (verdict);
+    uint32_t record_size_max =
+        atomic_load_explicit (&client->record_size_max, memory_order_relaxed);
+    uint32_t body_size_max = atomic_load_explicit (&client->body_size_max, memory_order_relaxed);
+    if (size - SIZE_SIZE > self->record_size_max
+        || (record_size_max != 0 && size - SIZE_SIZE > record_size_max)
+        || (body_size_max != 0 && size > body_size_max))
+        return s_fail (EMSGSIZE);
+    return s_has_room (self, size) ? 0 : s_wait_for_room (self, size);
+}
+
+/* Where a record of `size` bytes, encoded, is to be written. */
+static uint8_t *s_reserve (leat_producer_t *self, size_t size)
+{
+    bool is_busy = s_outstanding (self) > 0;
+    leat_chunk_t *before = self->flume.tail;
+    uint8_t *bytes = leat_flume_reserve (&self->flume, size, self->is_extended, is_busy);
+    if (self->flume.tail != before && atomic_load (&self->wake) == LEAT_WAKE_BY_CHUNK)
+        leat_client_wake (self->port.client, true);
+    return bytes;
+}
+
+/* Counts a record that was written and tells the client's thread if need be. */
+static void s_written (leat_producer_t *self, size_t size)
+{
+    self->sent++;
+    self->sent_size += size;
+    self->reserved = 0;
+    if (atomic_load (&self->wake) == LEAT_WAKE_BY_RECORD)
+        leat_client_wake (self->port.client, true);
+}
+
+int leat_producer_send (leat_producer_t *self, const void *body, size_t size)
+{
+    if (size > LEAT_RECORD_SIZE_MAX)
+        return s_fail (EMSGSIZE);
+    size_t before = self->is_extended ? EXTENDED_SIZE : SIZE_SIZE;
+    if (s_admit (self, before + size) != 0)
+        return -1;
+    uint8_t *bytes = s_reserve (self, before + size);
+    leat_put_u32 (bytes, (uint32_t) (before + size - SIZE_SIZE));
+    if (self->is_extended)
+        leat_put_u32 (bytes + SIZE_SIZE, 0);
+    if (size > 0)
+        memcpy (bytes + before, body, size);
+    leat_flume_commit (&self->flume, before + size);
+    s_written (self, before + size);
+    return 0;
+}
+
+int leat_producer_send_record (leat_producer_t *self, const leat_record_t *record)
+{
+    if (record->key_size == 0 && record->headers_size == 0)
+        return leat_producer_send (self, record->body, record->body_size);
+    if (record->key_size > UINT16_MAX || record->headers_size > UINT16_MAX
+        || record->body_size > LEAT_RECORD_SIZE_MAX)
+        return s_fail (EMSGSIZE);
+    if (!leat_headers_valid (record->headers, record->headers_size))
+        return s_fail (EINVAL);
+    size_t size = leat_record_encoded_size (record, true);
+    if (s_admit (self, size) != 0)
+        return -1;
+    self->is_extended = true;
+    leat_record_encode (record, true, s_reserve (self, size));
+    leat_flume_commit (&self->flume, size);
+    s_written (self, size);
+    return 0;
+}
+
+void *leat_producer_reserve (leat_producer_t *self, size_t size)
+{
+    if (size > LEAT_RECORD_SIZE_MAX) {
+        errno = EMSGSIZE;
+        return NULL;
+    }
+    size_t before = self->is_extended ? EXTENDED_SIZE : SIZE_SIZE;
+    if (s_admit (self, before + size) != 0)
+        return NULL;
+    self->reserved = before;
+    return s_reserve (self, before + size) + before;
+}
+
+void leat_producer_commit (leat_producer_t *self, size_t size)
+{
+    size_t before = self->reserved;
+    leat_assert (before > 0 && before + size <= self->flume.room - self->flume.used);
+    uint8_t *bytes = self->flume.bytes + self->flume.used;
+    leat_put_u32 (bytes, (uint32_t) (before + size - SIZE_SIZE));
+    if (before == EXTENDED_SIZE)
+        leat_put_u32 (bytes + SIZE_SIZE, 0);
+    leat_flume_commit (&self->flume, before + size);
+    s_written (self, before + size);
+}
+
+int leat_producer_send_buffer (leat_producer_t *self, void *block, size_t size,
+                               leat_free_fn *free_fn, void *hint)
+{
+    if (size > LEAT_RECORD_SIZE_MAX)
+        return s_fail (EMSGSIZE);
+    size_t before = self->is_extended ? EXTENDED_SIZE : SIZE_SIZE;
+    if (s_admit (self, before + size) != 0)
+        return -1;
+    uint8_t *bytes = block;
+    leat_put_u32 (bytes + LEAT_HEADROOM - before, (uint32_t) (before + size - SIZE_SIZE));
+    if (self->is_extended)
+        leat_put_u32 (bytes + LEAT_HEADROOM - SIZE_SIZE, 0);
+    leat_slice_t record = { leat_buffer_wrap (block, LEAT_HEADROOM + size, free_fn, hint),
+                            LEAT_HEADROOM - before, before + size };
+    leat_flume_pass (&self->flume, record, self->is_extended);
+    s_written (self, before + size);
+    if (atomic_load (&self->wake) == LEAT_WAKE_BY_CHUNK)
+        leat_client_wake (self->port.client, true);
+    return 0;
+}
+
+/* ---- confirmations --------------------------------------------------------------------------- */
+
+uint64_t leat_producer_sent (const leat_producer_t *self)
+{
+    return self->sent;
+}
+
+uint64_t leat_producer_confirmed (const leat_producer_t *self)
+{
+    return atomic_load (&self->confirmed);
+}
+
+int leat_producer_flush (leat_producer_t *self, int timeout_ms)
+{
+    leat_deadline_t deadline = leat_deadline_in (timeout_ms);
+    int error = 0;
+    leat_gate_enter (&self->gate);
+    for (bool in_time = true;; in_time = leat_gate_wait (&self->gate, &deadline)) {
+        if (atomic_load (&self->confirmed) >= self->sent)
+            break;
+        error = atomic_load (&self->verdict);
+        if (error == 0 && !in_time)
+            error = ETIMEDOUT;
+        if (error != 0)
+            break;
+    }
+    leat_gate_leave (&self->gate);
+    return error == 0 ? 0 : s_fail (error);
+}
+
+int leat_producer_known (leat_producer_t *self, uint64_t *known, int timeout_ms)
+{
+    leat_deadline_t deadline = leat_deadline_in (timeout_ms);
+    int error = 0;
+    leat_gate_enter (&self->gate);
+    for (bool in_time = true;; in_time = leat_gate_wait (&self->gate, &deadline)) {
+        *known = atomic_load (&self->known);
+        if (*known != UINT64_MAX)
+            break;
+        error = atomic_load (&self->verdict);
+        if (error == 0 && !in_time)
+            error = ETIMEDOUT;
+        if (error != 0)
+            break;
+    }
+    leat_gate_leave (&self->gate);
+    return error == 0 ? 0 : s_fail (error);
+}
+
+typedef struct {
+    leat_producer_t *producer;
+    uint64_t count;
+} s_skip_t;
+
+static void s_skip (void *arg)
+{
+    const s_skip_t *skip = arg;
+    leat_producer_port_skip (skip->producer, skip->count);
+}
+
+int leat_producer_skip (leat_producer_t *self, uint64_t count)
+{
+    uint64_t known = atomic_load (&self->known);
+    if (!self->is_replay || known == UINT64_MAX || self->sent > known || count > known - self->sent)
+        return s_fail (EINVAL);
+    s_skip_t skip = { self, count };
+    leat_client_call (self->port.client, s_skip, &skip);
+    self->sent += count;
+    return 0;
+}
+
+leat_code_t leat_producer_error (leat_producer_t *self, char *text, size_t size)
+{
+    leat_gate_lock (&self->gate);
+    leat_code_t code = leat_client_tell (&self->fault, text, size);
+    leat_gate_unlock (&self->gate);
+    return code;
+}

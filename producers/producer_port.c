@@ -1,0 +1,235 @@
+/* The producer: what the client's thread does for it.
+ * SPDX-License-Identifier: MPL-2.0 */
+#include "producers/producer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wire/assert.h"
+
+enum {
+    /* While fewer batches are under way, whatever is there is sent at once. */
+    BATCHES_IN_FLIGHT = 4
+};
+
+static leat_producer_t *s_self (leat_port_t *port)
+{
+    return (leat_producer_t *) port;
+}
+
+/* ---- numbering ------------------------------------------------------------------------------- */
+
+/* The engine numbers records from 1 and drops those that the broker has. To make it pass over some,
+ * it is given as many empty records (four bytes of zero each), of which it keeps nothing. */
+static void s_pass_over (leat_producer_t *self, uint64_t count)
+{
+    if (count == 0)
+        return;
+    const uint32_t most = LEAT_BATCH_COUNT_MAX;
+    leat_buffer_t *empty = leat_buffer_new (4 * (size_t) most);
+    memset (leat_buffer_bytes (empty), 0, leat_buffer_size (empty));
+    while (count > 0) {
+        uint32_t some = count < most ? (uint32_t) count : most;
+        leat_slice_t records = { empty, 0, 4 * (size_t) some };
+        leat_producer_engine_submit (self->engine, records, some, false, 0);
+        count -= some;
+    }
+    leat_buffer_release (&empty);
+}
+
+void leat_producer_port_skip (leat_producer_t *self, uint64_t count)
+{
+    self->skip += count;
+}
+
+/* The broker has told for the first time what it has. */
+static void s_opened (leat_producer_t *self)
+{
+    uint64_t known = leat_producer_engine_confirmed (self->engine);
+    self->is_opened = true;
+    if (!self->is_replay) {
+        self->base = known;
+        s_pass_over (self, known);
+    }
+    atomic_store (&self->known, known);
+    leat_gate_announce (&self->gate);
+}
+
+/* ---- feeding the engine ---------------------------------------------------------------------- */
+
+/* True if the engine takes records: there is a channel, or was one, and no end in sight. */
+static bool s_can_submit (leat_producer_t *self)
+{
+    if (leat_producer_engine_state (self->engine) != LEAT_PRODUCER_OPEN)
+        return false;
+    if (!self->is_opened)
+        s_opened (self);
+    return true;
+}
+
+/* Whether the slice goes now; `added` slices went in this turn. */
+static leat_wake_t s_judge (leat_producer_t *self, const leat_flume_slice_t *slice, uint32_t added,
+                            uint64_t now_us)
+{
+    const leat_session_window_t *window = leat_session_window (self->port.client->session);
+    uint32_t in_flight = leat_producer_engine_batches_in_flight (self->engine) + added;
+    if (leat_producer_engine_sendable_size (self->engine, window) == 0) {
+        /* One batch has to be there for the engine to ask for credit. */
+        bool is_first = in_flight == 0 && leat_producer_engine_unconfirmed_size (self->engine) == 0;
+        return is_first ? LEAT_WAKE_BY_RECORD : LEAT_WAKE_NEVER;
+    }
+    if (in_flight < BATCHES_IN_FLIGHT || slice->is_finished)
+        return LEAT_WAKE_BY_RECORD;
+    if (self->held_us == 0)
+        self->held_us = now_us;
+    return now_us >= self->held_us + self->linger_us ? LEAT_WAKE_BY_RECORD : LEAT_WAKE_BY_CHUNK;
+}
+
+static void s_feed (leat_port_t *port, uint64_t now_us)
+{
+    leat_producer_t *self = s_self (port);
+    leat_wake_t wake = LEAT_WAKE_NEVER;
+    uint64_t wall_ms = 0;
+    if (!self->is_added)
+        self->is_added = leat_session_add_producer (port->client->session, self->engine);
+    if (self->is_added && s_can_submit (self)) {
+        s_pass_over (self, self->skip);
+        self->skip = 0;
+        leat_flume_slice_t slice;
+        wake = LEAT_WAKE_BY_RECORD;
+        for (uint32_t added = 0; leat_flume_peek (&self->flume, &slice); added++) {
+            wake = s_judge (self, &slice, added, now_us);
+            if (wake != LEAT_WAKE_BY_RECORD)
+                break;
+            if (wall_ms == 0)
+                wall_ms = leat_clock_wall_ms ();
+            leat_producer_engine_submit (self->engine, slice.records, slice.count,
+                                         slice.is_extended, wall_ms);
+            leat_flume_take (&self->flume, &slice);
+            self->taken_size += slice.records.size;
+            self->held_us = 0;
+        }
+    }
+    if (wake != LEAT_WAKE_BY_CHUNK)
+        self->held_us = 0;
+    atomic_store (&self->wake, wake);
+    if (self->is_abandoned && !self->is_closing && self->is_opened && wake == LEAT_WAKE_BY_RECORD
+        && !leat_flume_waits (&self->flume)) {
+        self->is_closing = true;
+        leat_producer_engine_close (self->engine);
+    }
+}
+
+static bool s_waits (leat_port_t *port)
+{
+    leat_producer_t *self = s_self (port);
+    switch ((leat_wake_t) atomic_load (&self->wake)) {
+    case LEAT_WAKE_BY_RECORD:
+        return leat_flume_waits (&self->flume);
+    case LEAT_WAKE_BY_CHUNK:
+        return leat_flume_is_finished (&self->flume);
+    case LEAT_WAKE_NEVER:
+        break;
+    }
+    return false;
+}
+
+static uint64_t s_deadline (const leat_port_t *port)
+{
+    const leat_producer_t *self = (const leat_producer_t *) port;
+    return self->held_us != 0 ? self->held_us + self->linger_us : UINT64_MAX;
+}
+
+/* ---- telling the application ----------------------------------------------------------------- */
+
+static void s_give_verdict (leat_producer_t *self)
+{
+    int verdict = leat_client_verdict (self->port.client);
+    leat_code_t code;
+    const char *text = leat_producer_engine_error (self->engine, &code);
+    bool has_failed = leat_producer_engine_state (self->engine) == LEAT_PRODUCER_FAILED;
+    if (has_failed)
+        verdict = EPIPE;
+    if (verdict == atomic_load (&self->verdict) && code == self->fault.code)
+        return;
+    leat_gate_lock (&self->gate);
+    if (verdict == EPIPE && !has_failed)
+        self->fault = self->port.client->fault;
+    else if (code != self->fault.code)
+        leat_fault_set (&self->fault, code, "%s", text);
+    atomic_store (&self->verdict, verdict);
+    leat_gate_signal (&self->gate);
+    leat_gate_unlock (&self->gate);
+}
+
+static void s_publish (leat_port_t *port, bool is_sent)
+{
+    (void) is_sent;
+    leat_producer_t *self = s_self (port);
+    s_give_verdict (self);
+    if (!self->is_opened)
+        return;
+    uint64_t released = self->taken_size - leat_producer_engine_unconfirmed_size (self->engine);
+    uint64_t confirmed = leat_producer_engine_confirmed (self->engine) - self->base;
+    if (released == atomic_load_explicit (&self->released_size, memory_order_relaxed)
+        && confirmed == atomic_load_explicit (&self->confirmed, memory_order_relaxed))
+        return;
+    /* Whoever flushes has had every call before leat_producer_flush returns. */
+    if (self->confirmed_fn != NULL && confirmed > self->told) {
+        self->told = confirmed;
+        self->confirmed_fn (self->arg, confirmed, leat_producer_engine_offset (self->engine));
+    }
+    atomic_store (&self->released_size, released);
+    atomic_store (&self->confirmed, confirmed);
+    leat_gate_announce (&self->gate);
+}
+
+/* ---- the rest -------------------------------------------------------------------------------- */
+
+static void s_lost (leat_port_t *port)
+{
+    (void) port; /* the engine keeps what is unconfirmed */
+}
+
+static bool s_drain (leat_port_t *port)
+{
+    leat_producer_t *self = s_self (port);
+    leat_producer_state_t state = leat_producer_engine_state (self->engine);
+    return state == LEAT_PRODUCER_FAILED || state == LEAT_PRODUCER_ENDED
+           || state == LEAT_PRODUCER_CLOSING || !leat_flume_waits (&self->flume);
+}
+
+static bool s_is_over (const leat_port_t *port)
+{
+    const leat_producer_t *self = (const leat_producer_t *) port;
+    leat_producer_state_t state = leat_producer_engine_state (self->engine);
+    return self->is_abandoned
+           && (state == LEAT_PRODUCER_ENDED || state == LEAT_PRODUCER_FAILED
+               || leat_client_verdict (port->client) != 0);
+}
+
+static void s_destroy (leat_port_t *port)
+{
+    leat_producer_t *self = s_self (port);
+    leat_client_t *client = port->client;
+    if (self->is_added)
+        leat_session_remove_producer (client->session, self->engine);
+    leat_client_part (client, port);
+    leat_producer_engine_destroy (&self->engine);
+    leat_flume_deinit (&self->flume);
+    leat_gate_deinit (&self->gate);
+    free (self);
+    leat_client_release (client);
+}
+
+const leat_port_ops_t leat_producer_port_ops = {
+    .feed = s_feed,
+    .publish = s_publish,
+    .lost = s_lost,
+    .waits = s_waits,
+    .deadline = s_deadline,
+    .drain = s_drain,
+    .is_over = s_is_over,
+    .destroy = s_destroy,
+};
