@@ -21,8 +21,6 @@ struct leat_signals {
     atomic_bool ended;   /* leat_signals_destroy was called; SIGUSR1 wakes the thread up */
     int event_fd;        /* readable after it */
     sigset_t set;
-    void (*quit) (void *arg);
-    void *arg;
 };
 
 /* timeout(1) and some supervisors signal a process and then its whole group, which is one wish. */
@@ -51,8 +49,6 @@ static void *s_run (void *arg)
         if (atomic_load (&self->received)) {
             if (s_now_ms () - first_ms < SAME_MS)
                 continue;
-            if (self->quit)
-                self->quit (self->arg);
             _exit (LEAT_EXIT_FAILED);
         }
         first_ms = s_now_ms ();
@@ -63,11 +59,9 @@ static void *s_run (void *arg)
     }
 }
 
-leat_signals_t *leat_signals_new (void (*quit) (void *arg), void *arg)
+leat_signals_t *leat_signals_new (void)
 {
     leat_signals_t *self = leat_alloc (sizeof *self);
-    self->quit = quit;
-    self->arg = arg;
     atomic_init (&self->received, 0);
     atomic_init (&self->ended, false);
     signal (SIGPIPE, SIG_IGN);

@@ -135,25 +135,27 @@ static int s_body (const leat_record_t *record)
 }
 
 /* The child's side: only functions that are safe after fork in a process with threads. */
-static _Noreturn void s_become (const char *command, char **environment, int body, pid_t parent)
+static _Noreturn void s_become (const leat_command_runner_t *runner, char **environment, int body,
+                                pid_t parent)
 {
     sigset_t none;
     sigemptyset (&none);
     signal (SIGPIPE, SIG_DFL);
     sigprocmask (SIG_SETMASK, &none, NULL);
-    setpgid (0, 0);
+    /* Without its guardian's group, if that was killed, it still is not in the terminal's. */
+    if (setpgid (0, runner->process_group) != 0)
+        setpgid (0, 0);
     prctl (PR_SET_PDEATHSIG, SIGKILL);
     /* The parent may have died before that. */
     if (getppid () != parent || dup2 (body, STDIN_FILENO) < 0)
         _exit (127);
     char *const arguments[] = { (char *) (uintptr_t) "sh", (char *) (uintptr_t) "-c",
-                                (char *) (uintptr_t) command, NULL };
+                                (char *) (uintptr_t) runner->command, NULL };
     execve ("/bin/sh", arguments, environment);
     _exit (127);
 }
 
-int leat_command_runner_run (const leat_command_runner_t *self, const leat_delivered_t *delivered,
-                             _Atomic int *pid)
+int leat_command_runner_run (const leat_command_runner_t *self, const leat_delivered_t *delivered)
 {
     int body = s_body (&delivered->record);
     if (body < 0)
@@ -164,15 +166,9 @@ int leat_command_runner_run (const leat_command_runner_t *self, const leat_deliv
     int status = -1;
     pid_t child = fork ();
     if (child == 0)
-        s_become (self->command, environment.list, body, parent);
-    if (child > 0) {
-        /* Whichever of the two comes first; the quitting thread needs the group. */
-        setpgid (child, child);
-        atomic_store (pid, child);
-        while (waitpid (child, &status, 0) < 0 && errno == EINTR)
-            continue;
-        atomic_store (pid, 0);
-    }
+        s_become (self, environment.list, body, parent);
+    while (child > 0 && waitpid (child, &status, 0) < 0 && errno == EINTR)
+        continue;
     int problem = errno;
     close (body);
     s_free (&environment);

@@ -3,7 +3,7 @@
 #ifndef LEAT_CONSUMERS_COMMAND_RUNNER_H
 #define LEAT_CONSUMERS_COMMAND_RUNNER_H
 
-#include <stdatomic.h>
+#include <sys/types.h>
 
 #include "leat_consumer.h"
 
@@ -12,6 +12,7 @@ typedef struct {
     const char *command;
     const char *stream;
     const char *group;
+    pid_t process_group; /* that the command joins: see consumers/guardian.h */
 } leat_command_runner_t;
 
 /* Runs `sh -c COMMAND` and waits for its end. The body is its stdin, as a file in memory without a
@@ -23,12 +24,10 @@ typedef struct {
  *
  * A key or header with a zero byte cannot stand in an environment and is left out.
  *
- * The command is in a process group of its own, so that Ctrl-C on the terminal reaches only us and
- * what was started is finished. It is killed when the calling thread ends, be it with the whole
- * process (PR_SET_PDEATHSIG). `pid` is its process while it runs, otherwise 0.
+ * The command's shell is killed when the calling thread ends, be it with the whole process
+ * (PR_SET_PDEATHSIG); what it has started is left to the guardian.
  *
  * Returns the status as waitpid(2) gives it, or -1 with errno if it could not be started. */
-int leat_command_runner_run (const leat_command_runner_t *self, const leat_delivered_t *delivered,
-                             _Atomic int *pid);
+int leat_command_runner_run (const leat_command_runner_t *self, const leat_delivered_t *delivered);
 
 #endif

@@ -3,13 +3,15 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "cli/message.h"
 #include "consumers/command_runner.h"
@@ -29,27 +31,26 @@ typedef struct {
     uint64_t taken;        /* records received */
     uint64_t reserved;     /* of --count: received, or about to be */
     bool ended;            /* nobody receives any more */
+    unsigned running;      /* threads */
     int code;
+    int event_fd; /* counts threads that have ended; a wish to end makes it readable too */
 } jobs_t;
 
 typedef struct {
     jobs_t *jobs;
-    unsigned number;
     pthread_t thread;
 } job_t;
 
-void leat_consume_kill (void *consume)
+static void s_wake (const jobs_t *self)
 {
-    leat_consume_t *self = consume;
-    for (unsigned i = 0; i < self->settings->jobs; i++) {
-        int pid = atomic_load (&self->pids[i]);
-        if (pid > 0)
-            kill (-pid, SIGTERM);
-    }
+    const uint64_t one = 1;
+    ssize_t written = write (self->event_fd, &one, sizeof one);
+    leat_assert (written == sizeof one);
 }
 
 static void s_end (jobs_t *self, int code)
 {
+    s_wake (self);
     pthread_mutex_lock (&self->mutex);
     self->ended = true;
     if (code != LEAT_EXIT_DONE)
@@ -117,7 +118,7 @@ static void s_handle (job_t *job, leat_delivered_t *delivered)
 {
     jobs_t *self = job->jobs;
     leat_consume_t *consume = self->consume;
-    int status = leat_command_runner_run (&self->runner, delivered, &consume->pids[job->number]);
+    int status = leat_command_runner_run (&self->runner, delivered);
     int code = WIFEXITED (status) ? WEXITSTATUS (status) : -1;
     if (status < 0)
         s_refuse (self, delivered, strerror (errno));
@@ -158,7 +159,34 @@ static void *s_run (void *arg)
         if (!leat_consume_go_on (self->consume, &code))
             s_end (self, code);
     }
+    pthread_mutex_lock (&self->mutex);
+    self->running--;
+    pthread_mutex_unlock (&self->mutex);
+    s_wake (self);
     return NULL;
+}
+
+/* Until a signal comes or there is another reason to end. Then what is not started goes back to the
+ * broker at once, however long the commands take that were. */
+static void s_supervise (jobs_t *self)
+{
+    struct pollfd items[] = {
+        { .fd = leat_signals_fd (self->consume->signals), .events = POLLIN },
+        { .fd = self->event_fd, .events = POLLIN },
+    };
+    for (;;) {
+        pthread_mutex_lock (&self->mutex);
+        bool over = self->ended || !self->running;
+        pthread_mutex_unlock (&self->mutex);
+        if (over || leat_signals_received (self->consume->signals))
+            break;
+        if (poll (items, 2, -1) > 0 && items[1].revents) {
+            uint64_t count;
+            ssize_t size = read (self->event_fd, &count, sizeof count);
+            leat_assert (size == sizeof count);
+        }
+    }
+    leat_consumer_leave (self->consume->consumer, 0);
 }
 
 int leat_consume_by_command (leat_consume_t *consume)
@@ -168,19 +196,25 @@ int leat_consume_by_command (leat_consume_t *consume)
         .consume = consume,
         .runner = { .command = settings->command,
                     .stream = settings->stream,
-                    .group = settings->group },
+                    .group = settings->group,
+                    .process_group = leat_guardian_group (consume->guardian) },
+        .running = settings->jobs,
         .code = LEAT_EXIT_DONE,
+        .event_fd = eventfd (0, EFD_CLOEXEC),
     };
+    leat_assert (self.event_fd >= 0);
     pthread_mutex_init (&self.mutex, NULL);
     job_t *jobs = leat_alloc (settings->jobs * sizeof *jobs);
     for (unsigned i = 0; i < settings->jobs; i++) {
-        jobs[i] = (job_t){ .jobs = &self, .number = i };
+        jobs[i] = (job_t){ .jobs = &self };
         int rc = pthread_create (&jobs[i].thread, NULL, s_run, &jobs[i]);
         leat_assert (rc == 0);
     }
+    s_supervise (&self);
     for (unsigned i = 0; i < settings->jobs; i++)
         pthread_join (jobs[i].thread, NULL);
     free (jobs);
+    close (self.event_fd);
     pthread_mutex_destroy (&self.mutex);
     return self.code;
 }

@@ -3,14 +3,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "cli/connection.h"
 #include "cli/message.h"
 #include "consumers/consume_run.h"
-#include "wire/alloc.h"
 
 static const char s_program[] = "leat consume";
 
@@ -148,8 +146,11 @@ static void s_say_result (const leat_consume_t *self, double seconds)
 int leat_consume_run (const leat_consume_settings_t *settings)
 {
     leat_consume_t self = { .settings = settings };
-    self.pids = leat_alloc (settings->jobs * sizeof *self.pids);
-    self.signals = leat_signals_new (leat_consume_kill, &self);
+    if (settings->command && !(self.guardian = leat_guardian_new ())) {
+        leat_message (s_program, "cannot start a process: %s", strerror (errno));
+        return LEAT_EXIT_FAILED;
+    }
+    self.signals = leat_signals_new ();
     const leat_connection_settings_t connection = {
         .program = s_program,
         .endpoint = settings->broker,
@@ -169,6 +170,6 @@ int leat_consume_run (const leat_consume_settings_t *settings)
     leat_consumer_destroy (&self.consumer);
     leat_client_destroy (&self.client);
     leat_signals_destroy (&self.signals);
-    free ((void *) self.pids);
+    leat_guardian_destroy (&self.guardian);
     return code;
 }

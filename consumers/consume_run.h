@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "cli/signals.h"
+#include "consumers/guardian.h"
 #include "consumers/record_format.h"
 #include "leat_consumer.h"
 
@@ -34,8 +35,8 @@ typedef struct {
     leat_signals_t *signals;
     leat_client_t *client;
     leat_consumer_t *consumer;
-    atomic_bool told_loss; /* the user was told that the connection is gone */
-    _Atomic int *pids;     /* of commands that run, one per job; 0 where none does */
+    atomic_bool told_loss;     /* the user was told that the connection is gone */
+    leat_guardian_t *guardian; /* of commands; NULL without */
     uint64_t acked;
     uint64_t nacked;
     uint64_t rejected;
@@ -47,9 +48,6 @@ enum { LEAT_CONSUME_SLICE_MS = 100 /* so long nothing looks at signals */ };
  * Return an exit code. */
 int leat_consume_to_stdout (leat_consume_t *self);
 int leat_consume_by_command (leat_consume_t *self);
-
-/* Ends the commands that run. For leat_signals_new; any thread. */
-void leat_consume_kill (void *consume);
 
 /* Credit that is left when `taken` of --count records were taken: what the broker may lease from now
  * on is no more than what may still be taken. Does nothing without --count. To be called after a

@@ -64,31 +64,49 @@ static error_t s_parse (int key, char *value, struct argp_state *state)
     }
 }
 
-/* Sends the query and waits for the answer: its text, zero-terminated, or NULL. */
+/* Sends the query as a REQ socket would, and waits for the answer: its text, zero-terminated, or NULL
+ * with a sentence in `error`, which is empty if nothing came. A DEALER also sees an answer that a REQ
+ * would drop, such as that of the socket for clients. */
+static char *s_exchange (void *socket, char *error, size_t error_size)
+{
+    *error = 0;
+    zmq_msg_t frame;
+    zmq_msg_init (&frame);
+    char *answer = NULL;
+    if (zmq_send (socket, "", 0, ZMQ_SNDMORE) == 0 && zmq_send (socket, "stats", 5, 0) == 5
+        && zmq_msg_recv (&frame, socket, 0) >= 0) {
+        if (zmq_msg_size (&frame) == 0 && zmq_msg_more (&frame)
+            && zmq_msg_recv (&frame, socket, 0) >= 0)
+            answer = leat_copy_text (zmq_msg_data (&frame), zmq_msg_size (&frame));
+        else
+            snprintf (error, error_size,
+                      "what answers there is no stats socket; is it where clients "
+                      "connect?");
+    }
+    zmq_msg_close (&frame);
+    return answer;
+}
+
 static char *s_ask (const char *endpoint, int timeout_ms, char *error, size_t error_size)
 {
     void *context = zmq_ctx_new ();
-    void *socket = zmq_socket (context, ZMQ_REQ);
+    void *socket = context ? zmq_socket (context, ZMQ_DEALER) : NULL;
     leat_assert (socket);
-    const int zero = 0;
-    zmq_setsockopt (socket, ZMQ_LINGER, &zero, sizeof zero);
-    zmq_setsockopt (socket, ZMQ_RCVTIMEO, &timeout_ms, sizeof timeout_ms);
-    zmq_setsockopt (socket, ZMQ_SNDTIMEO, &timeout_ms, sizeof timeout_ms);
     /* A broker that comes up meanwhile shall not be missed by a long pause. */
-    const int retry_ms = 50;
-    const int retry_max_ms = 500;
-    zmq_setsockopt (socket, ZMQ_RECONNECT_IVL, &retry_ms, sizeof retry_ms);
-    zmq_setsockopt (socket, ZMQ_RECONNECT_IVL_MAX, &retry_max_ms, sizeof retry_max_ms);
+    const struct {
+        int option;
+        int value;
+    } options[] = {
+        { ZMQ_LINGER, 0 },         { ZMQ_RCVTIMEO, timeout_ms },   { ZMQ_SNDTIMEO, timeout_ms },
+        { ZMQ_RECONNECT_IVL, 50 }, { ZMQ_RECONNECT_IVL_MAX, 500 },
+    };
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        zmq_setsockopt (socket, options[i].option, &options[i].value, sizeof options[i].value);
     char *answer = NULL;
-    zmq_msg_t frame;
-    zmq_msg_init (&frame);
     if (zmq_connect (socket, endpoint) != 0)
         snprintf (error, error_size, "cannot connect to %s: %s", endpoint, zmq_strerror (errno));
-    else if (zmq_send (socket, "stats", 5, 0) < 0 || zmq_msg_recv (&frame, socket, 0) < 0)
-        *error = 0;
     else
-        answer = leat_copy_text (zmq_msg_data (&frame), zmq_msg_size (&frame));
-    zmq_msg_close (&frame);
+        answer = s_exchange (socket, error, error_size);
     zmq_close (socket);
     zmq_ctx_term (context);
     return answer;

@@ -131,6 +131,10 @@ static bool s_send_extended (produce_t *self, leat_text_t line)
         record.body = (const uint8_t *) separator + settings->key_separator_size;
         record.body_size = line.size - record.key_size - settings->key_separator_size;
     }
+    if (record.key_size > UINT16_MAX) {
+        errno = EINVAL;
+        return false;
+    }
     while (leat_producer_send_record (self->producer, &record) != 0)
         if (!s_try_again (self))
             return false;
@@ -430,7 +434,7 @@ int leat_produce_run (const leat_produce_settings_t *settings)
     if (!s_check_files (settings, &bytes_total))
         return LEAT_EXIT_FAILED;
     produce_t self = { .settings = settings };
-    self.signals = leat_signals_new (NULL, NULL);
+    self.signals = leat_signals_new ();
     const leat_connection_settings_t connection = {
         .program = s_program,
         .endpoint = settings->broker,

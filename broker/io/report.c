@@ -294,8 +294,11 @@ char *leat_report_error (const char *query, size_t query_size)
     char sentence[200];
     char shown[41];
     size_t size = query_size < sizeof shown - 1 ? query_size : sizeof shown - 1;
-    for (size_t index = 0; index < size; index++)
-        shown[index] = query[index] >= ' ' && query[index] <= '~' ? query[index] : '?';
+    for (size_t index = 0; index < size; index++) {
+        shown[index] = query[index];
+        if (query[index] < ' ' || query[index] > '~')
+            shown[index] = '?';
+    }
     shown[size] = '\0';
     if (query)
         snprintf (sentence, sizeof sentence,

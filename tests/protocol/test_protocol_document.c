@@ -79,7 +79,7 @@ static size_t s_find_once (const char *start)
 
 /* A field that the document must show, in order. */
 typedef struct {
-    char name[64];
+    char name[96];
     const char *type;
     size_t size;        /* in the decoded command */
     bool is_text;       /* text holds, else number */

@@ -91,7 +91,7 @@ expect_end () {
 expect () {
     local want=$1 code=0
     shift
-    "$@" > "$work/stdout" 2> "$work/stderr" || code=$?
+    timeout 30 "$@" > "$work/stdout" 2> "$work/stderr" || code=$?
     [ "$code" -eq "$want" ] || fail "$* ended with $code, not $want"
 }
 

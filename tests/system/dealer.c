@@ -106,7 +106,7 @@ uint64_t hosted_figure (const hosted_t *self, const char *path)
 
 void hosted_wait_for (const hosted_t *self, const char *path, uint64_t at_least)
 {
-    uint64_t until_us = leat_clock_monotonic_us () + DEALER_PATIENCE_MS * 1000;
+    uint64_t until_us = leat_clock_monotonic_us () + UINT64_C (1000) * DEALER_PATIENCE_MS;
     while (hosted_figure (self, path) < at_least)
         if (leat_clock_monotonic_us () > until_us)
             fail_msg ("%s does not reach %llu", path, (unsigned long long) at_least);

@@ -110,12 +110,13 @@ static const uint8_t s_tls[] = { 0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01,
 /* A ZMTP 3 greeting with the NULL mechanism: signature, version, mechanism, not a server, filler. */
 static void s_greeting (uint8_t greeting[64])
 {
+    static const uint8_t mechanism[] = { 'N', 'U', 'L', 'L' };
     memset (greeting, 0, 64);
     greeting[0] = 0xff;
     greeting[8] = 1;
     greeting[9] = 0x7f;
     greeting[10] = 3;
-    memcpy (greeting + 12, "NULL", 4);
+    memcpy (greeting + 12, mechanism, sizeof mechanism);
 }
 
 static void test_other_protocols (void **state)

@@ -184,35 +184,34 @@ static void test_a_flood (void **state)
 /* ---- the document ---------------------------------------------------------------------------- */
 
 /* Paths such as `streams[].groups[].ready`, one string each, in an array without doubles. */
-static void s_add_path (json_t *paths, const char *path)
+static bool s_has_path (const json_t *paths, const char *path)
 {
-    size_t index;
-    json_t *value;
-    json_array_foreach (paths, index, value)
-    {
-        if (strcmp (json_string_value (value), path) == 0)
-            return;
-    }
-    json_array_append_new (paths, json_string (path));
+    for (size_t index = 0; index < json_array_size (paths); index++)
+        if (strcmp (json_string_value (json_array_get (paths, index)), path) == 0)
+            return true;
+    return false;
 }
 
-static void s_walk (const json_t *json, const char *path, json_t *paths)
+static void s_add_path (json_t *paths, const char *path)
+{
+    if (!s_has_path (paths, path))
+        json_array_append_new (paths, json_string (path));
+}
+
+static void s_walk (json_t *json, const char *path, json_t *paths)
 {
     char below[200];
     if (json_is_object (json)) {
-        const char *key;
-        json_t *value;
-        json_object_foreach ((json_t *) json, key, value)
-        {
-            snprintf (below, sizeof below, "%s%s%s", path, *path ? "." : "", key);
-            s_walk (value, below, paths);
+        for (void *at = json_object_iter (json); at; at = json_object_iter_next (json, at)) {
+            snprintf (below, sizeof below, "%s%s%s", path, *path ? "." : "",
+                      json_object_iter_key (at));
+            s_walk (json_object_iter_value (at), below, paths);
         }
     } else if (json_is_array (json)) {
         snprintf (below, sizeof below, "%s[]", path);
-        size_t index;
-        json_t *value;
         assert_true (json_array_size (json) > 0);
-        json_array_foreach (json, index, value) s_walk (value, below, paths);
+        for (size_t index = 0; index < json_array_size (json); index++)
+            s_walk (json_array_get (json, index), below, paths);
     } else {
         s_add_path (paths, path);
     }
@@ -237,15 +236,10 @@ static void s_read_document (json_t *paths)
 
 static void s_expect_within (const json_t *paths, const json_t *others, const char *where)
 {
-    size_t index;
-    json_t *path;
-    json_array_foreach (paths, index, path)
-    {
-        size_t at = 0;
-        while (at < json_array_size (others) && !json_equal (path, json_array_get (others, at)))
-            at++;
-        if (at == json_array_size (others))
-            fail_msg ("%s is not %s", json_string_value (path), where);
+    for (size_t index = 0; index < json_array_size (paths); index++) {
+        const char *path = json_string_value (json_array_get (paths, index));
+        if (!s_has_path (others, path))
+            fail_msg ("%s is not %s", path, where);
     }
 }
 

@@ -494,7 +494,11 @@ static void test_workers_may_block (void **state)
         leat_consumer_ack (consumer, &delivered);
     }
     assert_int_equal (errno, ENODATA);
-    assert_int_equal (rest, 499 - 6); /* the first is nacked, the second a dead letter */
+    unsigned handled = 0;
+    for (uint64_t n = 1; n <= 499; n++)
+        handled += atomic_load (&work->seen[n]);
+    assert_in_range (handled, 7, 50); /* the first is nacked */
+    assert_int_equal (rest, 499 - handled);
     leat_consumer_destroy (&consumer);
     free (work);
 }

@@ -390,7 +390,7 @@ static void test_several_producers (void **state)
     sample_t *self = *state;
     pthread_t threads[4];
     leat_producer_t *producers[4];
-    char stream[4][16];
+    char stream[4][32];
     for (int index = 0; index < 4; index++) {
         snprintf (stream[index], sizeof stream[index], "several-%d", index);
         producers[index] = leat_producer_new (self->client, stream[index], NULL);
