@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/message.h"
 #include "cli/terminal.h"
+#include "wire/alloc.h"
 
 static const char s_program[] = "leat broker";
 
@@ -66,7 +67,7 @@ static void s_limit (settings_t *settings, const char *value, struct argp_state 
 static void s_text (char **text, const char *value)
 {
     free (*text);
-    *text = strdup (value);
+    *text = leat_copy_text (value, strlen (value));
 }
 
 static error_t s_parse (int key, char *value, struct argp_state *state)

@@ -10,7 +10,11 @@
 #include "cli/text.h"
 #include "cli/units.h"
 
-enum { SLICE_MS = 100 };
+enum {
+    SLICE_MS = 100,
+    /* For saying BYE: commands wait for confirmations and settles themselves. */
+    CLOSING_MS = 1000
+};
 
 const char *leat_connection_endpoint (const char *program, const char *flag)
 {
@@ -47,6 +51,7 @@ int leat_connection_open (const leat_connection_settings_t *settings, leat_clien
         .endpoints = settings->endpoint,
         .identity = settings->identity,
         .software = "leat " LEAT_VERSION,
+        .closing_timeout_ms = CLOSING_MS,
     };
     *client = leat_client_new (&options);
     if (!*client) {

@@ -45,7 +45,7 @@ leat_lines_t *leat_lines_new (int fd, leat_text_t delimiter, size_t size_max)
     self->delimiter = leat_copy_text (delimiter.data, delimiter.size);
     self->delimiter_size = delimiter.size;
     self->size_max = size_max;
-    self->size = 2 * BLOCK_SIZE;
+    self->size = (size_t) 2 * BLOCK_SIZE;
     self->bytes = leat_alloc_raw (self->size);
     struct stat status;
     self->may_block = fstat (fd, &status) != 0 || !S_ISREG (status.st_mode);

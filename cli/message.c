@@ -11,7 +11,9 @@
 void leat_message (const char *program, const char *format, ...)
 {
     char line[2048];
-    int begin = snprintf (line, sizeof line, "%s: ", program);
+    /* On a terminal a progress line may stand where this one begins. */
+    const char *wipe = isatty (STDERR_FILENO) ? "\r\033[K" : "";
+    int begin = snprintf (line, sizeof line, "%s%s: ", wipe, program);
     if (begin < 0 || (size_t) begin >= sizeof line)
         return;
     va_list arguments;

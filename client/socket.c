@@ -126,7 +126,7 @@ void leat_socket_destroy (leat_socket_t **self_p)
 /* ---- sending --------------------------------------------------------------------------------- */
 
 /* libzmq is done with the bytes; in its I/O thread. */
-static void s_release (void *bytes, void *hint)
+static void s_release_sent (void *bytes, void *hint)
 {
     (void) bytes;
     leat_buffer_t *buffer = hint;
@@ -148,7 +148,7 @@ static void s_fill_body (zmq_msg_t *frame, leat_slice_t body)
         return;
     }
     uint8_t *bytes = leat_buffer_bytes (leat_buffer_hold (body.buffer)) + body.offset;
-    int rc = zmq_msg_init_data (frame, bytes, body.size, s_release, body.buffer);
+    int rc = zmq_msg_init_data (frame, bytes, body.size, s_release_sent, body.buffer);
     leat_assert (rc == 0); /* out of memory */
 }
 

@@ -78,9 +78,12 @@ static void s_set_header (environment_t *self, const leat_header_t *header)
     size_t size = sizeof prefix - 1;
     memcpy (name, prefix, size);
     for (size_t i = 0; i < header->name_size && size < sizeof name; i++) {
-        unsigned char letter = (unsigned char) header->name[i];
-        bool plain = letter < 0x80 && isalnum (letter);
-        name[size++] = plain ? (char) letter : '_';
+        char letter = header->name[i];
+        bool plain = letter > 0 && isalnum ((unsigned char) letter);
+        name[size] = '_';
+        if (plain)
+            name[size] = letter;
+        size++;
     }
     s_set (self, name, size, header->value, header->value_size);
 }

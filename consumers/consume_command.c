@@ -55,7 +55,7 @@ static const struct argp_option s_options[] = {
       0 },
     { "jobs", 'j', "N", 0, "Run N commands at once (default: 1)", 0 },
     { "credit", OPTION_CREDIT, "COUNT", 0,
-      "Records that wait here at most (default: 10000; with --exec two for each job)", 0 },
+      "Records that wait here at most (default: 100000; with --exec two for each job)", 0 },
     { "credit-size", OPTION_CREDIT_SIZE, "SIZE", 0, "Bytes that wait here at most (default: 16MiB)",
       0 },
     { "id", OPTION_ID, "NAME", 0,

@@ -13,7 +13,7 @@
 static const char s_program[] = "leat consume";
 
 enum {
-    CREDIT_STDOUT = 10000, /* records ahead of a pipe that is read at once */
+    CREDIT_STDOUT = 100000, /* records ahead of a pipe that is read at once */
     CREDIT_PER_JOB = 2,    /* one that runs and one that waits: others of the group may be idle */
     CREDIT_SIZE = 16 << 20,
     LEAVE_MS = 5000 /* the broker may be gone; what it did not hear of is delivered again */
@@ -159,9 +159,12 @@ int leat_consume_run (const leat_consume_settings_t *settings)
         .signals = self.signals,
     };
     int code = leat_connection_open (&connection, &self.client);
-    if (code == LEAT_EXIT_DONE)
+    bool connected = code == LEAT_EXIT_DONE;
+    if (connected)
         code = s_attach (&self);
-    if (code == LEAT_EXIT_DONE) {
+    else if (leat_signals_received (self.signals))
+        code = LEAT_EXIT_DONE; /* Nothing was started. */
+    if (connected && code == LEAT_EXIT_DONE) {
         double start = s_now ();
         code = settings->command ? leat_consume_by_command (&self) : leat_consume_to_stdout (&self);
         code = s_leave (&self, code);

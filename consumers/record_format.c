@@ -56,7 +56,7 @@ static bool s_cut (leat_record_format_t *self, size_t size)
     char *end = self->fixed + size;
     char *percent;
     while ((percent = memchr (begin, '%', (size_t) (end - begin)))) {
-        char letter = percent + 1 < end ? percent[1] : 0;
+        char letter = percent[1]; /* 0 at the end */
         if (!letter || !s_known (letter))
             return false;
         s_add (self, 0, begin, (size_t) (percent - begin));

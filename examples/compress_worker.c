@@ -78,7 +78,7 @@ int main (int argc, char **argv)
         fprintf (stderr, "usage: compress_worker NAME STREAM FILE [MICROSECONDS]\n");
         return 2;
     }
-    int64_t pace_us = argc > 4 ? atoll (argv[4]) : 0;
+    int64_t pace_us = argc > 4 ? strtoll (argv[4], NULL, 10) : 0;
     int file = open (argv[3], O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0644);
     if (file < 0) {
         perror (argv[3]);

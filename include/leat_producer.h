@@ -23,7 +23,7 @@ extern "C" {
  * each once. What is confirmed is safe as the stream's durability promises.
  *
  * Threads: one thread at a time may use a producer; whoever passes it to another thread
- * synchronises. leat_producer_confirmed, _sent_offset and _error may be called by any thread. One
+ * synchronises. leat_producer_confirmed and leat_producer_error may be called by any thread. One
  * client can have any number of producers, but one per stream. */
 typedef struct leat_producer leat_producer_t;
 

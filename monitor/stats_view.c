@@ -26,21 +26,24 @@ static const char *s_number (const json_t *value, char *text)
         snprintf (text, LEAT_UNITS_TEXT_SIZE, "%.0f", number);
         return text;
     }
-    return s_tight ((leat_number_short (number, text), text));
+    leat_number_short (number, text);
+    return s_tight (text);
 }
 
 static const char *s_size (const json_t *value, char *text)
 {
     if (!json_is_number (value) || json_number_value (value) < 0)
         return "-";
-    return s_tight ((leat_size_short ((uint64_t) json_number_value (value), text), text));
+    leat_size_short ((uint64_t) json_number_value (value), text);
+    return s_tight (text);
 }
 
 static const char *s_milliseconds (const json_t *value, char *text)
 {
     if (!json_is_number (value))
         return "-";
-    return s_tight ((leat_seconds_short (json_number_value (value) / 1000, text), text));
+    leat_seconds_short (json_number_value (value) / 1000, text);
+    return s_tight (text);
 }
 
 static const char *s_text (const json_t *value)
@@ -92,11 +95,10 @@ static void s_print_head (const json_t *stats, FILE *file)
     fprintf (file, "%s of %s held%s\n", s_size (json_object_get (memory, "held_size"), text),
              s_size (json_object_get (memory, "limit_size"), more),
              json_is_true (json_object_get (stats, "stopping")) ? ", ending" : "");
-    size_t index;
-    json_t *endpoint;
-    json_array_foreach (json_object_get (stats, "endpoints"), index, endpoint)
-        fprintf (file, "%s %s", index ? "," : "listens on", s_text (endpoint));
-    fprintf (file, "%s\n", index ? "" : "listens nowhere");
+    const json_t *endpoints = json_object_get (stats, "endpoints");
+    for (size_t i = 0; i < json_array_size (endpoints); i++)
+        fprintf (file, "%s %s", i ? "," : "listens on", s_text (json_array_get (endpoints, i)));
+    fprintf (file, "%s\n", json_array_size (endpoints) ? "" : "listens nowhere");
     const json_t *note = json_object_get (stats, "durability_note");
     if (json_is_string (note))
         fprintf (file, "%s\n", s_text (note));
@@ -117,10 +119,9 @@ static void s_print_streams (const json_t *stats, FILE *file, unsigned width, bo
     static const char *const heads[] = { "-STREAM", "HELD",    "BYTES", "READY", "FLIGHT",
                                          "DELAYED", "SETTLED", "AGAIN", "DEAD" };
     leat_table_t *table = leat_table_new (heads, sizeof heads / sizeof *heads);
-    size_t index;
-    json_t *stream;
-    json_array_foreach (json_object_get (stats, "streams"), index, stream)
-    {
+    const json_t *streams = json_object_get (stats, "streams");
+    for (size_t i = 0; i < json_array_size (streams); i++) {
+        const json_t *stream = json_array_get (streams, i);
         s_add_text (table, stream, "name");
         s_add_number (table, stream, "held");
         s_add_size (table, stream, "bytes");
@@ -131,10 +132,8 @@ static void s_print_streams (const json_t *stats, FILE *file, unsigned width, bo
         if (json_array_size (groups) == 1
             && strcmp (s_text (json_object_get (first, "name")), "default") == 0)
             continue;
-        size_t at;
-        json_t *group;
-        json_array_foreach (groups, at, group)
-        {
+        for (size_t at = 0; at < json_array_size (groups); at++) {
+            const json_t *group = json_array_get (groups, at);
             char name[160];
             snprintf (name, sizeof name, "  group %s", s_text (json_object_get (group, "name")));
             leat_table_add (table, name);
@@ -151,10 +150,9 @@ static void s_print_consumers (const json_t *stats, FILE *file, unsigned width, 
     static const char *const heads[] = { "-CONSUMER", "-STREAM", "-GROUP",  "FLIGHT",
                                          "CREDIT",    "RATE/s",  "SERVICE", "HEARD" };
     leat_table_t *table = leat_table_new (heads, sizeof heads / sizeof *heads);
-    size_t index;
-    json_t *row;
-    json_array_foreach (json_object_get (stats, "consumers"), index, row)
-    {
+    const json_t *rows = json_object_get (stats, "consumers");
+    for (size_t i = 0; i < json_array_size (rows); i++) {
+        const json_t *row = json_array_get (rows, i);
         s_add_text (table, row, "id");
         s_add_text (table, row, "stream");
         s_add_text (table, row, "group");
@@ -172,10 +170,9 @@ static void s_print_producers (const json_t *stats, FILE *file, unsigned width, 
     static const char *const heads[] = { "-PRODUCER", "-STREAM", "RECORDS", "FLIGHT",
                                          "CREDIT",    "RATE/s",  "HEARD" };
     leat_table_t *table = leat_table_new (heads, sizeof heads / sizeof *heads);
-    size_t index;
-    json_t *row;
-    json_array_foreach (json_object_get (stats, "producers"), index, row)
-    {
+    const json_t *rows = json_object_get (stats, "producers");
+    for (size_t i = 0; i < json_array_size (rows); i++) {
+        const json_t *row = json_array_get (rows, i);
         s_add_text (table, row, "id");
         s_add_text (table, row, "stream");
         s_add_number (table, row, "records");

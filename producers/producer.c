@@ -15,10 +15,9 @@ enum {
     WINDOW_SIZE = 32 * 1024 * 1024,
     BATCH_SIZE_MIN = 4096,
     LINGER_US = 5000,
-    SIZE_SIZE = 4,    /* see wire/record.h */
+    SIZE_SIZE = 4,                /* see wire/record.h */
     EXTENDED_SIZE = LEAT_HEADROOM /* size, key size and headers size */
 };
-
 
 /* ---- beginning and end ----------------------------------------------------------------------- */
 

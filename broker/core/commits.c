@@ -193,6 +193,7 @@ static void s_add_chunks (leat_commit_t *commit, core_group_t *group)
 static void s_add_mark (leat_commit_t *commit, const core_group_t *group, const core_mark_t *mark)
 {
     leat_operation_t operation = { 0 };
+    /* A reject is kept, and may be confirmed, while a full store has no room for its dead letter. */
     if (mark->state == CORE_MARK_PARKED || mark->state == CORE_MARK_DYING) {
         operation.id = LEAT_OPERATION_PARKED;
         operation.parked.stream = group->stream->id;
@@ -245,8 +246,7 @@ static void s_build_settles (leat_core_t *core)
         s_add_group (commit, group);
     }
     STAILQ_CONCAT (&record->trims, &core->trims);
-    if (TAILQ_EMPTY (&core->dying))
-        TAILQ_CONCAT (&record->waiters, &core->waiters, next);
+    TAILQ_CONCAT (&record->waiters, &core->waiters, next);
     const core_trim_t *trim;
     STAILQ_FOREACH (trim, &record->trims, next) {
         leat_operation_t operation = { .id = LEAT_OPERATION_TRIM };
@@ -265,11 +265,10 @@ void core_commits_build (leat_core_t *core)
         return;
     }
     s_close_data (core);
-    /* Who waits for a reject to be kept waits until its dead letter is on the way to the store. */
-    bool waiters = !TAILQ_EMPTY (&core->waiters) && TAILQ_EMPTY (&core->dying);
-    if (core->settles_due && (waiters || !TAILQ_EMPTY (&core->dirty_groups)))
+    bool something = !TAILQ_EMPTY (&core->dirty_groups) || !TAILQ_EMPTY (&core->waiters);
+    if (core->settles_due && something)
         s_build_settles (core);
-    core->settles_due = !TAILQ_EMPTY (&core->waiters);
+    core->settles_due = false;
 }
 
 leat_commit_t *leat_core_next_commit (leat_core_t *self)

@@ -117,6 +117,22 @@ void core_refuse (leat_core_t *core, uint64_t peer, uint8_t command, uint32_t ch
     core_refuse_full (core, peer, &refused);
 }
 
+/* Answers to who has no session are limited: it may send without end and never read. */
+static void s_refuse_stranger (leat_core_t *core, uint64_t peer, uint8_t id, uint32_t channel,
+                               leat_code_t code, const char *reason)
+{
+    if (core->now_us - core->strangers_since_us >= 1000000) {
+        core->strangers_since_us = core->now_us;
+        core->strangers_answered = 0;
+    }
+    if (core->strangers_answered >= core->limits.stranger_answers) {
+        core_limit_hit (core, LEAT_LIMIT_stranger_answers);
+        return;
+    }
+    core->strangers_answered++;
+    core_refuse (core, peer, id, channel, code, reason);
+}
+
 static void s_refuse_malformed (leat_core_t *core, uint64_t peer, uint8_t id, leat_code_t code,
                                 const char *what)
 {
@@ -124,7 +140,10 @@ static void s_refuse_malformed (leat_core_t *core, uint64_t peer, uint8_t id, le
     snprintf (reason, sizeof reason, "%s: %s; %s", leat_command_name (id), what,
               leat_code_text (code));
     core->statistics.frames_malformed++;
-    core_refuse (core, peer, id, 0, code, reason);
+    if (core_session_find (core, peer))
+        core_refuse (core, peer, id, 0, code, reason);
+    else
+        s_refuse_stranger (core, peer, id, 0, code, reason);
 }
 
 /* ---- receiving ------------------------------------------------------------------------------- */
@@ -239,7 +258,7 @@ static bool s_receive_former (leat_core_t *core, uint64_t peer, uint8_t id)
     core->statistics.frames_former++;
     /* A lost peer that still lives must learn of it; a displaced one was told. */
     if (!former->displaced && id == LEAT_PING)
-        core_refuse (core, peer, id, 0, LEAT_NO_SESSION, NULL);
+        s_refuse_stranger (core, peer, id, 0, LEAT_NO_SESSION, NULL);
     return true;
 }
 
@@ -249,7 +268,7 @@ static void s_receive_stranger (leat_core_t *core, uint64_t peer, const leat_com
     if (command->id == LEAT_HELLO)
         core_session_hello (core, peer, &command->hello);
     else
-        core_refuse (core, peer, command->id, 0, LEAT_NO_SESSION, NULL);
+        s_refuse_stranger (core, peer, command->id, 0, LEAT_NO_SESSION, NULL);
 }
 
 static void s_receive_batch (leat_core_t *core, uint64_t peer, core_session_t *session,
@@ -264,7 +283,7 @@ static void s_receive_batch (leat_core_t *core, uint64_t peer, core_session_t *s
         return;
     }
     if (!session) {
-        core_refuse (core, peer, LEAT_PUBLISH, batch.channel, LEAT_NO_SESSION, NULL);
+        s_refuse_stranger (core, peer, LEAT_PUBLISH, batch.channel, LEAT_NO_SESSION, NULL);
         return;
     }
     core_publish_batch (core, session, &batch, body);

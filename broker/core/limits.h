@@ -9,7 +9,7 @@
 /* X (name, default, unit, what it bounds and why the default is what it is). Units: count, size
  * (bytes), ms. Each has a counter of how often it was met: leat_core_limit_hits. */
 #define LEAT_LIMITS(X)                                                                                \
-    X (sessions, 20000, count, "peers with a session; each takes about 60 KiB in libzmq and here")    \
+    X (sessions, 16000, count, "peers with a session; each takes about 60 KiB in libzmq and here")    \
     X (identities, 100000, count,                                                                     \
        "pairs of identity and stream whose last sequence is remembered; about 200 bytes each")        \
     X (streams, 10000, count, "streams; stops streams made by typing errors; about 1 KiB each")       \
@@ -44,6 +44,8 @@
        "an identity that stays away is forgotten after a week; random ones after a minute")           \
     X (former_peers, 65536, count,                                                                    \
        "ended connections remembered, so that late frames are dropped")                               \
+    X (stranger_answers, 1000, count,                                                                 \
+       "refusals a second to who has no session, so that who never reads piles up little")            \
     X (commit_records, 1000000, count, "records appended in one commit; keeps each commit short")     \
     X (commits, 64, count, "commits under way at the store")                                          \
     X (settle_delay, 100, ms, "settles are committed at most so late; losing them only redelivers")

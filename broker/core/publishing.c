@@ -249,9 +249,8 @@ void core_producer_undone (leat_core_t *core, core_batch_t *batch)
         session->window_used -= batch->cost;
     bool first = sequence->accepted != sequence->committed;
     sequence->accepted = sequence->committed;
-    /* The refusal of the first takes the others along. A later session of the same identity is told
-     * as well once it has sent something: that may have been duplicates of what is undone. */
-    if (!first || !producer || !producer->received)
+    /* The refusal of the first takes the others along. A later session's OPEN still waits. */
+    if (!first || !session)
         return;
     leat_refused_t refused = { .command = LEAT_PUBLISH,
                                .channel = producer->channel.number,

@@ -410,6 +410,8 @@ struct leat_core {
     bool stopped;
     bool failed;
     uint32_t retry_after_ms;
+    uint64_t strangers_since_us; /* answers to who has no session, in this second */
+    uint64_t strangers_answered;
     uint64_t last_epoch; /* given to a lease or a session */
     uint64_t serial;     /* a number for whatever needs an order */
     leat_outbox_t *outbox;

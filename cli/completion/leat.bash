@@ -12,8 +12,16 @@ _leat () {
         mapfile -t COMPREPLY < <(compgen -W "$words --help --version" -- "$word")
         return
     fi
+    local command=("${COMP_WORDS[1]}")
+    if [ "${command[0]}" = bench ]; then
+        if [ "$COMP_CWORD" -eq 2 ]; then
+            mapfile -t COMPREPLY < <(compgen -W "throughput latency" -- "$word")
+            return
+        fi
+        command+=("${COMP_WORDS[2]}")
+    fi
     if [[ $word == -* ]]; then
-        words=$("$leat" "${COMP_WORDS[1]}" --help 2> /dev/null |
+        words=$("$leat" "${command[@]}" --help 2> /dev/null |
             grep -oE -- '^ +(-.,)? *--[a-z-]+' | grep -oE -- '--[a-z-]+')
         mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
         return

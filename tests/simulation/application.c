@@ -9,7 +9,8 @@
 
 enum {
     UNCONFIRMED_MAX = 40000, /* bytes that a producer's application lets wait */
-    SLICE_RECORDS_MAX = 24
+    SLICE_RECORDS_MAX = 240,
+    SLICE_SIZE_MAX = 40000
 };
 
 /* ---- producers ------------------------------------------------------------------------------- */
@@ -22,10 +23,10 @@ static void s_submit (sim_t *sim, sim_client_t *client, sim_producer_t *producer
                               .stream = (uint16_t) producer->stream,
                               .sequence = first };
     bool extended = sim_content_extended (sim->seed, &content);
-    static uint8_t slice[SLICE_RECORDS_MAX * SIM_CONTENT_SIZE_MAX];
+    static uint8_t slice[SLICE_SIZE_MAX + SIM_CONTENT_SIZE_MAX];
     size_t size = 0;
     uint32_t taken = 0;
-    for (; taken < count && content.sequence <= producer->planned
+    for (; taken < count && content.sequence <= producer->planned && size < SLICE_SIZE_MAX
            && sim_content_extended (sim->seed, &content) == extended;
          taken++, content.sequence++) {
         size_t more = sim_content_encode (sim->seed, &content, sim->plan.record_size_max, bytes);
@@ -50,7 +51,9 @@ static void s_feed (sim_t *sim, sim_client_t *client, sim_producer_t *producer)
         || leat_producer_engine_next (producer->engine) > producer->planned
         || leat_producer_engine_unconfirmed_size (producer->engine) > UNCONFIRMED_MAX)
         return;
-    unsigned most = sim_chance (&sim->random, 30) ? SLICE_RECORDS_MAX : 4;
+    unsigned most = 4;
+    if (sim_chance (&sim->random, 30))
+        most = sim_chance (&sim->random, 20) ? SLICE_RECORDS_MAX : SLICE_RECORDS_MAX / 10;
     s_submit (sim, client, producer, (unsigned) sim_between (&sim->random, 1, most));
 }
 
@@ -130,6 +133,9 @@ static void s_take (sim_t *sim, sim_client_t *client, sim_consumer_t *consumer)
                               .first = delivery.first,
                               .count = delivery.count };
         uint64_t pace = sim->draining ? 1000 : consumer->handle_us;
+        /* Some work takes longer than any silence may last. */
+        if (sim->draining && sim_chance (&sim->random, 1))
+            pace = 2000 * sim->plan.limits.heartbeat_timeout;
         task->due_us = sim->now_us + sim_below (&sim->random, 2 * pace);
         consumer->tasks_count++;
         s_look (sim, consumer, &delivery, task, client);
@@ -164,10 +170,12 @@ static void s_finish (sim_t *sim, sim_client_t *client, sim_consumer_t *consumer
     if (!sim->draining && sim_chance (&sim->random, 3))
         held = leat_consumer_engine_give_back (consumer->engine, task->session, task->epoch,
                                                task->first, count);
-    else
+    else {
+        sim_wiretap_decided (consumer, task, count, outcome, delay_ms);
         held = leat_consumer_engine_settle (
             consumer->engine, task->session, task->epoch, task->first, count, outcome, delay_ms,
             outcome == LEAT_REJECT ? "not wanted" : NULL, sim->now_us);
+    }
     SIM_COUNT_MORE (sim, settle_application_stale, count - held);
     task->first += count;
     task->count -= count;
@@ -194,7 +202,14 @@ static void s_consume (sim_t *sim, sim_client_t *client, sim_consumer_t *consume
 {
     leat_code_t code;
     const char *error = leat_consumer_engine_error (consumer->engine, &code);
-    if (leat_consumer_engine_state (consumer->engine) == LEAT_CONSUMER_FAILED)
+    bool failed = leat_consumer_engine_state (consumer->engine) == LEAT_CONSUMER_FAILED;
+    if (failed && code == LEAT_NO_SUCH_STREAM && consumer->stream > SIM_STREAMS_MAX) {
+        /* Dead letters that were lost with the broker: somebody else will look at the next ones. */
+        if (!client->closing)
+            sim_client_close (sim, client);
+        return;
+    }
+    if (failed)
         sim_violation (sim, "honest consumers do not fail", "%s: %s: %s", client->name,
                        leat_code_name (code), error);
     for (unsigned index = 0; index < SIM_TASKS_MAX; index++) {

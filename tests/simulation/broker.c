@@ -58,6 +58,7 @@ static void s_begin (sim_t *sim)
                                     .software = "leat simulated" };
     self->core = leat_core_new (&options);
     self->shutting_down = false;
+    self->begun_us = sim->now_us;
     memset (&self->before, 0, sizeof self->before);
     sim_trace (sim, "broker", "begins, incarnation %llu, %zu commits",
                (unsigned long long) self->incarnation, sim->store->log_count);
@@ -97,6 +98,8 @@ static void s_end (sim_t *sim, uint64_t down_us, bool orderly)
     leat_core_destroy (&self->core);
     self->back_us = sim->now_us + down_us;
     sim_network_broker_gone (sim, self->back_us, orderly);
+    if (orderly && !sim->plan.store_memory)
+        sim_model_check_shut_down (sim);
     if (sim->plan.store_memory)
         sim_store_empty (sim);
     else

@@ -8,7 +8,8 @@
 struct sim_broker {
     leat_core_t *core; /* NULL while it is down */
     uint64_t incarnation;
-    uint64_t back_us; /* when it comes back */
+    uint64_t back_us;  /* when it comes back */
+    uint64_t begun_us; /* when it came last */
     uint64_t frozen_until_us;
     bool shutting_down;
     uint64_t wake_us; /* it has been told something */

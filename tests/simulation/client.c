@@ -108,6 +108,8 @@ static void s_stop (sim_t *sim, sim_client_t *client)
         leat_consumer_engine_destroy (&client->consumers[index].engine);
         free (client->consumers[index].delivered);
         client->consumers[index].delivered = NULL;
+        free (client->consumers[index].decisions);
+        client->consumers[index].decisions = NULL;
     }
     client->start_us = SIM_NEVER;
 }
@@ -265,13 +267,27 @@ static void s_end (sim_t *sim, sim_client_t *client)
     s_stop (sim, client);
 }
 
+/* Heartbeats keep a session, whatever its application does meanwhile. */
+static void s_check_losses (sim_t *sim, const sim_client_t *client, uint64_t losses)
+{
+    leat_code_t code;
+    leat_session_error (client->session, &code);
+    if (leat_session_losses (client->session) > losses && code == LEAT_TIMED_OUT)
+        sim_violation (sim, "nobody is taken for lost while there are no faults",
+                       "%s has not heard of its broker", client->name);
+}
+
 void sim_client_turn (sim_t *sim, sim_client_t *client)
 {
     if (!client->session)
         s_start (sim, client);
+    bool calm = sim_model_is_calm (sim) && client->connection && !client->connection->broken;
+    uint64_t losses = leat_session_losses (client->session);
     leat_session_tick (client->session, sim->now_us, sim_wall_ms (sim));
     s_receive (sim, client);
     leat_session_run (client->session);
+    if (calm)
+        s_check_losses (sim, client, losses);
     s_connect (sim, client);
     sim_application_start (sim, client);
     leat_session_run (client->session);

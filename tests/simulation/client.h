@@ -41,6 +41,14 @@ typedef struct {
     uint64_t position;
 } sim_delivered_t;
 
+/* What an application has decided about a record, until it is sent. */
+typedef struct {
+    uint64_t epoch;
+    uint64_t offset;
+    uint32_t delay_ms;
+    leat_outcome_t outcome;
+} sim_decision_t;
+
 typedef struct {
     leat_consumer_engine_t *engine;
     unsigned stream;
@@ -58,6 +66,9 @@ typedef struct {
     sim_delivered_t *delivered;
     size_t delivered_count;
     size_t delivered_room;
+    sim_decision_t *decisions;
+    size_t decisions_count;
+    size_t decisions_room;
 } sim_consumer_t;
 
 struct sim_client {
@@ -112,6 +123,8 @@ bool sim_application_done (const sim_client_t *client);
 
 /* wiretap.c: what a client sends and hears, checked against what it was told. */
 void sim_wiretap_sent (sim_t *sim, sim_client_t *client, const leat_message_t *message);
+void sim_wiretap_decided (sim_consumer_t *consumer, const sim_task_t *task, uint32_t count,
+                          leat_outcome_t outcome, uint32_t delay_ms);
 void sim_wiretap_heard (sim_t *sim, sim_client_t *client, const sim_frame_t *frame);
 void sim_wiretap_started (sim_t *sim, sim_client_t *client, const sim_consumer_t *consumer,
                           const sim_task_t *task);

@@ -24,7 +24,7 @@ uint64_t sim_content_hash (uint64_t seed, const sim_content_t *content, unsigned
 bool sim_content_extended (uint64_t seed, const sim_content_t *content)
 {
     sim_content_t run = *content;
-    run.sequence /= 16;
+    run.sequence /= seed % 4 ? 16 : 256;
     return sim_content_hash (seed, &run, 1) % 4 == 0;
 }
 
@@ -43,9 +43,12 @@ static void s_fill (uint8_t *bytes, size_t size, uint64_t state)
 }
 
 /* Mostly small, sometimes as large as allowed. */
-static size_t s_filler_size (uint64_t hash, size_t room)
+static size_t s_filler_size (uint64_t seed, uint64_t hash, size_t room)
 {
-    size_t wanted = hash % 16 == 0 ? (hash >> 8) % 4096 : (hash >> 8) % 200;
+    size_t small = seed % 4 ? 200 : 20;
+    size_t wanted = hash % 16 == 0 ? (hash >> 8) % 4096 : (hash >> 8) % small;
+    if (seed % 8 == 0)
+        wanted %= small;
     return wanted < room ? wanted : room;
 }
 
@@ -70,7 +73,7 @@ size_t sim_content_encode (uint64_t seed, const sim_content_t *content, size_t s
         used += 4 + record.key_size + record.headers_size;
     }
     leat_assert (size_max >= 128 && size_max <= SIM_CONTENT_SIZE_MAX - 64);
-    size_t filler = s_filler_size (hash, size_max - used);
+    size_t filler = s_filler_size (seed, hash, size_max - used);
     uint8_t *at = body;
     uint32_t signature = SIGNATURE;
     s_put (&at, &signature, 4);

@@ -96,6 +96,7 @@ struct sim_channel {
     char group_name[LEAT_NAME_MAX + 1];
     uint64_t base;      /* producers: of OPEN */
     uint64_t limit;     /* producers: the credit that was told */
+    bool reclaiming;    /* producers: CREDIT with RECLAIM is not answered yet */
     sim_group_t *group; /* consumers */
     uint64_t credit_records;
     uint64_t credit_size;
@@ -127,6 +128,9 @@ struct sim_peer {
     bool ended;
     bool liar;
     unsigned identity; /* SIM_IDENTITIES_MAX: strange */
+    uint64_t life;     /* as its last HELLO said */
+    uint32_t attempt;
+    bool resumes;
     char identity_name[LEAT_NAME_MAX + 1];
     uint64_t epoch;
     uint64_t heard_us;
@@ -186,6 +190,15 @@ void sim_model_handed (sim_t *sim, unsigned stream, uint64_t offset, bool extend
 
 /* model_check.c: a moment without faults: no consumer idles while there is work for it. */
 void sim_model_check_idle (sim_t *sim);
+
+/* model_check.c: a broker with a durable store has ended in order: the store knows all it knew. */
+void sim_model_check_shut_down (sim_t *sim);
+
+/* True once the faults are over for so long that nobody may lose a session by silence any more. */
+bool sim_model_is_calm (const sim_t *sim);
+
+/* True if a record is parked: its batch stays, until a broker that starts finds room for it. */
+bool sim_model_has_parked (const sim_t *sim);
 
 /* True if every group has settled, parked or buried every record. `why` (may be NULL) is told what is
  * missing. */

@@ -1,6 +1,8 @@
 /* The model's questions at moments that it is asked at: clients' views, idleness, rest, the end.
  * SPDX-License-Identifier: MPL-2.0 */
+#include "tests/simulation/broker.h"
 #include "tests/simulation/model.h"
+#include "tests/simulation/store.h"
 #include "tests/simulation/trace.h"
 
 #include <string.h>
@@ -15,14 +17,35 @@ void sim_model_confirmed (sim_t *sim, unsigned identity, unsigned stream, uint64
                        (unsigned long long) ever);
 }
 
+static void s_check_handed (sim_t *sim, unsigned stream, bool extended, const uint8_t *bytes,
+                            size_t size)
+{
+    sim_content_t content;
+    uint8_t expected[SIM_CONTENT_SIZE_MAX];
+    bool sound = sim_content_decode (&content, extended, bytes, size);
+    /* A dead letter has headers of its own. */
+    bool dead = leat_name_reserved (leat_text (sim_stream_name (stream)));
+    if (sound && !dead)
+        sound =
+            content.stream == stream
+            && size == sim_content_encode (sim->seed, &content, sim->plan.record_size_max, expected)
+            && memcmp (expected, bytes, size) == 0;
+    if (!sound)
+        sim_violation (sim, "applications are handed what was published", "stream %s",
+                       sim_stream_name (stream));
+}
+
 void sim_model_handed (sim_t *sim, unsigned stream, uint64_t offset, bool extended,
                        const uint8_t *bytes, size_t size)
 {
     const sim_stream_t *known =
         sim_model_stream_by_name (sim->model, leat_text (sim_stream_name (stream)));
-    /* After a memory store was lost, offsets of its former life may still be under way. */
-    if (sim->model->emptied)
+    /* After a memory store was lost, offsets of its former life may still be under way; what a record
+     * holds follows from its name all the same. */
+    if (sim->model->emptied) {
+        s_check_handed (sim, stream, extended, bytes, size);
         return;
+    }
     if (!known || offset >= known->records_count || known->records[offset].size != size
         || known->records[offset].extended != extended
         || memcmp (known->records[offset].bytes, bytes, size) != 0)
@@ -31,6 +54,18 @@ void sim_model_handed (sim_t *sim, unsigned stream, uint64_t offset, bool extend
 }
 
 /* ---- rest ------------------------------------------------------------------------------------ */
+
+bool sim_model_is_calm (const sim_t *sim)
+{
+    uint64_t timeout_us = sim->plan.limits.heartbeat_timeout * 1000;
+    uint64_t delay_us = sim->plan.latency_us + sim->plan.jitter_us;
+    uint64_t since_us = sim->drain_start_us;
+    if (since_us < sim->broker->begun_us)
+        since_us = sim->broker->begun_us;
+    /* With longer delays heartbeats that are sent in time may come too late. */
+    return sim->draining && !sim->broker->shutting_down && 8 * delay_us < timeout_us
+           && sim->now_us > since_us + 3 * timeout_us + 2000000;
+}
 
 static bool s_has_parked (const sim_stream_t *stream)
 {
@@ -42,6 +77,14 @@ static bool s_has_parked (const sim_stream_t *stream)
         }
     }
     return false;
+}
+
+bool sim_model_has_parked (const sim_t *sim)
+{
+    bool parked = false;
+    for (unsigned index = 0; index < SIM_MODEL_STREAMS_MAX && !parked; index++)
+        parked = s_has_parked (&sim->model->streams[index]);
+    return parked;
 }
 
 /* What may have been gone when the group was made is out of the way when it is trimmed, or with a
@@ -78,13 +121,55 @@ bool sim_model_at_rest (sim_t *sim, char *why, size_t size)
         sim_stream_t *stream = &sim->model->streams[index];
         if (!stream->exists)
             continue;
+        bool any = false;
         for (unsigned number = 0; number < SIM_MODEL_GROUPS_MAX; number++) {
             sim_group_t *group = &stream->groups[number];
+            any = any || group->exists;
             if (group->exists && !s_group_at_rest (stream, group, why, size))
                 return false;
         }
+        if (!any && stream->held_size && leat_name_reserved (leat_text (stream->name))) {
+            if (why)
+                snprintf (why, size, "stream %s has no group yet", stream->name);
+            return false;
+        }
     }
     return true;
+}
+
+/* ---- an end in order ------------------------------------------------------------------------- */
+
+static void s_check_known (sim_t *sim, const sim_stream_t *stream, const sim_group_t *group,
+                           size_t offset)
+{
+    const sim_mark_t *mark = &group->marks[offset];
+    const char *lost = NULL;
+    if (mark->settled || mark->optional || mark->parked)
+        return;
+    if (mark->acked)
+        lost = "an acknowledgement";
+    else if (mark->rejected)
+        lost = "a reject";
+    else if (mark->charged != mark->charged_durable)
+        lost = "an attempt";
+    else if (mark->suspect != mark->suspect_durable)
+        lost = "suspicion";
+    if (lost)
+        sim_violation (sim, "a broker that ends in order forgets nothing",
+                       "stream %s, group %s, offset %zu: %s", stream->name, group->name, offset,
+                       lost);
+}
+
+void sim_model_check_shut_down (sim_t *sim)
+{
+    for (unsigned index = 0; index < SIM_MODEL_STREAMS_MAX; index++) {
+        const sim_stream_t *stream = &sim->model->streams[index];
+        for (unsigned number = 0; stream->exists && number < SIM_MODEL_GROUPS_MAX; number++) {
+            const sim_group_t *group = &stream->groups[number];
+            for (size_t offset = 0; group->exists && offset < group->marks_count; offset++)
+                s_check_known (sim, stream, group, offset);
+        }
+    }
 }
 
 /* ---- idleness -------------------------------------------------------------------------------- */
@@ -94,8 +179,11 @@ static bool s_has_ready (sim_t *sim, const sim_group_t *group)
 {
     uint64_t marked = 0;
     bool ready = false;
-    for (size_t offset = group->done; offset < group->marks_count; offset++) {
+    /* Dead letters that the store refused are tried again after a second, and are special until then. */
+    bool dying = sim->now_us < sim->store->refused_us + 2000000 && sim->store->refused_us;
+    for (size_t offset = dying ? 0 : group->done; offset < group->marks_count; offset++) {
         const sim_mark_t *mark = &group->marks[offset];
+        marked += dying && mark->parked;
         if (sim_model_mark_done (mark))
             continue;
         if (mark->charged || mark->suspect || mark->rejected || mark->started)

@@ -1,14 +1,14 @@
-/* The model and the store: what a commit may say, and what is true once it is kept.
+/* The model and the store: what a commit may create and append, and what is true once it is kept.
  * SPDX-License-Identifier: MPL-2.0 */
 #include "tests/simulation/model.h"
+#include "tests/simulation/model_commit.h"
 #include "tests/simulation/trace.h"
 #include "wire/alloc.h"
-#include "wire/record.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static sim_stream_t *s_stream (sim_t *sim, uint32_t id)
+sim_stream_t *sim_model_commit_stream (sim_t *sim, uint32_t id)
 {
     sim_stream_t *stream = sim_model_stream_by_id (sim->model, id);
     if (!stream)
@@ -16,23 +16,13 @@ static sim_stream_t *s_stream (sim_t *sim, uint32_t id)
     return stream;
 }
 
-static sim_group_t *s_group (sim_t *sim, uint32_t stream_id, uint32_t id)
+sim_group_t *sim_model_commit_group (sim_t *sim, uint32_t stream_id, uint32_t id)
 {
-    sim_group_t *group = sim_model_group_by_id (s_stream (sim, stream_id), id);
+    sim_group_t *group = sim_model_group_by_id (sim_model_commit_stream (sim, stream_id), id);
     if (!group)
         sim_violation (sim, "commits name groups that exist", "group %u of stream %u is not there",
                        id, stream_id);
     return group;
-}
-
-static sim_mark_t *s_mark (sim_t *sim, uint32_t stream_id, uint32_t group_id, uint64_t offset)
-{
-    sim_group_t *group = s_group (sim, stream_id, group_id);
-    if (offset >= group->marks_count)
-        sim_violation (sim, "commits name records that are committed",
-                       "offset %llu of stream %u, which has %zu records",
-                       (unsigned long long) offset, stream_id, group->marks_count);
-    return &group->marks[offset];
 }
 
 static bool s_holds_dead (const sim_stream_t *stream)
@@ -109,7 +99,7 @@ static void s_group_lacks (sim_t *sim, const sim_stream_t *stream, sim_group_t *
 
 static void s_group_created (sim_t *sim, const leat_operation_group_created_t *created)
 {
-    sim_stream_t *stream = s_stream (sim, created->stream);
+    sim_stream_t *stream = sim_model_commit_stream (sim, created->stream);
     if (sim_model_group_by_id (stream, created->group)
         || sim_model_group_by_name (stream, created->group_name))
         sim_violation (sim, "a group is created once", "group %u of stream %s exists",
@@ -118,6 +108,11 @@ static void s_group_created (sim_t *sim, const leat_operation_group_created_t *c
         sim_group_t *group = &stream->groups[index];
         if (group->exists)
             continue;
+        if (index == 0 && created->first > 0)
+            sim_violation (sim, "what nobody has settled belongs to the first group",
+                           "stream %s, group %.*s begins at %llu", stream->name,
+                           (int) created->group_name.size, created->group_name.data,
+                           (unsigned long long) created->first);
         group->exists = true;
         group->id = created->group;
         group->first = created->first;
@@ -201,7 +196,7 @@ static void s_record_appended (sim_t *sim, sim_stream_t *stream, const uint8_t *
 
 static void s_appended (sim_t *sim, const leat_operation_append_t *append)
 {
-    sim_stream_t *stream = s_stream (sim, append->stream);
+    sim_stream_t *stream = sim_model_commit_stream (sim, append->stream);
     const uint8_t *bytes = leat_slice_bytes (append->body);
     size_t size = append->body.size;
     bool extended = append->attributes & LEAT_BATCH_EXTENDED;
@@ -227,7 +222,7 @@ static void s_appended (sim_t *sim, const leat_operation_append_t *append)
 static sim_sequence_t *s_sequence (sim_t *sim, const leat_operation_sequence_t *told)
 {
     unsigned identity = sim_identity_find (told->identity);
-    const sim_stream_t *stream = s_stream (sim, told->stream);
+    const sim_stream_t *stream = sim_model_commit_stream (sim, told->stream);
     for (unsigned index = 0; identity < SIM_IDENTITIES_MAX && index <= SIM_STREAMS_MAX; index++) {
         if (strcmp (sim_stream_name (index), stream->name) == 0)
             return &sim->model->sequences[identity][index];
@@ -258,186 +253,6 @@ static void s_check_sequence (sim_t *sim, const leat_operation_sequence_t *told)
             (unsigned long long) sequence->committed, (unsigned long long) sequence->offset);
 }
 
-/* ---- settling -------------------------------------------------------------------------------- */
-
-static void s_settle (sim_t *sim, const sim_stream_t *stream, sim_group_t *group, uint64_t offset)
-{
-    sim_mark_t *mark = &group->marks[offset];
-    if (mark->settled)
-        return;
-    if ((!mark->acked || mark->rejected) && !mark->optional)
-        sim_violation (sim, "only what its holder has acknowledged is settled",
-                       "stream %s, group %s, offset %llu", stream->name, group->name,
-                       (unsigned long long) offset);
-    mark->settled = true;
-}
-
-/* One bit of a chunk; those below the floor are left out. */
-static void s_settle_bit (sim_t *sim, const sim_stream_t *stream, sim_group_t *group,
-                          uint64_t offset, bool settled)
-{
-    if (offset >= group->marks_count && settled)
-        sim_violation (sim, "only committed records are settled", "stream %s, offset %llu",
-                       stream->name, (unsigned long long) offset);
-    if (settled)
-        s_settle (sim, stream, group, offset);
-    else if (offset >= group->floor && offset < group->marks_count && group->marks[offset].settled
-             && !group->marks[offset].dead)
-        sim_violation (sim, "what is settled stays settled", "stream %s, group %s, offset %llu",
-                       stream->name, group->name, (unsigned long long) offset);
-}
-
-static void s_chunk (sim_t *sim, const leat_operation_chunk_t *chunk)
-{
-    const sim_stream_t *stream = s_stream (sim, chunk->stream);
-    sim_group_t *group = s_group (sim, chunk->stream, chunk->group);
-    uint64_t base = chunk->chunk * LEAT_CHUNK_RECORDS;
-    uint64_t end = base + LEAT_CHUNK_RECORDS * (chunk->whole ? chunk->whole : 1);
-    for (uint64_t offset = base; offset < end; offset++) {
-        uint64_t bit = offset - base;
-        bool settled = chunk->whole
-                       || (bit / 8 < chunk->settled.size
-                           && ((uint8_t) chunk->settled.data[bit / 8] >> bit % 8 & 1));
-        if (!chunk->whole && offset >= group->marks_count && bit / 8 >= chunk->settled.size)
-            break;
-        s_settle_bit (sim, stream, group, offset, settled);
-    }
-}
-
-static void s_floor (sim_t *sim, const leat_operation_floor_t *floor)
-{
-    sim_stream_t *stream = s_stream (sim, floor->stream);
-    sim_group_t *group = s_group (sim, floor->stream, floor->group);
-    if (floor->first > group->marks_count)
-        sim_violation (sim, "only committed records are settled", "stream %s, floor %llu of %zu",
-                       stream->name, (unsigned long long) floor->first, group->marks_count);
-    for (uint64_t offset = group->first; offset < floor->first; offset++)
-        s_settle (sim, stream, group, offset);
-    if (group->floor < floor->first)
-        group->floor = floor->first;
-}
-
-static void s_charged (sim_t *sim, uint32_t stream, uint32_t group, uint64_t offset,
-                       uint32_t attempts, bool suspect, uint64_t due_ms)
-{
-    sim_mark_t *mark = s_mark (sim, stream, group, offset);
-    if (attempts > mark->charged || attempts < mark->charged_durable)
-        sim_violation (sim, "the store knows the attempts that were charged",
-                       "stream %u, offset %llu: %u attempts, %u were charged, %u known before",
-                       stream, (unsigned long long) offset, attempts, mark->charged,
-                       mark->charged_durable);
-    mark->charged_durable = attempts;
-    mark->suspect_durable = suspect;
-    mark->due_durable_ms = due_ms;
-}
-
-static void s_check_dying (sim_t *sim, const sim_mark_t *mark, uint32_t stream, uint64_t offset)
-{
-    /* A parked one was rejected or charged in a former life, and may find room after a restart. */
-    if (!mark->rejected && !mark->parked && mark->charged < sim->plan.limits.attempts)
-        sim_violation (sim, "dead letters come from a reject or max_attempts",
-                       "stream %u, offset %llu: %u attempts charged", stream,
-                       (unsigned long long) offset, mark->charged);
-    if (mark->settled)
-        sim_violation (sim, "nothing settled becomes a dead letter", "stream %u, offset %llu",
-                       stream, (unsigned long long) offset);
-}
-
-/* A copy is extended and has headers of its own before those of the original. */
-static bool s_is_copy (const sim_record_t *copy, const sim_record_t *original)
-{
-    leat_record_t a;
-    leat_record_t b;
-    if (!copy->extended || !leat_record_decode (&a, true, copy->bytes, copy->size)
-        || !leat_record_decode (&b, original->extended, original->bytes, original->size))
-        return false;
-    leat_text_t name;
-    leat_text_t value;
-    size_t taken;
-    const uint8_t *headers = a.headers;
-    size_t size = a.headers_size;
-    while ((taken = leat_header_decode (&name, &value, headers, size)) > 0 && name.size > 5
-           && memcmp (name.data, "leat-", 5) == 0) {
-        headers += taken;
-        size -= taken;
-    }
-    return a.body_size == b.body_size && memcmp (a.body, b.body, b.body_size) == 0
-           && a.key_size == b.key_size && (!b.key_size || memcmp (a.key, b.key, b.key_size) == 0)
-           && size == b.headers_size && (!size || memcmp (headers, b.headers, size) == 0);
-}
-
-static void s_dead (sim_t *sim, const leat_operation_dead_t *dead)
-{
-    sim_mark_t *mark = s_mark (sim, dead->stream, dead->group, dead->offset);
-    const sim_stream_t *stream = s_stream (sim, dead->stream);
-    const sim_stream_t *copies = s_stream (sim, dead->dead_stream);
-    s_check_dying (sim, mark, dead->stream, dead->offset);
-    char name[LEAT_NAME_MAX + 8];
-    snprintf (name, sizeof name, "%s.dead", stream->name);
-    if (strcmp (name, copies->name) != 0)
-        sim_violation (sim, "a dead letter goes into its stream's .dead", "%s of %s", copies->name,
-                       stream->name);
-    const sim_record_t *record = &stream->records[dead->offset];
-    const sim_record_t *copy =
-        dead->dead_offset < copies->records_count ? &copies->records[dead->dead_offset] : NULL;
-    if (!copy || !s_is_copy (copy, record))
-        sim_violation (sim, "a dead letter has a copy that equals the original",
-                       "stream %s, offset %llu", stream->name, (unsigned long long) dead->offset);
-    if (mark->rejected)
-        SIM_COUNT (sim, dead_rejected);
-    else
-        SIM_COUNT (sim, dead_attempts);
-    mark->dead = mark->settled = mark->acked = true;
-}
-
-static void s_parked (sim_t *sim, const leat_operation_parked_t *parked)
-{
-    sim_mark_t *mark = s_mark (sim, parked->stream, parked->group, parked->offset);
-    if (mark->parked)
-        return; /* written again */
-    s_check_dying (sim, mark, parked->stream, parked->offset);
-    mark->charged_durable = parked->attempts;
-    mark->parked = true;
-    SIM_COUNT (sim, parked);
-}
-
-/* ---- trimming -------------------------------------------------------------------------------- */
-
-static void s_trim (sim_t *sim, const leat_operation_trim_t *trim)
-{
-    sim_stream_t *stream = s_stream (sim, trim->stream);
-    size_t size = 0;
-    unsigned groups = 0;
-    for (uint64_t offset = trim->first; offset < trim->first + trim->count; offset++) {
-        if (offset >= stream->records_count || stream->records[offset].batch != trim->first
-            || stream->records[offset].trimmed)
-            sim_violation (sim, "whole batches are trimmed, once", "stream %s, %llu+%u",
-                           stream->name, (unsigned long long) trim->first, trim->count);
-        stream->records[offset].trimmed = true;
-        size += stream->records[offset].size;
-    }
-    if (trim->first + trim->count < stream->records_count
-        && stream->records[trim->first + trim->count].batch == trim->first)
-        sim_violation (sim, "whole batches are trimmed, once",
-                       "stream %s: less than the batch %llu", stream->name,
-                       (unsigned long long) trim->first);
-    for (unsigned index = 0; index < SIM_MODEL_GROUPS_MAX; index++) {
-        const sim_group_t *group = &stream->groups[index];
-        groups += group->exists;
-        for (uint64_t offset = trim->first; group->exists && offset < trim->first + trim->count;
-             offset++) {
-            if (!group->marks[offset].settled && !group->marks[offset].optional)
-                sim_violation (sim, "only what every group has settled is trimmed",
-                               "stream %s, group %s, offset %llu", stream->name, group->name,
-                               (unsigned long long) offset);
-        }
-    }
-    if (!groups)
-        sim_violation (sim, "a stream without groups holds everything", "stream %s", stream->name);
-    stream->held_size -= leat_batch_cost (size);
-    SIM_COUNT (sim, trimmed);
-}
-
 /* ---- commits --------------------------------------------------------------------------------- */
 
 /* What creates and appends; then what dies, for its copy may come before or after it; then the rest. */
@@ -454,19 +269,20 @@ static void s_apply (sim_t *sim, const leat_operation_t *operation, unsigned pas
         s_appended (sim, &operation->append);
         break;
     case 100 + LEAT_OPERATION_ATTEMPTS:
-        s_charged (sim, operation->attempts.stream, operation->attempts.group,
-                   operation->attempts.offset, operation->attempts.attempts,
-                   operation->attempts.suspect, 0);
+        sim_model_commit_charged (sim, operation->attempts.stream, operation->attempts.group,
+                                  operation->attempts.offset, operation->attempts.attempts,
+                                  operation->attempts.suspect, 0);
         break;
     case 100 + LEAT_OPERATION_DELAY:
-        s_charged (sim, operation->delay.stream, operation->delay.group, operation->delay.offset,
-                   operation->delay.attempts, false, operation->delay.due_ms);
+        sim_model_commit_charged (sim, operation->delay.stream, operation->delay.group,
+                                  operation->delay.offset, operation->delay.attempts, false,
+                                  operation->delay.due_ms);
         break;
     case 100 + LEAT_OPERATION_DEAD:
-        s_dead (sim, &operation->dead);
+        sim_model_commit_dead (sim, &operation->dead);
         break;
     case 100 + LEAT_OPERATION_PARKED:
-        s_parked (sim, &operation->parked);
+        sim_model_commit_parked (sim, &operation->parked);
         break;
     case 200 + LEAT_OPERATION_SEQUENCE:
         s_sequence_told (sim, &operation->sequence);
@@ -475,13 +291,13 @@ static void s_apply (sim_t *sim, const leat_operation_t *operation, unsigned pas
         s_check_sequence (sim, &operation->sequence);
         break;
     case 200 + LEAT_OPERATION_CHUNK:
-        s_chunk (sim, &operation->chunk);
+        sim_model_commit_chunk (sim, &operation->chunk);
         break;
     case 200 + LEAT_OPERATION_FLOOR:
-        s_floor (sim, &operation->floor);
+        sim_model_commit_floor (sim, &operation->floor);
         break;
     case 200 + LEAT_OPERATION_TRIM:
-        s_trim (sim, &operation->trim);
+        sim_model_commit_trim (sim, &operation->trim);
         break;
     case LEAT_OPERATION_EXPIRED:
     case LEAT_OPERATION_STREAM_DELETED:

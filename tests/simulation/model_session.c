@@ -1,6 +1,7 @@
 /* The model and sessions: what peers and the core say to each other about sessions and publishing.
  * SPDX-License-Identifier: MPL-2.0 */
 #include "tests/simulation/model.h"
+#include "tests/simulation/network.h"
 #include "tests/simulation/trace.h"
 #include "wire/alloc.h"
 
@@ -100,7 +101,10 @@ static void s_reads_command (sim_t *sim, sim_peer_t *peer, const leat_command_t 
     if (command->id == LEAT_HELLO && !peer->live && !peer->ended) {
         sim_model_text (peer->identity_name, command->hello.identity);
         peer->identity = sim_identity_find (command->hello.identity);
-        if (command->hello.flags & LEAT_HELLO_RESUME)
+        peer->life = command->hello.life;
+        peer->attempt = command->hello.attempt;
+        peer->resumes = command->hello.flags & LEAT_HELLO_RESUME;
+        if (peer->resumes)
             SIM_COUNT (sim, session_resumed);
     }
     if (!peer->live)
@@ -118,6 +122,10 @@ static void s_reads_command (sim_t *sim, sim_peer_t *peer, const leat_command_t 
         break;
     case LEAT_YIELDED:
         channel = s_channel (peer, command->yielded.channel, false);
+        if (channel && !channel->consumer && channel->reclaiming) {
+            channel->reclaiming = false;
+            channel->limit = command->yielded.limit;
+        }
         break;
     case LEAT_WANT:
         SIM_COUNT (sim, credit_wanted);
@@ -175,6 +183,11 @@ void sim_model_timed_out (sim_t *sim, const leat_statistics_t *statistics)
                            "the most silent one is %llu, %llu us",
                            oldest ? (unsigned long long) oldest->number : 0,
                            oldest ? (unsigned long long) (sim->now_us - oldest->heard_us) : 0);
+        const sim_connection_t *connection = sim_network_find (sim->network, oldest->number);
+        if (sim_model_is_calm (sim) && connection && connection->open && !connection->broken)
+            sim_violation (sim, "nobody is taken for lost while there are no faults",
+                           "peer %llu, silent for %llu us", (unsigned long long) oldest->number,
+                           (unsigned long long) (sim->now_us - oldest->heard_us));
         SIM_COUNT (sim, session_timed_out);
         sim_trace (sim, "broker", "peer %llu is lost: silent", (unsigned long long) oldest->number);
         s_peer_ended (sim, oldest, false);
@@ -201,12 +214,33 @@ void sim_model_check_statistics (sim_t *sim, const leat_statistics_t *statistics
 
 /* ---- what the core writes -------------------------------------------------------------------- */
 
+/* Of several connections of one client the newest counts, and who was displaced stays away. */
+static void s_check_hello (sim_t *sim, const sim_peer_t *peer)
+{
+    const sim_peer_t *last = NULL;
+    for (const sim_peer_t *other = sim->model->peers; other; other = other->next) {
+        if (other != peer && other->epoch && strcmp (other->identity_name, peer->identity_name) == 0
+            && (!last || last->epoch < other->epoch))
+            last = other;
+    }
+    if (!last || last->liar || peer->liar)
+        return; /* liars have random identities too, which are forgotten at once */
+    if (last->life == peer->life && peer->attempt <= last->attempt)
+        sim_violation (sim, "a connection that its client gave up gets no session",
+                       "%s: attempt %u after %u", peer->identity_name, peer->attempt,
+                       last->attempt);
+    if (last->life != peer->life && peer->resumes)
+        sim_violation (sim, "who was displaced does not come back", "%s, peer %llu",
+                       peer->identity_name, (unsigned long long) peer->number);
+}
+
 static void s_hears_welcome (sim_t *sim, sim_peer_t *peer, const leat_welcome_t *welcome)
 {
     /* Few former connections are remembered in some runs. */
     if (peer->live || (peer->ended && sim->plan.limits.former_peers > 100))
         sim_violation (sim, "one session on a connection", "peer %llu is welcomed again",
                        (unsigned long long) peer->number);
+    s_check_hello (sim, peer);
     for (sim_peer_t *other = sim->model->peers; other; other = other->next) {
         if (other->live && strcmp (other->identity_name, peer->identity_name) == 0) {
             SIM_COUNT (sim, session_displaced);
@@ -251,12 +285,49 @@ static void s_hears_opened (sim_t *sim, sim_peer_t *peer, const leat_opened_t *o
     }
 }
 
+/* Credit that was told stands until RECLAIM takes it back; until that is answered none is given. */
+static void s_hears_limit (sim_t *sim, const sim_peer_t *peer, sim_channel_t *channel,
+                           uint64_t limit)
+{
+    if (peer->liar)
+        return;
+    if (limit < channel->limit)
+        sim_violation (sim, "credit is taken back by RECLAIM only",
+                       "peer %llu, channel %u: %llu after %llu", (unsigned long long) peer->number,
+                       channel->number, (unsigned long long) limit,
+                       (unsigned long long) channel->limit);
+    if (limit > channel->limit && channel->reclaiming)
+        sim_violation (sim, "no credit is given while some is taken back",
+                       "peer %llu, channel %u: %llu after %llu", (unsigned long long) peer->number,
+                       channel->number, (unsigned long long) limit,
+                       (unsigned long long) channel->limit);
+    channel->limit = limit;
+}
+
+static void s_hears_credit (sim_t *sim, sim_peer_t *peer, const leat_credit_t *credit)
+{
+    sim_channel_t *channel = s_channel (peer, credit->channel, false);
+    if (!peer->live)
+        return; /* its silence ended it later in the same turn */
+    if (!channel || channel->consumer)
+        sim_violation (sim, "CREDIT is for a producer's channel", "peer %llu, channel %u",
+                       (unsigned long long) peer->number, credit->channel);
+    if (!(credit->flags & LEAT_CREDIT_RECLAIM)) {
+        s_hears_limit (sim, peer, channel, credit->limit);
+        return;
+    }
+    SIM_COUNT (sim, credit_reclaimed);
+    channel->reclaiming = true;
+    channel->limit = credit->limit;
+}
+
 static void s_hears_confirmed (sim_t *sim, sim_peer_t *peer, const leat_confirmed_t *confirmed)
 {
-    const sim_channel_t *channel = s_channel (peer, confirmed->channel, false);
+    sim_channel_t *channel = s_channel (peer, confirmed->channel, false);
     if (!channel || channel->consumer)
         sim_violation (sim, "CONFIRMED is for a producer's channel", "peer %llu, channel %u",
                        (unsigned long long) peer->number, confirmed->channel);
+    s_hears_limit (sim, peer, channel, confirmed->limit);
     if (peer->identity >= SIM_IDENTITIES_MAX)
         return;
     for (unsigned index = 0; index <= SIM_STREAMS_MAX; index++) {
@@ -275,8 +346,14 @@ static void s_hears_confirmed (sim_t *sim, sim_peer_t *peer, const leat_confirme
 }
 
 /* An honest client does nothing that would deserve these. */
-static bool s_undeserved (const leat_refused_t *refused)
+static bool s_undeserved (sim_t *sim, sim_peer_t *peer, const leat_refused_t *refused)
 {
+    const sim_channel_t *asked = s_channel (peer, refused->channel, true);
+    /* Dead letters that a client knows of may have been lost with the broker. */
+    if (refused->code == LEAT_NO_SUCH_STREAM && refused->command == LEAT_ATTACH && asked
+        && leat_name_reserved (leat_text (asked->stream_name))
+        && !sim_model_stream_by_name (sim->model, leat_text (asked->stream_name)))
+        return false;
     switch (refused->code) {
     case LEAT_MALFORMED:
     case LEAT_UNKNOWN_COMMAND:
@@ -303,7 +380,7 @@ static void s_hears_refused (sim_t *sim, sim_peer_t *peer, const leat_refused_t 
 {
     if (refused->code == LEAT_NO_SESSION)
         SIM_COUNT (sim, session_unknown);
-    else if (!peer->liar && peer->live && s_undeserved (refused))
+    else if (!peer->liar && peer->live && s_undeserved (sim, peer, refused))
         sim_violation (sim, "honest clients are not blamed", "peer %llu: %s refused with %s: %.*s",
                        (unsigned long long) peer->number, leat_command_name (refused->command),
                        leat_code_name (refused->code), (int) refused->reason.size,
@@ -359,8 +436,7 @@ static void s_hears_command (sim_t *sim, sim_peer_t *peer, const leat_command_t 
         s_hears_confirmed (sim, peer, &command->confirmed);
         break;
     case LEAT_CREDIT:
-        if (command->credit.flags & LEAT_CREDIT_RECLAIM)
-            SIM_COUNT (sim, credit_reclaimed);
+        s_hears_credit (sim, peer, &command->credit);
         break;
     case LEAT_CLOSED:
         channel = s_channel (peer, command->closed.channel, false);

@@ -267,3 +267,13 @@ void sim_network_collect (sim_t *sim)
         connection = next;
     }
 }
+
+const sim_connection_t *sim_network_find (const sim_network_t *self, uint64_t peer)
+{
+    const sim_connection_t *connection;
+    LIST_FOREACH (connection, &self->connections, link) {
+        if (connection->peer == peer)
+            break;
+    }
+    return connection;
+}

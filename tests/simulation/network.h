@@ -87,4 +87,7 @@ uint64_t sim_network_broker_due (const sim_network_t *self);
 /* Forgets connections that nobody will hear of again. */
 void sim_network_collect (sim_t *sim);
 
+/* The connection with that routing id, or NULL. */
+const sim_connection_t *sim_network_find (const sim_network_t *self, uint64_t peer);
+
 #endif

@@ -4,6 +4,7 @@
 #include "tests/simulation/trace.h"
 #include "wire/assert.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 const char *sim_stream_name (unsigned stream)
@@ -31,7 +32,10 @@ unsigned sim_identity_find (leat_text_t name)
     unsigned identity;
     memcpy (text, name.data ? name.data : "", name.size < LEAT_NAME_MAX ? name.size : 0);
     const char *dash = strchr (text, '-');
-    if (!dash || sscanf (dash, "-%2u", &identity) != 1 || identity >= SIM_IDENTITIES_MAX)
+    if (!dash)
+        return SIM_IDENTITIES_MAX;
+    identity = (unsigned) strtoul (dash + 1, NULL, 10); /* what is no number is found out below */
+    if (identity >= SIM_IDENTITIES_MAX)
         return SIM_IDENTITIES_MAX;
     sim_identity_name (identity, again, sizeof again);
     return strcmp (again, text) == 0 ? identity : SIM_IDENTITIES_MAX;

@@ -128,6 +128,8 @@ bool sim_store_next (sim_t *sim, uint64_t *id, leat_commit_result_t *result)
                names[commit->result], commit->kept ? ", is there" : "");
     if (commit->result == LEAT_COMMIT_OK || commit->kept)
         s_keep (sim, commit->bytes);
+    if (commit->result == LEAT_COMMIT_REFUSED)
+        sim->store->refused_us = sim->now_us;
     if (commit->result == LEAT_COMMIT_UNKNOWN && commit->kept)
         SIM_COUNT (sim, commit_unknown_kept);
     if (commit->result == LEAT_COMMIT_UNKNOWN && !commit->kept)

@@ -39,10 +39,49 @@ static void s_sent_batch (sim_t *sim, sim_client_t *client, const leat_batch_t *
                        (unsigned long long) producer->limit);
 }
 
-static void s_sent_settles (sim_consumer_t *consumer, const leat_settles_t *settles)
+/* What the application has decided, of each record once. */
+static void s_check_decision (sim_t *sim, sim_client_t *client, sim_consumer_t *consumer,
+                              const leat_settle_entry_t *entry, uint64_t offset)
+{
+    for (size_t index = 0; index < consumer->decisions_count; index++) {
+        sim_decision_t *decision = &consumer->decisions[index];
+        if (decision->epoch != entry->epoch || decision->offset != offset)
+            continue;
+        if (decision->outcome != entry->outcome || decision->delay_ms != entry->delay_ms)
+            break;
+        *decision = consumer->decisions[--consumer->decisions_count];
+        return;
+    }
+    sim_violation (sim, "settles say what the application has decided, once",
+                   "%s: epoch %llx, offset %llu, outcome %u, delay %u", client->name,
+                   (unsigned long long) entry->epoch, (unsigned long long) offset, entry->outcome,
+                   entry->delay_ms);
+}
+
+void sim_wiretap_decided (sim_consumer_t *consumer, const sim_task_t *task, uint32_t count,
+                          leat_outcome_t outcome, uint32_t delay_ms)
+{
+    for (uint32_t index = 0; index < count; index++) {
+        if (consumer->decisions_count == consumer->decisions_room) {
+            consumer->decisions_room = consumer->decisions_room ? 2 * consumer->decisions_room : 32;
+            consumer->decisions = leat_realloc (
+                consumer->decisions, consumer->decisions_room * sizeof *consumer->decisions);
+        }
+        consumer->decisions[consumer->decisions_count++] =
+            (sim_decision_t){ .epoch = task->epoch,
+                              .offset = task->first + index,
+                              .delay_ms = delay_ms,
+                              .outcome = outcome };
+    }
+}
+
+static void s_sent_settles (sim_t *sim, sim_client_t *client, sim_consumer_t *consumer,
+                            const leat_settles_t *settles)
 {
     for (uint32_t index = 0; index < settles->count; index++) {
         leat_settle_entry_t entry = leat_settles_get (settles, index);
+        for (uint32_t each = 0; each < entry.count; each++)
+            s_check_decision (sim, client, consumer, &entry, entry.first + each);
         for (size_t known = 0; known < consumer->delivered_count; known++) {
             const sim_delivered_t *delivered = &consumer->delivered[known];
             if (delivered->epoch != entry.epoch || entry.first < delivered->first)
@@ -55,9 +94,21 @@ static void s_sent_settles (sim_consumer_t *consumer, const leat_settles_t *sett
     }
 }
 
+/* A number that is asked for is nobody else's any more. */
+static void s_number_taken (sim_client_t *client, uint32_t channel)
+{
+    sim_producer_t *producer = s_producer (client, channel);
+    sim_consumer_t *consumer = s_consumer (client, channel);
+    if (producer)
+        producer->open = false;
+    if (consumer)
+        consumer->attached = false;
+}
+
 /* Names the channel by the stream (and group) that its engine asks for. */
 static void s_sent_open (sim_client_t *client, const leat_open_t *open)
 {
+    s_number_taken (client, open->channel);
     for (unsigned index = 0; index < client->producers_count; index++) {
         sim_producer_t *producer = &client->producers[index];
         if (!leat_text_equal (open->stream, leat_text (sim_stream_name (producer->stream))))
@@ -71,6 +122,7 @@ static void s_sent_open (sim_client_t *client, const leat_open_t *open)
 
 static void s_sent_attach (sim_client_t *client, const leat_attach_t *attach)
 {
+    s_number_taken (client, attach->channel);
     for (unsigned index = 0; index < client->consumers_count; index++) {
         sim_consumer_t *consumer = &client->consumers[index];
         if (!leat_text_equal (attach->stream, leat_text (sim_stream_name (consumer->stream)))
@@ -81,6 +133,7 @@ static void s_sent_attach (sim_client_t *client, const leat_attach_t *attach)
         consumer->positions = 0;
         consumer->reported = 0;
         consumer->delivered_count = 0;
+        consumer->decisions_count = 0;
     }
 }
 
@@ -117,7 +170,7 @@ void sim_wiretap_sent (sim_t *sim, sim_client_t *client, const leat_message_t *m
     case LEAT_SETTLE:
         consumer = s_consumer (client, command.settle.channel);
         if (consumer)
-            s_sent_settles (consumer, &command.settle.entries);
+            s_sent_settles (sim, client, consumer, &command.settle.entries);
         break;
     default:
         break;

@@ -244,11 +244,27 @@ static _Noreturn void s_never_ends (sim_t *sim)
     sim_violation (sim, "all sessions end", "%s", why);
 }
 
+/* Parked records stay until somebody looks at them, and here that is a restart, after which those go
+ * for which there is room. True once it has turned out that they take all of a small memory, and that
+ * this is all that producers wait for. */
+static bool s_make_room (sim_t *sim, unsigned *restarts)
+{
+    if (!sim_model_has_parked (sim) || s_producers_done (sim, NULL, 0))
+        return false;
+    if (++*restarts > 3)
+        return sim_model_at_rest (sim, NULL, 0);
+    sim_broker_shut_down (sim);
+    return false;
+}
+
 static void s_drain (sim_t *sim, uint64_t *since_us, uint64_t *since_step)
 {
     uint64_t end_us = sim->now_us + (uint64_t) REST_SECONDS * SECOND_US;
     uint64_t man_us = sim->now_us;
     uint64_t rest_since_us = sim->now_us;
+    uint64_t restart_us = sim->now_us + 60 * (uint64_t) SECOND_US;
+    unsigned restarts = 0;
+    bool full = false;
     bool closing = false;
     for (;;) {
         s_step (sim);
@@ -262,8 +278,12 @@ static void s_drain (sim_t *sim, uint64_t *since_us, uint64_t *since_step)
         if ((sim->step % 16 == 0 || sim->now_us - rest_since_us > 3 * SECOND_US)
             && (!s_producers_done (sim, NULL, 0) || !sim_model_at_rest (sim, NULL, 0)))
             rest_since_us = sim->now_us;
+        if (!closing && sim->now_us > restart_us) {
+            restart_us = sim->now_us + 60 * (uint64_t) SECOND_US;
+            full = s_make_room (sim, &restarts);
+        }
         /* What was under way when the faults stopped has arrived by then. */
-        if (!closing && sim->now_us - rest_since_us > 3 * SECOND_US) {
+        if (!closing && (full || sim->now_us - rest_since_us > 3 * SECOND_US)) {
             closing = true;
             for (unsigned index = 0; index < sim->clients_count; index++) {
                 sim->clients[index]->start_us = SIM_NEVER;

@@ -131,6 +131,16 @@ expect 3 "$leat" stats -s "ipc://$work/nobody" --timeout 300ms
 expect_said "no answer from"
 expect 3 "$leat" produce -b tcp://127.0.0.1:1 --timeout 300ms x < /dev/null
 
+# A signal ends the waiting: a consumer has nothing unfinished, a producer has.
+start "$work/waiting" "$leat" consume x
+wait_until "its thread" eval "grep -q 'SigBlk:.*[1-9a-f]' /proc/$last/status"
+kill -TERM "$last"
+expect_end "$last" 0
+start "$work/waiting" "$leat" produce x
+wait_until "its thread" eval "grep -q 'SigBlk:.*[1-9a-f]' /proc/$last/status"
+kill -INT "$last"
+expect_end "$last" 1
+
 # --- files that cannot be read: found before anything is sent, and without a broker
 
 echo fine > "$work/fine"

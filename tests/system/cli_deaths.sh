@@ -137,6 +137,20 @@ count=$(wc -l < "$work/stdout")
 [ "$count" -gt 0 ] && [ "$count" -le 16000 ] || fail "$count records after the restart"
 expect_same <(tail -n "$count" "$work/in") "$work/stdout"
 
+# --- an interrupted producer without a broker says what is unconfirmed
+
+start "$work/producer" "$leat" produce abandoned --rate 5000 "$work/in"
+producer=$last
+wait_until "some records" stream_has_at_least abandoned accepted 100
+kill -KILL "$broker"
+expect_end "$broker" 137
+wait_until "its notice" says "$work/producer.err" "is lost"
+kill -INT "$producer"
+expect_end "$producer" 1
+says "$work/producer.err" "records were sent and not confirmed" ||
+    fail "the producer does not say what is unconfirmed"
+start_broker
+
 # --- consumers come back to a new broker
 
 start "$work/patient" "$leat" consume patient

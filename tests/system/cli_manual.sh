@@ -8,8 +8,13 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 
 # Long and short options as --help lists them.
 options_of_help () {
-    "$leat" "$1" --help > "$work/help"
-    grep -oE '^ +(-., )?( *)--[a-z-]+' "$work/help" | grep -oE -- '--[a-z-]+|-[^- ]' | sort
+    if [ "$1" = bench ]; then
+        "$leat" bench throughput --help > "$work/help"
+        "$leat" bench latency --help >> "$work/help"
+    else
+        "$leat" "$1" --help > "$work/help"
+    fi
+    grep -oE '^ +(-., )?( *)--[a-z-]+' "$work/help" | grep -oE -- '--[a-z-]+|-[^- ]' | sort -u
 }
 
 # Those that the page explains: the lines behind .TP in OPTIONS.
@@ -53,6 +58,8 @@ diff <(complete_words '') <({
 } | sort) || fail "completion of commands"
 [ "$(complete_words pro)" = produce ] || fail "completion of pro"
 for command in $commands; do
+    # Its options stand behind the name of a benchmark.
+    [ "$command" = bench ] && continue
     diff <(complete_words "$command" --) <(options_of_help "$command" | grep -e '^--') ||
         fail "completion of options of $command"
 done

@@ -72,6 +72,9 @@ seq 20000 > "$work/in"
 start "$work/a1" "$leat" consume shared -g a
 start "$work/a2" "$leat" consume shared -g a
 start "$work/b" "$leat" consume shared -g b
+# A record is gone when every group that there is has settled it.
+wait_until "three consumers" eval \
+    '[ "$("$leat" stats --json | grep -o "\"stream\":\"shared\"" | wc -l)" -eq 3 ]'
 expect 0 "$leat" produce shared "$work/in"
 wait_until "both groups" stream_has shared settled 40000
 for pid in "${started[@]:1}"; do

@@ -6,6 +6,13 @@
 
 set -euo pipefail
 
+# ./test has a wrapper for all programs that it tests; what this starts inherits it.
+if [ -n "${LEAT_TEST_WRAPPER:-}" ] && [ -z "${LEAT_TEST_WRAPPED:-}" ]; then
+    export LEAT_TEST_WRAPPED=1
+    # shellcheck disable=SC2086
+    exec $LEAT_TEST_WRAPPER "$0" "$@"
+fi
+
 leat=$1
 stats_field=$2
 

@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* usage: stats_field LIST KEY=TEXT FIELD
@@ -13,14 +14,12 @@
 static const json_t *s_row (const json_t *list, const char *condition)
 {
     const char *equals = strchr (condition, '=');
-    size_t index;
-    json_t *row;
-    json_array_foreach (list, index, row)
-    {
+    for (size_t i = 0; equals && i < json_array_size (list); i++) {
         char key[64];
-        snprintf (key, sizeof key, "%.*s", (int) (equals ? equals - condition : 0), condition);
+        const json_t *row = json_array_get (list, i);
+        snprintf (key, sizeof key, "%.*s", (int) (equals - condition), condition);
         const char *text = json_string_value (json_object_get (row, key));
-        if (equals && text && strcmp (text, equals + 1) == 0)
+        if (text && strcmp (text, equals + 1) == 0)
             return row;
     }
     return NULL;
@@ -39,6 +38,8 @@ int main (int argc, char **argv)
     char *text = field ? json_dumps (field, JSON_ENCODE_ANY) : NULL;
     if (text)
         puts (json_is_string (field) ? json_string_value (field) : text);
-    /* The process ends; its memory goes with it. */
-    return text ? 0 : 1;
+    int code = text ? 0 : 1;
+    free (text);
+    json_decref (root);
+    return code;
 }

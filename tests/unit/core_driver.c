@@ -14,6 +14,12 @@ leat_limits_t driver_limits (void)
     return limits;
 }
 
+static void s_check (const driver_t *self)
+{
+    if (!self->hasty)
+        leat_core_check (self->core);
+}
+
 static void s_core_new (driver_t *self)
 {
     leat_core_options_t options = { .limits = self->limits,
@@ -118,8 +124,8 @@ static void s_collect (driver_t *self)
         if (message.body.buffer) {
             copy->is_batch = true;
             copy->body = leat_buffer_copy (leat_slice_bytes (message.body), message.body.size);
-            assert_int_equal (
-                leat_batch_decode (&copy->batch, message.header, message.header_size), LEAT_OK);
+            assert_int_equal (leat_batch_decode (&copy->batch, message.header, message.header_size),
+                              LEAT_OK);
         } else {
             assert_int_equal (leat_command_decode (&copy->command, leat_buffer_bytes (copy->frame),
                                                    message.header_size, NULL),
@@ -151,7 +157,7 @@ void driver_complete (driver_t *self, size_t count, leat_commit_result_t result)
             self->kept[self->kept_count++] = leat_commit_encode (commit);
         }
         leat_core_completed (self->core, leat_commit_id (commit), now);
-        leat_core_check (self->core);
+        s_check (self);
         leat_commit_destroy (&commit);
     }
     self->pending_count -= count;
@@ -181,7 +187,7 @@ void driver_turn (driver_t *self)
 {
     do {
         leat_core_run (self->core);
-        leat_core_check (self->core);
+        s_check (self);
     } while (s_store (self));
     s_collect (self);
 }
@@ -191,7 +197,7 @@ void driver_leap (driver_t *self, uint64_t ms)
     self->now_us += ms * 1000;
     self->wall_ms += ms;
     leat_core_tick (self->core, self->now_us, self->wall_ms);
-    leat_core_check (self->core);
+    s_check (self);
     driver_turn (self);
 }
 
@@ -215,7 +221,7 @@ void driver_post (driver_t *self, uint64_t peer, const leat_command_t *command)
     size_t size = leat_command_encode (command, bytes);
     leat_core_receive (self->core, peer, 1, bytes, size, NULL);
     free (bytes);
-    leat_core_check (self->core);
+    s_check (self);
 }
 
 void driver_send (driver_t *self, uint64_t peer, const leat_command_t *command)
@@ -244,7 +250,7 @@ void driver_lose (driver_t *self, uint64_t peer)
 {
     s_not_alive (self, peer);
     leat_core_unreachable (self->core, peer);
-    leat_core_check (self->core);
+    s_check (self);
     driver_turn (self);
 }
 
@@ -314,8 +320,9 @@ void driver_attach (driver_t *self, uint64_t peer, uint32_t channel, const char 
 const char *driver_text (const driver_t *self, uint64_t sequence, size_t *size)
 {
     static char text[2 << 20];
-    size_t length = (size_t) snprintf (text, 100, "record %llu of %llu", (unsigned long long) sequence,
-                                       (unsigned long long) (sequence * 0x9e3779b97f4a7c15u));
+    size_t length =
+        (size_t) snprintf (text, 100, "record %llu of %llu", (unsigned long long) sequence,
+                           (unsigned long long) (sequence * 0x9e3779b97f4a7c15u));
     size_t whole = self->record_size > length ? self->record_size : length + sequence % 7;
     assert_true (whole < sizeof text);
     for (; length < whole; length++)
@@ -356,7 +363,7 @@ void driver_send_batch (driver_t *self, uint64_t peer, const leat_batch_t *batch
     uint8_t bytes[LEAT_BATCH_HEADER_SIZE];
     leat_batch_encode (batch, bytes);
     leat_core_receive (self->core, peer, 2, bytes, sizeof bytes, body);
-    leat_core_check (self->core);
+    s_check (self);
     driver_turn (self);
 }
 
@@ -367,7 +374,8 @@ void driver_publish_flight (driver_t *self, uint64_t peer, uint32_t channel, uin
     leat_batch_t batch = { .command = LEAT_PUBLISH,
                            .channel = channel,
                            .count = count,
-                           .crc32c = leat_crc32c (leat_buffer_bytes (body), leat_buffer_size (body)),
+                           .crc32c =
+                               leat_crc32c (leat_buffer_bytes (body), leat_buffer_size (body)),
                            .first = first,
                            .time_ms = self->wall_ms,
                            .flight = flight };
@@ -419,8 +427,7 @@ void driver_return (driver_t *self, uint64_t peer, uint32_t channel, uint64_t ep
     driver_send (self, peer, &command);
 }
 
-void driver_allow (driver_t *self, uint64_t peer, uint32_t channel, uint32_t records,
-                   uint64_t size)
+void driver_allow (driver_t *self, uint64_t peer, uint32_t channel, uint32_t records, uint64_t size)
 {
     leat_command_t command = { .id = LEAT_ALLOW, .allow = { channel, records, size } };
     driver_send (self, peer, &command);
@@ -471,12 +478,11 @@ const leat_command_t *driver_expect (driver_t *self, uint64_t peer, leat_command
     if (message->is_batch)
         fail_msg ("DELIVER for peer %d, expected %s", (int) peer, leat_command_name (id));
     if (message->command.id != (int) id)
-        fail_msg ("%s for peer %d (%s), expected %s", leat_command_name (message->command.id),
-                  (int) peer,
-                  message->command.id == LEAT_REFUSED
-                      ? leat_code_name (message->command.refused.code)
-                      : "",
-                  leat_command_name (id));
+        fail_msg (
+            "%s for peer %d (%s), expected %s", leat_command_name (message->command.id), (int) peer,
+            message->command.id == LEAT_REFUSED ? leat_code_name (message->command.refused.code)
+                                                : "",
+            leat_command_name (id));
     return &message->command;
 }
 
@@ -524,8 +530,8 @@ leat_batch_t driver_expect_any_deliver (driver_t *self, uint64_t peer)
     return message->batch;
 }
 
-leat_batch_t driver_expect_deliver (driver_t *self, uint64_t peer, uint32_t channel,
-                                    uint64_t first, uint32_t count)
+leat_batch_t driver_expect_deliver (driver_t *self, uint64_t peer, uint32_t channel, uint64_t first,
+                                    uint32_t count)
 {
     leat_batch_t header = driver_expect_any_deliver (self, peer);
     assert_int_equal (header.channel, channel);

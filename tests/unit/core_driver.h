@@ -47,6 +47,7 @@ typedef struct {
     uint64_t seed;
     bool durable;
     bool beats;         /* driver_wait sends PING for every peer that said HELLO, and drops PONG */
+    bool hasty;         /* no leat_core_check: it looks at every record */
     size_t record_size; /* of the body of each record that driver_publish makes, at least */
     uint64_t alive[DRIVER_PEERS];
     size_t alive_count;
@@ -147,8 +148,8 @@ const leat_refused_t *driver_expect_refused (driver_t *self, uint64_t peer, uint
                                              leat_code_t code);
 /* The oldest message for the peer must be a DELIVER of those records, whose offsets are their
  * sequences - 1; payload and checksum are looked at. Returns the header. */
-leat_batch_t driver_expect_deliver (driver_t *self, uint64_t peer, uint32_t channel,
-                                    uint64_t first, uint32_t count);
+leat_batch_t driver_expect_deliver (driver_t *self, uint64_t peer, uint32_t channel, uint64_t first,
+                                    uint32_t count);
 /* Any DELIVER, checked likewise. */
 leat_batch_t driver_expect_any_deliver (driver_t *self, uint64_t peer);
 /* Nothing waits for the peer. */

@@ -194,6 +194,7 @@ static void s_open (test_broker_t *self)
         leat_code_t code = leat_core_recover (self->core, self->log[index]);
         leat_assert (code == LEAT_OK);
     }
+    leat_core_tick (self->core, leat_clock_us (), leat_clock_wall_ms ());
 }
 
 static void s_close (test_broker_t *self)

@@ -22,8 +22,7 @@ static void known_size (void **state)
     char line[200];
     leat_progress_line (line, sizeof line, 10, 5, 250, 1000, 100, 80);
     assert_string_equal (
-        line,
-        "10 records, 5 confirmed, 100/s,  25 % of 1.0 KiB [=======                      ]");
+        line, "10 records, 5 confirmed, 100/s,  25 % of 1.0 KiB [=======                      ]");
 }
 
 /* Never wider than the terminal, whatever the figures. */

@@ -30,7 +30,7 @@ static void test_refuses_what_cannot_be (void **state)
                                          "tcp://host:0",
                                          "tcp://host:65536",
                                          "tcp://host:5560x",
-                                         "http://host:5560",
+                                         "udp://host:5560",
                                          "ipc://",
                                          "tcp://a:1,udp://b:2" };
     for (size_t index = 0; index < sizeof wrong / sizeof *wrong; index++) {

@@ -19,7 +19,8 @@ static void s_expect_confirmed (driver_t *driver, uint64_t peer, uint64_t sequen
     assert_int_equal (confirmed->offset, offset);
 }
 
-static void s_expect_store_full (driver_t *driver, uint64_t peer, uint32_t flight, uint64_t expected)
+static void s_expect_store_full (driver_t *driver, uint64_t peer, uint32_t flight,
+                                 uint64_t expected)
 {
     const leat_refused_t *refused =
         driver_expect_refused (driver, peer, LEAT_PUBLISH, LEAT_STORE_FULL);
@@ -102,7 +103,8 @@ static void test_refused (void **state)
     /* The client goes back while commits of the refused chain are still under way. */
     driver_publish_flight (driver, 1, 1, 4, 7, 8);
     assert_int_equal (driver->pending_count, 3);
-    driver_complete (driver, 2, LEAT_COMMIT_OK); /* the store refuses them whatever it has room for */
+    driver_complete (driver, 2,
+                     LEAT_COMMIT_OK); /* the store refuses them whatever it has room for */
     driver_expect_nothing (driver, 1);
     driver_expect_nothing (driver, 2);
     driver_complete (driver, 1, LEAT_COMMIT_OK);
@@ -123,28 +125,6 @@ static void test_refused_after_duplicates (void **state)
     driver_publish_flight (driver, 1, 1, 1, 3, 1);
     driver_complete (driver, 1, LEAT_COMMIT_REFUSED);
     s_expect_store_full (driver, 1, 1, 1);
-    driver_destroy (&driver);
-}
-
-/* The duplicates came over a later session of the same client. */
-static void test_refused_after_reconnect (void **state)
-{
-    driver_t *driver = s_begin (NULL);
-    driver->store = DRIVER_HOLD;
-    driver_publish_flight (driver, 1, 1, 1, 3, 5);
-    driver_publish_flight (driver, 1, 1, 4, 3, 5);
-    driver_lose (driver, 1);
-    driver_hello (driver, 3, "mill");
-    leat_command_t open = driver_open_command (1, "orders", 1);
-    driver_send (driver, 3, &open);
-    driver_expect (driver, 3, LEAT_OPENED);
-    driver_publish_flight (driver, 3, 1, 1, 6, 0);
-    driver_expect_nothing (driver, 3);
-    driver_complete (driver, 0, LEAT_COMMIT_REFUSED);
-    s_expect_store_full (driver, 3, 0, 1);
-    driver->store = DRIVER_OK;
-    driver_publish_flight (driver, 3, 1, 1, 6, 1);
-    s_expect_confirmed (driver, 3, 6, 5);
     driver_destroy (&driver);
 }
 
@@ -450,8 +430,8 @@ static void test_shutdown (void **state)
     driver_settle (driver, 2, 1, batch.epoch, 0, 1, LEAT_ACK);
     leat_core_shutdown (driver->core, 1234);
     driver_publish (driver, 1, 1, 6, 1);
-    assert_int_equal (
-        driver_expect_refused (driver, 1, LEAT_PUBLISH, LEAT_SHUTTING_DOWN)->expected, 6);
+    assert_int_equal (driver_expect_refused (driver, 1, LEAT_PUBLISH, LEAT_SHUTTING_DOWN)->expected,
+                      6);
     leat_command_t open = driver_open_command (9, "orders9", 1);
     driver_send (driver, 1, &open);
     driver_expect_refused (driver, 1, LEAT_OPEN, LEAT_SHUTTING_DOWN);
@@ -519,7 +499,6 @@ int main (void)
         cmocka_unit_test (test_settle_delay),
         cmocka_unit_test (test_refused),
         cmocka_unit_test (test_refused_after_duplicates),
-        cmocka_unit_test (test_refused_after_reconnect),
         cmocka_unit_test (test_refused_frees_window),
         cmocka_unit_test (test_refused_creation),
         cmocka_unit_test (test_refused_groups_keep_records),

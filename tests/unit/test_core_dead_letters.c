@@ -203,7 +203,8 @@ static void test_extended (void **state)
                            .attributes = LEAT_BATCH_EXTENDED,
                            .channel = 1,
                            .count = 1,
-                           .crc32c = leat_crc32c (leat_buffer_bytes (body), leat_buffer_size (body)),
+                           .crc32c =
+                               leat_crc32c (leat_buffer_bytes (body), leat_buffer_size (body)),
                            .first = 2 };
     driver_send_batch (driver, 1, &batch, body);
     leat_buffer_release (&body);
@@ -213,8 +214,8 @@ static void test_extended (void **state)
     driver_expect_any_deliver (driver, 3);
     leat_record_t dead;
     size_t size = leat_buffer_size (driver->last.body);
-    assert_int_equal (
-        leat_record_decode (&dead, true, leat_buffer_bytes (driver->last.body), size), size);
+    assert_int_equal (leat_record_decode (&dead, true, leat_buffer_bytes (driver->last.body), size),
+                      size);
     assert_int_equal (dead.key_size, 2);
     assert_memory_equal (dead.key, "k1", 2);
     assert_int_equal (dead.body_size, 5);

@@ -168,7 +168,8 @@ static void test_whole_and_slices (void **state)
         driver_settle (driver, 2, 1, slice.epoch, slice.first, slice.count, LEAT_ACK);
         driver_allow (driver, 2, 1, credit, 1 << 20);
         uint64_t left = 310 - offset;
-        slice = driver_expect_deliver (driver, 2, 1, offset, (uint32_t) (left < credit ? left : credit));
+        slice = driver_expect_deliver (driver, 2, 1, offset,
+                                       (uint32_t) (left < credit ? left : credit));
         offset += slice.count;
     }
     driver_destroy (&driver);
@@ -354,8 +355,8 @@ static void test_returned (void **state)
     driver_return (driver, 2, 1, batch.epoch, 6, 2);
     driver_return (driver, 2, 1, batch.epoch, 2, 3);
     driver_return (driver, 2, 1, batch.epoch, 5, 1);
-    driver_return (driver, 2, 1, batch.epoch, 5, 2);        /* nothing any more */
-    driver_return (driver, 2, 1, batch.epoch + 9, 0, 1);    /* no such lease */
+    driver_return (driver, 2, 1, batch.epoch, 5, 2);     /* nothing any more */
+    driver_return (driver, 2, 1, batch.epoch + 9, 0, 1); /* no such lease */
     assert_int_equal (driver_statistics (driver).settles_stale, 2);
     assert_int_equal (driver_group (driver, "orders").ready, 6);
     /* Clean: as if it had never been delivered, and joined to one range. */

@@ -170,23 +170,51 @@ static void test_base_of_an_unused_channel (void **state)
     driver_destroy (&driver);
 }
 
-/* The session ends while its batch is at the store; the next one's duplicates are confirmed. */
+/* The session ends while its batch is at the store: the next one is told what became of it. */
 static void test_reconnect_while_committing (void **state)
+{
+    for (int refused = 0; refused < 2; refused++) {
+        driver_t *driver = s_producer (NULL);
+        driver_publish (driver, 1, 1, 1, 2);
+        s_expect_confirmed (driver, 1, 2, 1);
+        driver->store = DRIVER_HOLD;
+        driver_publish (driver, 1, 1, 3, 5);
+        driver_publish (driver, 1, 1, 8, 1);
+        driver_lose (driver, 1);
+        driver_hello (driver, 2, "mill");
+        leat_command_t open = driver_open_command (1, "orders", 1);
+        driver_send (driver, 2, &open);
+        driver_publish (driver, 2, 1, 3, 5);
+        driver_expect_refused (driver, 2, LEAT_PUBLISH, LEAT_BAD_STATE);
+        driver_complete (driver, 1, refused ? LEAT_COMMIT_REFUSED : LEAT_COMMIT_OK);
+        if (!refused)
+            driver_expect_nothing (driver, 2);
+        driver_complete (driver, 0, LEAT_COMMIT_OK);
+        const leat_opened_t *opened = &driver_expect (driver, 2, LEAT_OPENED)->opened;
+        assert_int_equal (opened->flags, LEAT_OPENED_KNOWN);
+        assert_int_equal (opened->sequence, refused ? 2 : 8);
+        driver_expect_nothing (driver, 2);
+        driver->store = DRIVER_OK;
+        driver_publish (driver, 2, 1, refused ? 3 : 9, 1);
+        s_expect_confirmed (driver, 2, refused ? 3 : 9, refused ? 2 : 8);
+        driver_destroy (&driver);
+    }
+}
+
+/* The same when the broker knew nothing of the identity: the new base holds. */
+static void test_reconnect_with_a_new_base (void **state)
 {
     driver_t *driver = s_producer (NULL);
     driver->store = DRIVER_HOLD;
     driver_publish (driver, 1, 1, 1, 5);
     driver_lose (driver, 1);
     driver_hello (driver, 2, "mill");
-    s_open_as (driver, 2, 1, false, 0);
-    driver_publish (driver, 2, 1, 1, 3);
-    driver_publish (driver, 2, 1, 4, 2);
-    driver_publish (driver, 2, 1, 6, 2);
-    driver_expect_nothing (driver, 2);
-    driver_complete (driver, 1, LEAT_COMMIT_OK);
-    s_expect_confirmed (driver, 2, 5, 4);
-    driver_complete (driver, 0, LEAT_COMMIT_OK);
-    s_expect_confirmed (driver, 2, 7, 6);
+    leat_command_t open = driver_open_command (1, "orders", 4);
+    driver_send (driver, 2, &open);
+    driver_complete (driver, 0, LEAT_COMMIT_REFUSED);
+    const leat_opened_t *opened = &driver_expect (driver, 2, LEAT_OPENED)->opened;
+    assert_int_equal (opened->flags, 0);
+    assert_int_equal (opened->sequence, 3);
     driver_destroy (&driver);
 }
 
@@ -325,18 +353,30 @@ static void test_close (void **state)
     driver_destroy (&driver);
 }
 
-/* CLOSE, and then the store refuses what was published: CLOSED comes all the same. */
+/* CLOSE, and then the store refuses what was published: CLOSED comes all the same, whether or not
+ * the producer was left with credit. */
 static void test_close_and_refused (void **state)
 {
-    driver_t *driver = s_producer (NULL);
-    driver->store = DRIVER_HOLD;
-    driver_publish (driver, 1, 1, 1, 5);
-    leat_command_t close = { .id = LEAT_CLOSE, .close = { 1 } };
-    driver_send (driver, 1, &close);
-    driver_complete (driver, 0, LEAT_COMMIT_REFUSED);
-    s_expect_refused (driver, LEAT_STORE_FULL, 0, 1, 1);
-    driver_expect (driver, 1, LEAT_CLOSED);
-    driver_destroy (&driver);
+    leat_limits_t limits = driver_limits ();
+    limits.record_size = 8000;
+    limits.batch_size = 8008;
+    limits.stream_size = 10000;
+    limits.grant_min_size = 10000;
+    for (int tight = 0; tight < 2; tight++) {
+        driver_t *driver = s_producer (tight ? &limits : NULL);
+        driver->record_size = 8000;
+        driver->store = DRIVER_HOLD;
+        driver_publish (driver, 1, 1, 1, 1);
+        leat_command_t close = { .id = LEAT_CLOSE, .close = { 1 } };
+        driver_send (driver, 1, &close);
+        driver_expect_nothing (driver, 1);
+        driver_complete (driver, 0, LEAT_COMMIT_REFUSED);
+        s_expect_refused (driver, LEAT_STORE_FULL, 0, 1, 1);
+        while (driver_waiting (driver, 1) > 1)
+            driver_expect (driver, 1, LEAT_CREDIT);
+        driver_expect (driver, 1, LEAT_CLOSED);
+        driver_destroy (&driver);
+    }
 }
 
 /* Commands that do not belong where they come. */
@@ -371,10 +411,10 @@ static void test_wrong_states (void **state)
     driver_send (driver, 1, &command);
     assert_int_equal (
         driver_expect_refused (driver, 1, LEAT_ASK_EMPTY, LEAT_NO_SUCH_CHANNEL)->token, 1234);
-    static const uint8_t of_brokers[] = { LEAT_WELCOME,   LEAT_REFUSED, LEAT_FENCED,  LEAT_OPENED,
-                                          LEAT_CONFIRMED, LEAT_CREDIT,  LEAT_CLOSED,  LEAT_ATTACHED,
-                                          LEAT_SETTLED,   LEAT_STALE,   LEAT_RECALL,  LEAT_REVOKED,
-                                          LEAT_EMPTY,     LEAT_DRAIN,   LEAT_LEFT,    LEAT_RESULT };
+    static const uint8_t of_brokers[] = { LEAT_WELCOME,   LEAT_REFUSED, LEAT_FENCED, LEAT_OPENED,
+                                          LEAT_CONFIRMED, LEAT_CREDIT,  LEAT_CLOSED, LEAT_ATTACHED,
+                                          LEAT_SETTLED,   LEAT_STALE,   LEAT_RECALL, LEAT_REVOKED,
+                                          LEAT_EMPTY,     LEAT_DRAIN,   LEAT_LEFT,   LEAT_RESULT };
     for (size_t i = 0; i < sizeof of_brokers; i++) {
         command = (leat_command_t){ .id = of_brokers[i] };
         driver_send (driver, 1, &command);
@@ -384,8 +424,8 @@ static void test_wrong_states (void **state)
         command = (leat_command_t){ .id = (uint8_t) id };
         command.stream_list.request = 99;
         driver_send (driver, 1, &command);
-        assert_int_equal (
-            driver_expect_refused (driver, 1, (uint8_t) id, LEAT_NOT_HANDLED)->token, 99);
+        assert_int_equal (driver_expect_refused (driver, 1, (uint8_t) id, LEAT_NOT_HANDLED)->token,
+                          99);
     }
     command = (leat_command_t){ .id = LEAT_PONG };
     driver_send (driver, 1, &command);
@@ -433,6 +473,7 @@ int main (void)
         cmocka_unit_test (test_base_and_known),
         cmocka_unit_test (test_base_of_an_unused_channel),
         cmocka_unit_test (test_reconnect_while_committing),
+        cmocka_unit_test (test_reconnect_with_a_new_base),
         cmocka_unit_test (test_refusals),
         cmocka_unit_test (test_over_credit),
         cmocka_unit_test (test_close),

@@ -11,6 +11,7 @@ static driver_t *s_begin (const leat_limits_t *limits, uint32_t count)
     driver_drop (driver, 1);
     driver_hello (driver, 2, "taker");
     driver_attach (driver, 2, 1, "orders", 1000000, 3);
+    driver_allow (driver, 2, 1, 1000000, 1 << 28);
     return driver;
 }
 
@@ -25,6 +26,7 @@ static void s_take_over (driver_t *driver, uint64_t peer)
 {
     driver_hello (driver, peer, "taker");
     driver_attach (driver, peer, 1, "orders", 1000000, 3);
+    driver_allow (driver, peer, 1, 1000000, 1 << 28);
 }
 
 static void test_sequences (void **state)
@@ -75,11 +77,12 @@ static void test_settled_chunks (void **state)
         driver_publish (driver, 1, 1, first, left < 50000 ? (uint32_t) left : 50000);
         driver_drop (driver, 1);
     }
+    driver->hasty = true;
     uint8_t *settled = calloc (COUNT, 1);
     uint64_t random = 5;
     while (driver_waiting (driver, 2)) {
         leat_batch_t batch = driver_expect_any_deliver (driver, 2);
-        for (int i = 0; i < 60; i++) {
+        for (int i = 0; i < 40; i++) {
             random = random * 6364136223846793005u + 1442695040888963407u;
             uint64_t first = batch.first + (random >> 33) % batch.count;
             uint32_t count = 1 + (uint32_t) (random >> 20) % (i % 3 ? 50 : 5000);
@@ -94,6 +97,7 @@ static void test_settled_chunks (void **state)
         open += !settled[i];
     for (int round = 0; round < 2; round++) {
         s_restart (driver);
+        leat_core_check (driver->core);
         assert_int_equal (driver_group (driver, "orders").ready, open);
         s_take_over (driver, 10 + (uint64_t) round);
         uint64_t got = 0;
@@ -119,6 +123,7 @@ static void test_whole_chunk (void **state)
     limits.batch_size = 4 << 20;
     limits.window_size = 32 << 20;
     driver_t *driver = s_begin (&limits, 65536);
+    driver->hasty = true;
     driver_publish (driver, 1, 1, 65537, 65536);
     driver_publish (driver, 1, 1, 131073, 10);
     while (driver_waiting (driver, 2)) {
@@ -127,6 +132,7 @@ static void test_whole_chunk (void **state)
         driver_settle (driver, 2, 1, batch.epoch, first, COUNT, LEAT_ACK);
     }
     s_restart (driver);
+    leat_core_check (driver->core);
     assert_int_equal (driver_group (driver, "orders").ready, 1);
     assert_int_equal (driver_stream (driver, "orders").next_offset, COUNT);
     s_take_over (driver, 3);
@@ -438,6 +444,42 @@ static void test_damaged (void **state)
     driver_destroy (&driver);
 }
 
+/* A group that began with a whole batch gets all of it, although the commits say first that another
+ * group has settled most, and memory is short. */
+static void test_late_group_and_short_memory (void **state)
+{
+    leat_limits_t limits = driver_limits ();
+    limits.record_size = 60000;
+    limits.batch_size = 60008;
+    limits.stream_size = 61000;
+    limits.memory_size = 100000;
+    driver_t *driver = driver_new (&limits);
+    driver->record_size = 500;
+    leat_buffer_t *body = driver_body (driver, 1, 100);
+    leat_operation_t first[] = { s_stream_operation (1, "orders"), s_group_operation (0),
+                                 s_append_operation (body, 0, 100) };
+    first[1].group_created.group = 2;
+    first[1].group_created.group_name = leat_text ("first");
+    leat_operation_t most = { .id = LEAT_OPERATION_CHUNK };
+    most.chunk.stream = 1;
+    most.chunk.group = 2;
+    most.chunk.settled = (leat_text_t){ "\xfe\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f", 12 };
+    leat_operation_t late = s_group_operation (0);
+    driver_keep (driver, first, 3);
+    driver_keep (driver, &most, 1);
+    driver_keep (driver, &late, 1);
+    driver_restart (driver);
+    s_take_over (driver, 2);
+    driver_expect_deliver (driver, 2, 1, 0, 100);
+    leat_command_t attach = driver_attach_command (2, "orders", "first", 100, 1);
+    driver_send (driver, 2, &attach);
+    driver_expect (driver, 2, LEAT_ATTACHED);
+    driver_expect_deliver (driver, 2, 2, 0, 1);
+    driver_expect_deliver (driver, 2, 2, 95, 5);
+    leat_buffer_release (&body);
+    driver_destroy (&driver);
+}
+
 /* Offsets that no batch holds, though nothing says that they are settled: nobody gets them, and
  * nothing falls over them. */
 static void test_holes (void **state)
@@ -470,6 +512,7 @@ int main (void)
         cmocka_unit_test (test_trims_are_written_once),
         cmocka_unit_test (test_contradictions),
         cmocka_unit_test (test_damaged),
+        cmocka_unit_test (test_late_group_and_short_memory),
         cmocka_unit_test (test_holes),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);

@@ -104,6 +104,34 @@ static void test_strangers (void **state)
     driver_destroy (&driver);
 }
 
+/* Answers to who has no session are limited per second; everybody else goes on. */
+static void test_stranger_answers (void **state)
+{
+    leat_limits_t limits = driver_limits ();
+    limits.stranger_answers = 3;
+    driver_t *driver = driver_new (&limits);
+    driver_hello (driver, 1, "mill");
+    driver_wait (driver, 1000);
+    for (int round = 1; round <= 2; round++) {
+        leat_command_t ping = { .id = LEAT_PING };
+        for (int i = 0; i < 2; i++)
+            driver_send (driver, 9, &ping);
+        driver_send_frames (driver, 8, 1, "\xff", 1, NULL, 0);
+        driver_publish (driver, 9, 1, 1, 1);
+        driver_send_frames (driver, 8, 1, "\xff", 1, NULL, 0);
+        assert_int_equal (driver_waiting (driver, 9), 2 * round);
+        assert_int_equal (driver_waiting (driver, 8), round);
+        assert_int_equal (driver_statistics (driver).limit_hits[LEAT_LIMIT_stranger_answers],
+                          2 * round);
+        driver_send_frames (driver, 1, 1, "\xff", 1, NULL, 0);
+        driver_expect_refused (driver, 1, 0xff, LEAT_UNKNOWN_COMMAND);
+        driver_wait (driver, 1000);
+    }
+    driver_drop (driver, 9);
+    driver_hello (driver, 9, "other");
+    driver_destroy (&driver);
+}
+
 /* A HELLO of another life ends the session and the displaced client cannot come back. */
 static void test_displacement (void **state)
 {
@@ -334,6 +362,7 @@ int main (void)
         cmocka_unit_test (test_welcome),
         cmocka_unit_test (test_hello_refused),
         cmocka_unit_test (test_strangers),
+        cmocka_unit_test (test_stranger_answers),
         cmocka_unit_test (test_displacement),
         cmocka_unit_test (test_resume_after_restart),
         cmocka_unit_test (test_heartbeats),

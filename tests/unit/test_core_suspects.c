@@ -35,14 +35,14 @@ static void test_boundary (void **state)
     static const struct {
         uint32_t max_unreported;
         uint64_t report;
-        uint64_t ack;    /* this offset, if below 20 */
+        uint64_t ack; /* this offset, if below 20 */
         uint64_t suspects;
         uint64_t clean;
     } cases[] = {
-        { 0, 0, 99, 0, 20 },   { 1, 0, 99, 1, 19 },  { 10, 0, 99, 10, 10 }, { 100, 0, 99, 20, 0 },
-        { 0, 7, 99, 7, 13 },   { 1, 7, 99, 8, 12 },  { 10, 7, 99, 17, 3 },  { 0, 1000, 99, 20, 0 },
+        { 0, 0, 99, 0, 20 }, { 1, 0, 99, 1, 19 }, { 10, 0, 99, 10, 10 }, { 100, 0, 99, 20, 0 },
+        { 0, 7, 99, 7, 13 }, { 1, 7, 99, 8, 12 }, { 10, 7, 99, 17, 3 },  { 0, 1000, 99, 20, 0 },
         { 0, 0, 4, 4, 15 }, /* the ack of 4 reports 0 to 4, and 4 is settled */
-        { 1, 0, 4, 5, 14 },    { 10, 0, 0, 10, 9 },  { 10, 0, 19, 19, 0 },  { 3, 9, 2, 11, 8 },
+        { 1, 0, 4, 5, 14 },  { 10, 0, 0, 10, 9 }, { 10, 0, 19, 19, 0 },  { 3, 9, 2, 11, 8 },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         driver_t *driver = s_begin (20);
@@ -77,7 +77,7 @@ static void test_positions (void **state)
     driver_return (driver, 2, 1, batch.epoch, 0, 10);
     batch = driver_expect_deliver (driver, 2, 1, 0, 10); /* positions 10 to 19 */
     driver_report (driver, 2, 1, 10);
-    driver_settle (driver, 2, 1, batch.epoch, 2, 1, LEAT_ACK); /* reports 13 */
+    driver_settle (driver, 2, 1, batch.epoch, 2, 1, LEAT_ACK);       /* reports 13 */
     leat_batch_t next = driver_expect_deliver (driver, 2, 1, 10, 1); /* position 20 */
     driver_lose (driver, 2);
     s_check_suspects (driver, 2, 27); /* offsets 0 and 1 */

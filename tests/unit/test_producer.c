@@ -327,6 +327,8 @@ static void test_survives_restarts (void **state)
     uint64_t n = 1;
     for (int round = 0; round < 10; round++, n += 5000) {
         sample_send (producer, n, n + 4999);
+        while (leat_producer_confirmed (producer) < n)
+            zmq_poll (NULL, 0, 1);
         if (round % 3 == 1)
             test_broker_stop (self->broker);
         else
@@ -334,7 +336,7 @@ static void test_survives_restarts (void **state)
         test_broker_start (self->broker);
     }
     assert_int_equal (leat_producer_flush (producer, SAMPLE_WAIT_MS), 0);
-    assert_true (leat_client_losses (self->client) > 0);
+    assert_true (leat_client_losses (self->client) >= 9); /* the last may be seen later */
     leat_producer_destroy (&producer);
     sample_check_stream (self->client, "restarts", n - 1);
 }
