@@ -14,7 +14,7 @@ static const char s_program[] = "leat consume";
 
 enum {
     CREDIT_STDOUT = 100000, /* records ahead of a pipe that is read at once */
-    CREDIT_PER_JOB = 2,    /* one that runs and one that waits: others of the group may be idle */
+    CREDIT_PER_JOB = 2,     /* one that runs and one that waits: others of the group may be idle */
     CREDIT_SIZE = 16 << 20,
     LEAVE_MS = 5000 /* the broker may be gone; what it did not hear of is delivered again */
 };

@@ -182,6 +182,17 @@ static void s_idle (leat_core_t *core, core_timer_t *timer)
 
 /* ---- granting -------------------------------------------------------------------------------- */
 
+/* It has used what it had: next time it gets twice as much. */
+static void s_grow (leat_core_t *core, core_producer_t *producer)
+{
+    producer->window *= 2;
+    if (producer->window > core->limits.grant_max_size)
+        producer->window = core->limits.grant_max_size;
+    if (!core->credit_idle.due_us)
+        core_timer_set (core, &core->credit_idle, core->now_us + core->limits.grant_idle * 1000,
+                        s_idle);
+}
+
 /* Tops a producer up. False if not even what it waits for is there. */
 static bool s_grant (leat_core_t *core, core_producer_t *producer)
 {
@@ -189,14 +200,6 @@ static bool s_grant (leat_core_t *core, core_producer_t *producer)
     uint64_t unused = producer->limit - producer->received;
     if (producer->reclaiming)
         return true; /* its answer asks again */
-    if (unused <= producer->window / 2 && producer->received) {
-        producer->window *= 2;
-        if (producer->window > core->limits.grant_max_size)
-            producer->window = core->limits.grant_max_size;
-        if (!core->credit_idle.due_us)
-            core_timer_set (core, &core->credit_idle, core->now_us + core->limits.grant_idle * 1000,
-                            s_idle);
-    }
     uint64_t least = producer->want ? producer->want : core->limits.grant_min_size;
     if (unused >= least && unused > producer->window / 2)
         return true;
@@ -205,6 +208,8 @@ static bool s_grant (leat_core_t *core, core_producer_t *producer)
         s_press (core, stream, producer, least - unused);
         return false;
     }
+    if (unused <= producer->window / 2 && producer->received)
+        s_grow (core, producer);
     uint64_t target = producer->window > least ? producer->window : least;
     uint64_t more = target > unused ? target - unused : 0;
     if (more > available)

@@ -147,7 +147,9 @@ static void s_identity_expired (leat_core_t *core, core_timer_t *timer)
 
 void core_identity_rest (leat_core_t *core, core_identity_t *identity)
 {
-    uint64_t rest_ms = identity->ephemeral ? 60000 : core->limits.identity_expiry;
+    uint64_t rest_ms = core->limits.identity_expiry;
+    if (identity->ephemeral)
+        rest_ms = RB_EMPTY (&identity->sequences) ? core->limits.heartbeat_timeout : 60000;
     core_timer_set (core, &identity->expiry, core->now_us + rest_ms * 1000, s_identity_expired);
 }
 
@@ -331,12 +333,7 @@ void core_session_end (leat_core_t *core, core_session_t *session, bool clean, b
     core_timer_stop (core, &session->silence);
     RB_REMOVE (core_sessions, &core->sessions, session);
     session->identity->session = NULL;
-    core_identity_t *identity = session->identity;
-    /* A displaced one gets its next session at once. */
-    if (!displaced && identity->ephemeral && RB_EMPTY (&identity->sequences))
-        s_identity_destroy (core, identity);
-    else
-        core_identity_rest (core, identity);
+    core_identity_rest (core, session->identity);
     core->statistics.sessions--;
     s_former_add (core, session->peer, displaced);
     free (session);
