@@ -46,11 +46,6 @@ leat_bench_processes_t *leat_bench_processes_new (void)
     return self;
 }
 
-bool leat_bench_processes_interrupted (const leat_bench_processes_t *self)
-{
-    return self->interrupted;
-}
-
 /* Takes the end of a child if it has ended. */
 static void s_reap (leat_bench_processes_t *self, leat_bench_role_t role, leat_bench_round_t *round,
                     bool ended_by_us)

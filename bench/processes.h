@@ -21,7 +21,4 @@ void leat_bench_processes_destroy (leat_bench_processes_t **self_p);
 bool leat_bench_processes_run (leat_bench_processes_t *self,
                                const leat_bench_contender_t *contender, leat_bench_round_t *round);
 
-/* SIGINT or SIGTERM came. */
-bool leat_bench_processes_interrupted (const leat_bench_processes_t *self);
-
 #endif

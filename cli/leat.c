@@ -2,8 +2,11 @@
  * SPDX-License-Identifier: MPL-2.0 */
 
 #include <argp.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/message.h"
@@ -96,6 +99,21 @@ static int s_unknown (const char *name)
     return LEAT_EXIT_USAGE;
 }
 
+/* Whoever started us with stdin, stdout or stderr closed (`>&-`) shall be told that, rather than have
+ * the next descriptor that is opened, a socket or an eventfd, take its number and swallow records.
+ * What is opened here in its place fails with EBADF when it is used. */
+static void s_reserve_standard_descriptors (void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl (fd, F_GETFD) >= 0 || errno != EBADF)
+            continue;
+        /* The lowest free number is this one; it stays open. */
+        int opened = open ("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+        if (opened != fd)
+            _exit (LEAT_EXIT_FAILED);
+    }
+}
+
 void leat_commands_begin (void)
 {
     argp_program_version = "leat " LEAT_VERSION;
@@ -104,6 +122,7 @@ void leat_commands_begin (void)
 
 int main (int argc, char **argv)
 {
+    s_reserve_standard_descriptors ();
     if (argc < 2) {
         s_help (stderr);
         return LEAT_EXIT_USAGE;

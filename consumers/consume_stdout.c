@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MPL-2.0 */
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,12 +36,18 @@ typedef struct {
     uint64_t taken;
 } output_t;
 
-/* Writes all bytes; returns how many were taken before an error. */
+/* Writes all bytes; returns how many were taken before an error. Another process that has the same
+ * pipe or terminal open may have made it non-blocking. */
 static size_t s_write_all (const char *bytes, size_t size)
 {
     size_t done = 0;
     while (done < size) {
         ssize_t taken = write (STDOUT_FILENO, bytes + done, size - done);
+        if (taken < 0 && errno == EAGAIN) {
+            struct pollfd item = { .fd = STDOUT_FILENO, .events = POLLOUT };
+            poll (&item, 1, -1);
+            continue;
+        }
         if (taken < 0 && errno == EINTR)
             continue;
         if (taken < 0)

@@ -96,6 +96,8 @@ int main (int argc, char **argv)
     leat_consumer_t *consumer = client ? leat_consumer_new (client, argv[2], &options) : NULL;
     if (!consumer) {
         perror ("compress_worker");
+        leat_client_destroy (&client);
+        close (file);
         return 1;
     }
 

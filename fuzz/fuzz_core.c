@@ -291,16 +291,26 @@ static void s_die (subject_t *subject, unsigned kept)
     subject->has_refused = false;
 }
 
+/* With a store that takes everything it ends; some of that happens when a timer says so. */
+static void s_shut_down (subject_t *subject)
+{
+    leat_core_shutdown (subject->core, 100);
+    for (unsigned turn = 0; !leat_core_stopped (subject->core); turn++) {
+        uint64_t due_us = leat_core_deadline (subject->core);
+        leat_assert (turn < 1000 && !leat_core_failed (subject->core));
+        s_run (subject);
+        if (subject->pending_count)
+            s_complete (subject, LEAT_COMMIT_OK);
+        else if (due_us != UINT64_MAX && due_us > subject->now_us)
+            subject->now_us = due_us;
+        leat_core_tick (subject->core, subject->now_us, subject->wall_ms);
+    }
+}
+
 static void s_restart (subject_t *subject, unsigned how)
 {
     if (how & 1) {
-        leat_core_shutdown (subject->core, 100);
-        s_run (subject);
-        while (subject->pending_count && !leat_core_failed (subject->core)) {
-            s_complete (subject, LEAT_COMMIT_OK);
-            s_run (subject);
-        }
-        leat_assert (leat_core_stopped (subject->core));
+        s_shut_down (subject);
     } else if ((how & 2) && subject->pending_count) {
         s_complete (subject, how & 4 ? LEAT_COMMIT_UNKNOWN : LEAT_COMMIT_FENCED);
         how = 0; /* what was behind that one is not there */
@@ -309,30 +319,6 @@ static void s_restart (subject_t *subject, unsigned how)
     s_begin (subject);
 }
 
-/* Offsets so far away that no stream of this input gets there: what is missing in between is noted chunk
- * by chunk, which takes its time. */
-static bool s_is_far (leat_buffer_t *bytes)
-{
-    const uint64_t far = 1 << 20;
-    leat_commit_reader_t reader;
-    leat_operation_t operation;
-    bool is_far = false;
-    leat_code_t code = leat_commit_read (&reader, bytes);
-    while (code == LEAT_OK && reader.left && !is_far) {
-        code = leat_commit_read_operation (&reader, &operation);
-        if (code != LEAT_OK)
-            break;
-        if (operation.id == LEAT_OPERATION_APPEND)
-            is_far = operation.append.first > far;
-        else if (operation.id == LEAT_OPERATION_FLOOR)
-            is_far = operation.floor.first > far;
-        else if (operation.id == LEAT_OPERATION_GROUP_CREATED)
-            is_far = operation.group_created.first > far;
-    }
-    return is_far;
-}
-
-/* No byte in the store may do more harm than to be refused. */
 static void s_recover_damaged (subject_t *subject, size_t where, unsigned xor)
 {
     if (!subject->log_count)
@@ -346,7 +332,7 @@ static void s_recover_damaged (subject_t *subject, size_t where, unsigned xor)
                                                  leat_buffer_size (subject->log[index]));
         if (index == damaged)
             leat_buffer_bytes (bytes)[where * 37 % leat_buffer_size (bytes)] ^= (uint8_t) xor ;
-        code = s_is_far (bytes) ? LEAT_MALFORMED : leat_core_recover (core, bytes);
+        code = leat_core_recover (core, bytes);
         leat_buffer_release (&bytes);
     }
     if (code == LEAT_OK) {

@@ -152,7 +152,7 @@ LEAT_EXPORT void leat_consumer_ask_empty (leat_consumer_t *self);
 /* Waits for that: 0, or -1 with errno ETIMEDOUT, EPIPE or ESHUTDOWN. */
 LEAT_EXPORT int leat_consumer_wait_empty (leat_consumer_t *self, int timeout_ms);
 
-/* Sets other ceilings of credit. */
+/* Sets other ceilings of credit; 0 means none here, so that nothing more is leased. */
 LEAT_EXPORT void leat_consumer_allow (leat_consumer_t *self, uint32_t credit_records,
                                       uint64_t credit_size);
 

@@ -11,7 +11,8 @@ extern "C" {
 
 /* Views of bytes that somebody else owns. All of it is opaque to the broker. Limits: a key has at
  * most 65,535 bytes, so have all headers of a record together; body, key and headers together have
- * at most as many as the broker takes (1 MiB unless it is configured otherwise). */
+ * at most as many as the broker takes (1 MiB unless it is configured otherwise), and 4 less once a
+ * producer has sent a record that has a key or headers, since their sizes count too. */
 typedef struct {
     const uint8_t *body;
     size_t body_size;

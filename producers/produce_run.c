@@ -25,8 +25,9 @@
 static const char s_program[] = "leat produce";
 
 enum {
-    SLICE_MS = 100,     /* so long nothing looks at signals */
-    LAST_WAIT_MS = 5000 /* for confirmations after SIGINT or SIGTERM */
+    SLICE_MS = 100,      /* so long nothing looks at signals */
+    LAST_WAIT_MS = 5000, /* for confirmations after SIGINT or SIGTERM */
+    EXTENDED_SIZE = 4    /* of a key's and headers' sizes; they count as part of a record */
 };
 
 typedef struct {
@@ -42,8 +43,9 @@ typedef struct {
     uint64_t known_passed; /* lines that were read and are among them */
     bool known_skipped;    /* the producer was told of them */
     uint64_t start_ns;
-    uint64_t read;  /* records */
-    bool told_loss; /* the user was told that the connection is gone */
+    uint64_t read;     /* records */
+    size_t files_read; /* to their ends */
+    bool told_loss;    /* the user was told that the connection is gone */
 } produce_t;
 
 static uint64_t s_now_ns (void)
@@ -141,18 +143,28 @@ static bool s_send_extended (produce_t *self, leat_text_t line)
     return true;
 }
 
-/* Says why the line at hand was not sent. */
+/* True if records have the form that has room for a key and headers. */
+static bool s_extended (const produce_t *self)
+{
+    return self->settings->key_separator || self->settings->headers_size;
+}
+
+/* Says why the line at hand, of `size` bytes, was not sent. */
 static void s_say_refused (produce_t *self, size_t size)
 {
     char text[LEAT_UNITS_TEXT_SIZE];
     const char *kind = self->settings->whole ? "the file" : "the line";
     uint64_t number = leat_lines_count (self->lines);
+    bool extended = s_extended (self);
+    if (extended)
+        size += EXTENDED_SIZE + self->settings->headers_size;
     if (errno == EMSGSIZE)
         leat_message (s_program,
                       "%s, line %" PRIu64
-                      ": %s has %s, which is more than this broker takes in one "
+                      ": %s has %s%s, which is more than this broker takes in one "
                       "record (`leat broker --max-record SIZE` sets that, 64MiB at most)",
-                      self->name, number, kind, leat_size_exact (size, text));
+                      self->name, number, kind, leat_size_exact (size, text),
+                      extended ? " with its key and headers" : "");
     else if (errno == EINVAL)
         leat_message (s_program, "%s, line %" PRIu64 ": the key is longer than 65535 bytes",
                       self->name, number);
@@ -174,8 +186,7 @@ static bool s_send (produce_t *self, leat_text_t line)
             return false;
         }
     }
-    bool extended = self->settings->key_separator || self->settings->headers_size;
-    if (extended ? s_send_extended (self, line) : s_send_plain (self, line))
+    if (s_extended (self) ? s_send_extended (self, line) : s_send_plain (self, line))
         return true;
     if (errno != ETIMEDOUT && errno != EAGAIN)
         s_say_refused (self, line.size);
@@ -248,6 +259,7 @@ static bool s_send_lines (produce_t *self)
                 return false;
             break;
         case LEAT_LINES_END:
+            self->files_read++;
             return true;
         case LEAT_LINES_TOO_LONG:
             leat_message (s_program,
@@ -419,11 +431,14 @@ static int s_produce (produce_t *self, uint64_t bytes_total)
     bool fine = true;
     for (size_t i = 0; i < self->settings->file_count && fine && !s_stopped (self); i++)
         fine = s_send_file (self, self->settings->files[i]);
-    if (s_stopped (self) && !self->settings->quiet)
+    /* Who goes on with `&& rm FILE` must not be told that all of it was sent. */
+    bool whole = self->files_read == self->settings->file_count;
+    if (s_stopped (self) && !whole)
         leat_message (s_program,
-                      "stopped after %" PRIu64 " records; waiting for what is unconfirmed",
+                      "stopped after %" PRIu64 " records, before the end of the input; waiting for "
+                      "what is unconfirmed",
                       self->read);
-    code = s_end (self, fine);
+    code = s_end (self, fine && whole);
     leat_progress_destroy (&progress);
     return code;
 }

@@ -48,10 +48,9 @@ struct leat_producer {
     bool is_added;     /* to the session */
     bool is_opened;    /* once */
     bool is_abandoned; /* by the application */
-    bool is_draining;
-    bool is_closing; /* leat_producer_engine_close was called */
-    uint64_t skip;   /* records to be passed over as known */
-    uint64_t base;   /* what the engine counts before the first record */
+    bool is_closing;   /* leat_producer_engine_close was called */
+    uint64_t skip;     /* records to be passed over as known */
+    uint64_t base;     /* what the engine counts before the first record */
     uint64_t taken_size;
     uint64_t held_us; /* since when records wait for others; 0: they do not */
     uint64_t told;    /* last sequence that the callback was given */

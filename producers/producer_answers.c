@@ -270,14 +270,15 @@ bool leat_producer_engine_receive (leat_producer_engine_t *self, const leat_comm
                                    uint64_t now_us, leat_session_window_t *window,
                                    leat_outbox_t *outbox)
 {
-    /* After a failure what is still on its way is confirmed, refused or closed; nothing is sent. */
+    /* After a failure what is still on its way is confirmed, refused or closed; no record is sent. */
     switch (command->id) {
     case LEAT_OPENED:
         return s_opened (self, &command->opened);
     case LEAT_CONFIRMED:
         return s_confirmed (self, &command->confirmed, window);
     case LEAT_CREDIT:
-        return self->is_failed || s_credit (self, &command->credit, outbox);
+        /* Others may wait for what a failed one was granted. */
+        return s_credit (self, &command->credit, outbox) || self->is_failed;
     case LEAT_CLOSED:
         return s_closed (self, &command->closed, window);
     case LEAT_REFUSED:

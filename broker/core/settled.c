@@ -101,14 +101,11 @@ static void s_set (core_chunk_t *chunk, uint32_t from, uint32_t to)
     }
 }
 
-/* Joins a chunk that has become whole with whole neighbours. */
+/* Joins a run of whole chunks with the runs before and behind it. */
 static void s_join (core_settled_t *settled, core_chunk_t *chunk)
 {
-    free (chunk->bits);
-    chunk->bits = NULL;
-    chunk->whole = 1;
     core_chunk_t *after = RB_NEXT (core_chunks, , chunk);
-    if (after && after->whole && after->number == chunk->number + 1) {
+    if (after && after->whole && after->number == chunk->number + chunk->whole) {
         chunk->whole += after->whole;
         s_drop (settled, after);
     }
@@ -118,6 +115,33 @@ static void s_join (core_settled_t *settled, core_chunk_t *chunk)
         before->dirty = true;
         s_drop (settled, chunk);
     }
+}
+
+static core_chunk_t *s_make (core_settled_t *settled, uint64_t number)
+{
+    core_chunk_t *chunk = leat_alloc (sizeof *chunk);
+    chunk->number = number;
+    chunk->dirty = true;
+    RB_INSERT (core_chunks, &settled->chunks, chunk);
+    return chunk;
+}
+
+/* Sets bits [from, to) of one chunk. */
+static void s_add_part (core_settled_t *settled, uint64_t number, uint32_t from, uint32_t to)
+{
+    core_chunk_t *chunk = s_find (settled, number);
+    if (!chunk) {
+        chunk = s_make (settled, number);
+        chunk->bits = leat_alloc (WORDS * sizeof *chunk->bits);
+    }
+    leat_assert (!chunk->whole);
+    s_set (chunk, from, to);
+    if (chunk->count < LEAT_CHUNK_RECORDS)
+        return;
+    free (chunk->bits);
+    chunk->bits = NULL;
+    chunk->whole = 1;
+    s_join (settled, chunk);
 }
 
 /* Moves the floor over what is settled above it and drops the chunks that it passes. */
@@ -154,18 +178,16 @@ void core_settled_add (core_settled_t *settled, uint64_t first, uint64_t count)
     while (first < end) {
         uint64_t number = first / LEAT_CHUNK_RECORDS;
         uint64_t base = number * LEAT_CHUNK_RECORDS;
-        uint64_t to = base + LEAT_CHUNK_RECORDS < end ? base + LEAT_CHUNK_RECORDS : end;
-        core_chunk_t *chunk = s_find (settled, number);
-        if (!chunk) {
-            chunk = leat_alloc (sizeof *chunk);
-            chunk->number = number;
-            chunk->bits = leat_alloc (WORDS * sizeof *chunk->bits);
-            RB_INSERT (core_chunks, &settled->chunks, chunk);
-        }
-        leat_assert (!chunk->whole);
-        s_set (chunk, (uint32_t) (first - base), (uint32_t) (to - base));
-        if (chunk->count == LEAT_CHUNK_RECORDS)
+        uint64_t whole = first == base ? (end - base) / LEAT_CHUNK_RECORDS : 0;
+        if (whole) {
+            core_chunk_t *chunk = s_make (settled, number);
+            chunk->whole = whole;
             s_join (settled, chunk);
+            first = base + whole * LEAT_CHUNK_RECORDS;
+            continue;
+        }
+        uint64_t to = base + LEAT_CHUNK_RECORDS < end ? base + LEAT_CHUNK_RECORDS : end;
+        s_add_part (settled, number, (uint32_t) (first - base), (uint32_t) (to - base));
         first = to;
     }
 }

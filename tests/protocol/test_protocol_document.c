@@ -285,7 +285,7 @@ static void s_rule_name (char *rule, size_t size, const char *name)
     size_t length = strcspn (name, ".");
     assert_true (length < size);
     for (size_t index = 0; index < length; index++)
-        rule[index] = name[index] == '_' ? '-' : (char) tolower ((unsigned char) name[index]);
+        rule[index] = (char) (name[index] == '_' ? '-' : tolower ((unsigned char) name[index]));
     rule[length] = '\0';
 }
 
@@ -431,8 +431,10 @@ static char *s_read_bytes (block_t *block, char *text)
 {
     while (*text && *text != ';') {
         int high = s_digit (text[0]), low = high < 0 ? -1 : s_digit (text[1]);
-        if (high < 0 || low < 0)
+        if (high < 0 || low < 0) {
             fail_msg ("no bytes: %s", text);
+            abort (); /* fail_msg does not return, which analysers cannot see */
+        }
         assert_true (block->size < sizeof block->bytes);
         block->bytes[block->size++] = (uint8_t) (high << 4 | low);
         text += 2;
@@ -457,8 +459,10 @@ static size_t s_read_block (block_t *block, size_t line)
         if (*comment == '\0')
             continue;
         char *equals = strstr (comment, " = ");
-        if (!equals || strncmp (comment, "; ", 2) != 0)
+        if (!equals || strncmp (comment, "; ", 2) != 0) {
             fail_msg ("line %zu: expected a field and its value", line + 1);
+            abort ();
+        }
         *equals = '\0';
         assert_true (block->count < ITEMS_MAX);
         block->stated[block->count].name = comment + 2;

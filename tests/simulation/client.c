@@ -184,6 +184,9 @@ void sim_client_crash (sim_t *sim, sim_client_t *client)
     sim_trace (sim, client->name, "crashes");
     SIM_COUNT (sim, client_crashed);
     uint64_t later = sim->now_us + sim_below (&sim->random, 3000000);
+    /* Some stay away for so long that they are forgotten. */
+    if (sim->plan.limits.identity_expiry < 60000 && sim_chance (&sim->random, 50))
+        later += sim_below (&sim->random, 2000 * sim->plan.limits.identity_expiry);
     s_stop (sim, client);
     if (sim_client_again (sim, client, later, false) && client->producers_count)
         SIM_COUNT (sim, client_rerun);

@@ -80,6 +80,7 @@ typedef struct {
     uint64_t offset;    /* that it has */
     uint64_t told;      /* as the store has it */
     uint64_t told_offset;
+    bool forgotten; /* the core has forgotten it, whether or not the store has */
     uint64_t ever;  /* the largest that was ever committed */
     uint64_t heard; /* the largest that a live session sent to the core */
 } sim_sequence_t;
@@ -134,6 +135,7 @@ struct sim_peer {
     char identity_name[LEAT_NAME_MAX + 1];
     uint64_t epoch;
     uint64_t heard_us;
+    uint64_t welcomed_us;
     sim_channel_t *channels;
 };
 

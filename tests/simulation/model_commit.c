@@ -137,7 +137,7 @@ static void s_sequence_appended (sim_t *sim, const sim_stream_t *stream, const s
         sim_violation (sim, "a record is committed in the stream it was published into",
                        "stream %s has a record of stream %u", stream->name, content->stream);
     sim_sequence_t *sequence = &sim->model->sequences[content->identity][content->stream];
-    if (sequence->known && content->sequence != sequence->committed + 1)
+    if (sequence->known && !sequence->forgotten && content->sequence != sequence->committed + 1)
         sim_violation (sim, "each sequence is committed once, in order, without holes",
                        "identity %u, stream %s: sequence %llu after %llu", content->identity,
                        stream->name, (unsigned long long) content->sequence,
@@ -149,6 +149,7 @@ static void s_sequence_appended (sim_t *sim, const sim_stream_t *stream, const s
                        content->identity, stream->name, (unsigned long long) content->sequence,
                        (unsigned long long) sequence->ever);
     sequence->known = true;
+    sequence->forgotten = false;
     sequence->committed = content->sequence;
     if (sequence->ever < content->sequence)
         sequence->ever = content->sequence;
@@ -219,15 +220,43 @@ static void s_appended (sim_t *sim, const leat_operation_append_t *append)
     }
 }
 
-static sim_sequence_t *s_sequence (sim_t *sim, const leat_operation_sequence_t *told)
+static sim_sequence_t *s_sequence_of (sim_t *sim, uint32_t stream_id, leat_text_t name)
 {
-    unsigned identity = sim_identity_find (told->identity);
-    const sim_stream_t *stream = sim_model_commit_stream (sim, told->stream);
+    unsigned identity = sim_identity_find (name);
+    const sim_stream_t *stream = sim_model_commit_stream (sim, stream_id);
     for (unsigned index = 0; identity < SIM_IDENTITIES_MAX && index <= SIM_STREAMS_MAX; index++) {
         if (strcmp (sim_stream_name (index), stream->name) == 0)
             return &sim->model->sequences[identity][index];
     }
     return NULL;
+}
+
+static sim_sequence_t *s_sequence (sim_t *sim, const leat_operation_sequence_t *told)
+{
+    return s_sequence_of (sim, told->stream, told->identity);
+}
+
+/* The store is about to forget a producer that stayed away for long. */
+static void s_to_be_forgotten (sim_t *sim, const leat_operation_sequence_forgotten_t *forgotten)
+{
+    enum { WAIT_US = 5000000 }; /* for the store to take it */
+    sim_sequence_t *sequence = s_sequence_of (sim, forgotten->stream, forgotten->identity);
+    for (const sim_peer_t *peer = sim->model->peers; peer; peer = peer->next) {
+        if (peer->live && sim->now_us - peer->welcomed_us > WAIT_US
+            && leat_text_equal (leat_text (peer->identity_name), forgotten->identity))
+            sim_violation (sim, "nobody who is there is forgotten", "%s, stream %u",
+                           peer->identity_name, forgotten->stream);
+    }
+    if (sequence)
+        sequence->forgotten = true;
+    SIM_COUNT (sim, forgotten);
+}
+
+static void s_forgotten (sim_t *sim, const leat_operation_sequence_forgotten_t *forgotten)
+{
+    sim_sequence_t *sequence = s_sequence_of (sim, forgotten->stream, forgotten->identity);
+    if (sequence)
+        sequence->known = false;
 }
 
 static void s_sequence_told (sim_t *sim, const leat_operation_sequence_t *told)
@@ -264,6 +293,9 @@ static void s_apply (sim_t *sim, const leat_operation_t *operation, unsigned pas
         break;
     case LEAT_OPERATION_GROUP_CREATED:
         s_group_created (sim, &operation->group_created);
+        break;
+    case LEAT_OPERATION_SEQUENCE_FORGOTTEN:
+        s_forgotten (sim, &operation->sequence_forgotten);
         break;
     case LEAT_OPERATION_APPEND:
         s_appended (sim, &operation->append);
@@ -336,6 +368,8 @@ static void s_submitted (sim_t *sim, const leat_operation_t *operation, unsigned
 {
     if (operation->id == LEAT_OPERATION_GROUP_CREATED)
         s_group_conceived (sim, &operation->group_created);
+    if (operation->id == LEAT_OPERATION_SEQUENCE_FORGOTTEN)
+        s_to_be_forgotten (sim, &operation->sequence_forgotten);
     if (operation->id != LEAT_OPERATION_APPEND || pass)
         return;
     const leat_operation_append_t *append = &operation->append;

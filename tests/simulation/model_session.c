@@ -223,8 +223,9 @@ static void s_check_hello (sim_t *sim, const sim_peer_t *peer)
             && (!last || last->epoch < other->epoch))
             last = other;
     }
-    if (!last || last->liar || peer->liar)
-        return; /* liars have random identities too, which are forgotten at once */
+    /* Liars have random identities too, which are forgotten at once; others are where that is soon. */
+    if (!last || last->liar || peer->liar || sim->plan.limits.identity_expiry < 60000)
+        return;
     if (last->life == peer->life && peer->attempt <= last->attempt)
         sim_violation (sim, "a connection that its client gave up gets no session",
                        "%s: attempt %u after %u", peer->identity_name, peer->attempt,
@@ -254,6 +255,7 @@ static void s_hears_welcome (sim_t *sim, sim_peer_t *peer, const leat_welcome_t 
     sim->model->newest_epoch = welcome->epoch;
     peer->epoch = welcome->epoch;
     peer->live = true;
+    peer->welcomed_us = sim->now_us;
     peer->ended = false;
     SIM_COUNT (sim, session_welcomed);
 }
@@ -275,13 +277,14 @@ static void s_hears_opened (sim_t *sim, sim_peer_t *peer, const leat_opened_t *o
         if (strcmp (sim_stream_name (index), channel->stream_name) != 0)
             continue;
         const sim_sequence_t *sequence = &sim->model->sequences[peer->identity][index];
-        uint64_t expected = sequence->known ? sequence->committed : channel->base - 1;
-        if (known != sequence->known || opened->sequence != expected)
+        bool has = sequence->known && !sequence->forgotten;
+        uint64_t expected = has ? sequence->committed : channel->base - 1;
+        if (known != has || opened->sequence != expected)
             sim_violation (sim, "OPENED tells the last committed sequence",
                            "peer %llu, stream %s: %s %llu instead of %s %llu",
                            (unsigned long long) peer->number, channel->stream_name,
                            known ? "known" : "unknown", (unsigned long long) opened->sequence,
-                           sequence->known ? "known" : "unknown", (unsigned long long) expected);
+                           has ? "known" : "unknown", (unsigned long long) expected);
     }
 }
 

@@ -78,6 +78,10 @@ static void s_draw_limits (sim_t *self)
         limits->former_peers = sim_between (random, 1, 5);
     if (sim_chance (random, 30))
         limits->attempts = sim_between (random, 1, 4);
+    if (sim_chance (random, 15)) {
+        limits->identity_expiry = sim_between (random, 1000, 10000);
+        limits->commits = 64; /* else the model learns late of what the core has forgotten */
+    }
     const char *wrong = leat_limits_check (limits);
     if (wrong)
         fprintf (stderr, "seed %llu: %s\n", (unsigned long long) self->seed, wrong);

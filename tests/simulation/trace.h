@@ -18,7 +18,7 @@ void sim_trace_commit (sim_t *self, leat_buffer_t *bytes);
 
 /* Tells which invariant was violated, what was expected and seen and how to run it again, and ends
  * the program with 1. */
-__attribute__ ((format (printf, 3, 4))) _Noreturn void
+_Noreturn __attribute__ ((format (printf, 3, 4))) void
 sim_violation (sim_t *self, const char *invariant, const char *format, ...);
 
 /* From now on a failed assertion, a crash or a hang of the engines also names the run. */

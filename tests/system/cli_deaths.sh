@@ -104,7 +104,8 @@ start "$work/producer" "$leat" produce interrupted --id importer --rate 5000 "$w
 producer=$last
 wait_until "some records" stream_has_at_least interrupted accepted 500
 kill -INT "$producer"
-expect_end "$producer" 0
+expect_end "$producer" 1
+says "$work/producer.err" "before the end of the input" || fail "it does not say that it stopped early"
 confirmed=$(grep -oE '[0-9]+ records confirmed' "$work/producer.err" | grep -oE '[0-9]+')
 [ "$confirmed" -lt 30000 ] || fail "the producer was not interrupted"
 expect 0 "$leat" consume interrupted --exit-when-empty

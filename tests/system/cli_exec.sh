@@ -60,7 +60,7 @@ printf 'the key=the body\nno key\n' > "$work/in"
 expect 0 "$leat" produce environment -K = -H 'content-type=text/plain' -H two=2 "$work/in"
 export LEAT_KEY=from-outside LEAT_HEADER_outside=1 LEAT_KEPT=yes
 expect 0 "$leat" consume environment -g workers --exit-when-empty --exec \
-    'env | grep ^LEAT_ | grep -v -e _EPOCH -e _TIME_MS -e _BROKER -e _STATS | sort; cat; echo'
+    'env | grep ^LEAT_ | grep -v -e _EPOCH -e _TIME_MS -e _BROKER -e _STATS -e ^LEAT_TEST | sort; cat; echo'
 unset LEAT_KEY LEAT_HEADER_outside LEAT_KEPT
 cat > "$work/expected" <<'END'
 LEAT_ATTEMPT=1

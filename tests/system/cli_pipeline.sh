@@ -143,6 +143,38 @@ started+=("$writer")
 seq 1 | "$leat" produce -q lines
 expect_end "$writer" 0
 
+# --- a stdout that is closed: no socket takes its number and swallows records (eight bytes each, which
+# --- even an eventfd would take)
+
+seq 1000001 1000020 > "$work/in"
+expect 0 "$leat" produce closed "$work/in"
+expect 1 bash -c '"$0" consume closed -n 20 >&-' "$leat"
+expect_said "cannot write to stdout: Bad file descriptor"
+expect 1 bash -c '"$0" stats >&-' "$leat"
+expect_said "cannot write to stdout: Bad file descriptor"
+expect 1 bash -c '"$0" produce closed <&-' "$leat"
+expect_said "cannot read stdin: Bad file descriptor"
+expect 0 "$leat" consume closed --exit-when-empty
+expect_same "$work/in" "$work/stdout"
+
+# --- a stdout that somebody made non-blocking and that is full for a while is waited for
+
+seq 200000 > "$work/in"
+expect 0 "$leat" produce unhurried "$work/in"
+mkfifo "$work/fifo"
+# shellcheck disable=SC2016
+start "$work/writer" perl -MFcntl -e 'open (STDOUT, ">", shift) or die $!;
+    fcntl (STDOUT, F_SETFL, O_WRONLY | O_NONBLOCK) or die $!; exec @ARGV' \
+    "$work/fifo" "$leat" consume unhurried --exit-when-empty
+writer=$last
+exec 9< "$work/fifo"
+# More is held by it than a pipe has room for (64 KiB), and it has not given up.
+wait_until "leased records" stream_has_at_least unhurried in_flight 50000
+cat <&9 > "$work/stdout"
+exec 9<&-
+expect_end "$writer" 0
+expect_same "$work/in" "$work/stdout"
+
 # --- a rate is kept
 
 begin=$(date +%s%N)

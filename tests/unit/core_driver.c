@@ -322,7 +322,7 @@ const char *driver_text (const driver_t *self, uint64_t sequence, size_t *size)
     static char text[2 << 20];
     size_t length =
         (size_t) snprintf (text, 100, "record %llu of %llu", (unsigned long long) sequence,
-                           (unsigned long long) (sequence * 0x9e3779b97f4a7c15u));
+                           (unsigned long long) sequence * 0x9e3779b97f4a7c15u);
     size_t whole = self->record_size > length ? self->record_size : length + sequence % 7;
     assert_true (whole < sizeof text);
     for (; length < whole; length++)
@@ -473,8 +473,10 @@ static driver_message_t *s_take (driver_t *self, uint64_t peer)
 const leat_command_t *driver_expect (driver_t *self, uint64_t peer, leat_command_id_t id)
 {
     driver_message_t *message = s_take (self, peer);
-    if (!message)
+    if (!message) {
         fail_msg ("nothing for peer %d, expected %s", (int) peer, leat_command_name (id));
+        abort (); /* fail_msg does not return, which analysers cannot see */
+    }
     if (message->is_batch)
         fail_msg ("DELIVER for peer %d, expected %s", (int) peer, leat_command_name (id));
     if (message->command.id != (int) id)
@@ -519,8 +521,10 @@ static void s_check_payload (const driver_t *self, const driver_message_t *messa
 leat_batch_t driver_expect_any_deliver (driver_t *self, uint64_t peer)
 {
     driver_message_t *message = s_take (self, peer);
-    if (!message)
+    if (!message) {
         fail_msg ("nothing for peer %d, expected DELIVER", (int) peer);
+        abort ();
+    }
     if (!message->is_batch)
         fail_msg ("%s for peer %d, expected DELIVER", leat_command_name (message->command.id),
                   (int) peer);

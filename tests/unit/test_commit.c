@@ -289,7 +289,7 @@ static void test_bodies_are_not_copied (void **state)
     };
     leat_commit_add (commit, &operation);
     leat_buffer_release (&buffer);
-    memcpy (block + 8, "written after it", 16);
+    memcpy (block + 8, "written after it", sizeof "written after it" - 1);
     leat_buffer_t *encoded = leat_commit_encode (commit);
     size_t size = leat_buffer_size (encoded);
     assert_memory_equal (leat_buffer_bytes (encoded) + size - 16, "written after it", 16);

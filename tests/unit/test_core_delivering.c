@@ -403,7 +403,7 @@ static void test_empty (void **state)
     driver_settle (driver, 2, 1, batch.epoch, 2, 1, LEAT_ACK);
     driver_expect_nothing (driver, 3);
     driver_wait (driver, 500);
-    batch = driver_expect_deliver (driver, 2, 1, 1, 1);
+    driver_expect_deliver (driver, 2, 1, 1, 1);
     driver_expect_nothing (driver, 3);
     /* A suspect. */
     driver_lose (driver, 2);
