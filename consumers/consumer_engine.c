@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { S_CREDIT_RECORDS = 10000, S_CREDIT_SIZE = 16 * 1024 * 1024, S_SETTLE_DELAY_US = 1000 };
+enum { S_CREDIT_RECORDS = 100000, S_CREDIT_SIZE = 16 * 1024 * 1024, S_SETTLE_DELAY_US = 1000 };
 
 leat_consumer_engine_t *leat_consumer_engine_new (const leat_consumer_engine_options_t *options)
 {

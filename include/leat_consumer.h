@@ -50,7 +50,7 @@ typedef struct {
     bool must_exist;          /* fail if the stream does not exist, instead of making it */
     leat_start_t start;       /* if this is the first consumer of its group */
     uint64_t start_value;     /* offset or time */
-    uint32_t credit_records;  /* 0: 10000. Leased and not settled, at most */
+    uint32_t credit_records;  /* 0: 100000. Leased and not settled, at most */
     uint64_t credit_size;     /* bytes, 0: 16 MiB */
     uint32_t settle_delay_us; /* 0: 1000. A settle waits no longer for others to join it */
     uint32_t batch_records;   /* 0: no limit. Records in what leat_consumer_receive_batch gives */

@@ -273,6 +273,14 @@ static uint32_t s_measure (const uint8_t *bytes, size_t available, uint32_t coun
     return count;
 }
 
+/* Then no record has to be looked at: under load a slice is a batch, and every one of its records is
+ * smaller than the slice. */
+static bool s_fits_whole (const leat_backlog_limits_t *limits, size_t available, uint64_t records)
+{
+    return available <= limits->batch_size_max && available <= limits->body_size_max
+           && available <= limits->record_size_max && records <= LEAT_BATCH_COUNT_MAX;
+}
+
 /* Why the record at the cut can't be sent. */
 static void s_describe_oversized (const leat_backlog_t *self, const uint8_t *bytes,
                                   leat_backlog_oversized_t *oversized)
@@ -300,8 +308,10 @@ leat_backlog_batch_t *leat_backlog_unsent (leat_backlog_t *self,
     uint64_t records = s_slice_end (slice) - self->cut_next;
     if (records > LEAT_BATCH_COUNT_MAX)
         records = LEAT_BATCH_COUNT_MAX;
-    size_t size;
-    uint32_t count = s_measure (bytes, available, (uint32_t) records, &self->limits, &size);
+    size_t size = available;
+    uint32_t count = (uint32_t) records;
+    if (!s_fits_whole (&self->limits, available, s_slice_end (slice) - self->cut_next))
+        count = s_measure (bytes, available, (uint32_t) records, &self->limits, &size);
     if (count == 0) {
         s_describe_oversized (self, bytes, oversized);
         return NULL;

@@ -203,6 +203,7 @@ static void s_keep_rate (produce_t *self)
         uint64_t now_ns = s_now_ns ();
         if (now_ns >= due_ns || s_stopped (self))
             return;
+        s_tell_loss (self);
         uint64_t left_ns = due_ns - now_ns;
         struct timespec wait = { .tv_sec = (time_t) (left_ns / 1000000000),
                                  .tv_nsec = (long) (left_ns % 1000000000) };

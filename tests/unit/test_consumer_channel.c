@@ -27,7 +27,7 @@ static void test_refused_for_good (void **state)
                                          LEAT_NOT_ALLOWED, LEAT_TOO_LARGE };
     for (size_t index = 0; index < sizeof codes / sizeof *codes; index++) {
         scene_t *scene = scene_begun ((leat_consumer_engine_options_t){ .group = "billing" });
-        assert_string_equal (scene_sent (scene), "ATTACH orders billing 10000 16777216 1\n");
+        assert_string_equal (scene_sent (scene), "ATTACH orders billing 100000 16777216 1\n");
         scene_refuse (scene, LEAT_ATTACH, codes[index], "by\nwhom\x1b[2J");
         assert_int_equal (leat_consumer_engine_state (scene->engine), LEAT_CONSUMER_FAILED);
         leat_code_t code;
@@ -88,7 +88,7 @@ static void test_channel_vanishes (void **state)
     assert_int_equal (scene_settle (scene, &delivery, 0, 2, LEAT_ACK), 0);
     assert_string_equal (scene_run (scene), "");
     scene->now_us += UINT64_C (100000);
-    assert_string_equal (scene_run (scene), "ATTACH orders default 10000 16777216 10\n");
+    assert_string_equal (scene_run (scene), "ATTACH orders default 100000 16777216 10\n");
     scene_destroy (scene);
 }
 

@@ -7,7 +7,7 @@
 static void test_whole_batch (void **state)
 {
     scene_t *scene = scene_begun ((leat_consumer_engine_options_t){ .credit_records = 0 });
-    assert_string_equal (scene_sent (scene), "ATTACH orders default 10000 16777216 1\n");
+    assert_string_equal (scene_sent (scene), "ATTACH orders default 100000 16777216 1\n");
     assert_int_equal (leat_consumer_engine_state (scene->engine), LEAT_CONSUMER_DETACHED);
     scene_attached (scene);
     assert_false (scene_has_more (scene));
@@ -319,7 +319,7 @@ static void test_lost (void **state)
 
     /* Attached anew: the same numbers mean another lease, positions begin at 0 again. */
     leat_consumer_engine_begin (scene->engine, SAMPLE_CHANNEL, scene->outbox);
-    assert_string_equal (scene_run (scene), "ATTACH orders default 10000 16777216 1\n");
+    assert_string_equal (scene_run (scene), "ATTACH orders default 100000 16777216 1\n");
     scene_attached (scene);
     assert_string_equal (scene_run (scene), "ASK_EMPTY 1\n");
     scene_deliver (scene, 7, 0, 10);
