@@ -195,7 +195,7 @@ static void s_receive_for_channel (leat_core_t *core, core_session_t *session,
         return;
     }
     if (for_consumer) {
-        core_deliver_command (core, session, (core_consumer_t *) channel, command);
+        core_deliver_command (core, (core_consumer_t *) channel, command);
         return;
     }
     core_producer_t *producer = (core_producer_t *) channel;
@@ -204,7 +204,7 @@ static void s_receive_for_channel (leat_core_t *core, core_session_t *session,
     else if (command->id == LEAT_YIELDED)
         core_credit_yielded (core, producer, command->yielded.limit);
     else
-        core_publish_close (core, session, producer);
+        core_publish_close (core, producer);
 }
 
 static void s_receive_command (leat_core_t *core, core_session_t *session,

@@ -253,11 +253,7 @@ static void s_returned_part (leat_core_t *core, core_consumer_t *consumer, uint6
                              uint32_t count, core_mark_t *mark, void *arg)
 {
     (void) arg;
-    core->statistics.records_returned += count;
-    if (mark)
-        core_mark_release (core, mark);
-    else
-        core_group_return (core, consumer->group, first, count);
+    core_group_give_back (core, consumer->group, first, count, mark);
 }
 
 static void s_returned (leat_core_t *core, core_consumer_t *consumer,
@@ -314,10 +310,9 @@ static void s_leave (leat_core_t *core, core_consumer_t *consumer)
     core_waiter_add (core, consumer, 0, true);
 }
 
-void core_deliver_command (leat_core_t *core, core_session_t *session, core_consumer_t *consumer,
+void core_deliver_command (leat_core_t *core, core_consumer_t *consumer,
                            const leat_command_t *command)
 {
-    (void) session;
     switch (command->id) {
     case LEAT_SETTLE:
         s_settle (core, consumer, &command->settle);

@@ -191,6 +191,16 @@ void core_mark_release (leat_core_t *core, core_mark_t *mark)
     core_mark_set (core, mark, mark->suspect ? CORE_MARK_SUSPECT : CORE_MARK_READY);
 }
 
+void core_group_give_back (leat_core_t *core, core_group_t *group, uint64_t first, uint64_t count,
+                           core_mark_t *mark)
+{
+    core->statistics.records_returned += count;
+    if (mark)
+        core_mark_release (core, mark);
+    else
+        core_group_return (core, group, first, count);
+}
+
 /* ---- dead letters ---------------------------------------------------------------------------- */
 
 void core_mark_kill (leat_core_t *core, core_mark_t *mark, leat_code_t code, leat_text_t reason)

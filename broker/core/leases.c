@@ -118,16 +118,6 @@ static void s_suspect (leat_core_t *core, core_group_t *group, uint64_t offset, 
         core_mark_suspect (core, mark);
 }
 
-static void s_give_back (leat_core_t *core, core_group_t *group, uint64_t first, uint64_t count,
-                         core_mark_t *mark)
-{
-    core->statistics.records_returned += count;
-    if (mark)
-        core_mark_release (core, mark);
-    else
-        core_group_return (core, group, first, count);
-}
-
 /* Records of the lease that may have been started when positions below `boundary` may. */
 static uint32_t s_suspects_in (const core_lease_t *lease, uint64_t boundary)
 {
@@ -151,7 +141,8 @@ void core_leases_end (leat_core_t *core, core_consumer_t *consumer, bool clean)
         for (uint32_t i = 0; i < started; i++)
             s_suspect (core, group, lease->first + i, lease->mark, suspects == 1);
         if (started < lease->count)
-            s_give_back (core, group, lease->first + started, lease->count - started, lease->mark);
+            core_group_give_back (core, group, lease->first + started, lease->count - started,
+                                  lease->mark);
         s_lease_drop (consumer, lease);
     }
     consumer->leased = 0;

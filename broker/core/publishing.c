@@ -112,9 +112,8 @@ void core_producer_end (leat_core_t *core, core_producer_t *producer)
     free (producer);
 }
 
-void core_publish_close (leat_core_t *core, core_session_t *session, core_producer_t *producer)
+void core_publish_close (leat_core_t *core, core_producer_t *producer)
 {
-    (void) session;
     producer->closing = true;
     core_confirm (core, producer);
 }

@@ -499,7 +499,7 @@ void core_identity_rest (leat_core_t *core, core_identity_t *identity);
 
 /* publishing.c */
 void core_publish_open (leat_core_t *core, core_session_t *session, const leat_open_t *open);
-void core_publish_close (leat_core_t *core, core_session_t *session, core_producer_t *producer);
+void core_publish_close (leat_core_t *core, core_producer_t *producer);
 void core_publish_batch (leat_core_t *core, core_session_t *session, const leat_batch_t *batch,
                          leat_buffer_t *body);
 /* Is everything there that OPENED needs? */
@@ -596,6 +596,9 @@ bool core_mark_charge (leat_core_t *core, core_mark_t *mark, leat_code_t code);
 void core_mark_suspect (leat_core_t *core, core_mark_t *mark);
 /* It was leased and not started: waits again as before. */
 void core_mark_release (leat_core_t *core, core_mark_t *mark);
+/* Leased records that were not started wait again: `mark` is that of a marked one, or NULL. */
+void core_group_give_back (leat_core_t *core, core_group_t *group, uint64_t first, uint64_t count,
+                           core_mark_t *mark);
 void core_mark_kill (leat_core_t *core, core_mark_t *mark, leat_code_t code, leat_text_t reason);
 /* Builds dead letters of the marks in core->dying into the data commit. */
 void core_dying_commit (leat_core_t *core);
@@ -617,7 +620,7 @@ void core_leases_end (leat_core_t *core, core_consumer_t *consumer, bool clean);
 
 /* delivering.c */
 void core_deliver_attach (leat_core_t *core, core_session_t *session, const leat_attach_t *attach);
-void core_deliver_command (leat_core_t *core, core_session_t *session, core_consumer_t *consumer,
+void core_deliver_command (leat_core_t *core, core_consumer_t *consumer,
                            const leat_command_t *command);
 bool core_consumer_may_begin (const core_consumer_t *consumer);
 void core_consumer_answer (leat_core_t *core, core_consumer_t *consumer);
