@@ -54,6 +54,7 @@ void leat_consumer_engine_forget (leat_consumer_engine_t *self)
     self->session++;
     self->delivered = 0;
     self->reported = 0;
+    self->taken_end = 0;
     self->said = 0;
     self->allow_unsent = false;
     self->settles_unconfirmed = false;

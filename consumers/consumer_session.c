@@ -12,7 +12,8 @@
 enum {
     S_RETRY_MIN_US = 100 * 1000,
     S_RETRY_MAX_US = 5 * 1000 * 1000,
-    S_PACE_US = 1000 /* over how long the pace of takes is measured, at least */
+    S_PACE_US = 1000, /* over how long the pace of takes is measured, at least */
+    S_AHEAD_OF_DELIVERY = 16
 };
 
 /* ---- sending --------------------------------------------------------------------------------- */
@@ -144,6 +145,27 @@ static void s_send_settles (leat_consumer_engine_t *self, leat_outbox_t *outbox)
     }
 }
 
+/* Records that come one by one, several in a millisecond, are reported before they have come: as many
+ * as are expected in the next millisecond, but few, because what comes later may be handled at another
+ * pace. */
+static uint64_t s_to_come (const leat_consumer_engine_t *self)
+{
+    if (self->ahead == 0)
+        return 0;
+    return self->ahead < S_AHEAD_OF_DELIVERY ? self->ahead + 1 : S_AHEAD_OF_DELIVERY;
+}
+
+static void s_report_ahead (leat_consumer_engine_t *self, uint64_t end, leat_outbox_t *outbox)
+{
+    uint64_t waiting_end = leat_leases_waiting_end (self->leases);
+    uint64_t position = end + self->ahead;
+    if (position > waiting_end)
+        position = waiting_end;
+    if (position < end + s_to_come (self))
+        position = end + s_to_come (self);
+    s_send_report (self, position, outbox);
+}
+
 /* Before records at positions below `end` are handed out, the broker must know of all but the last
  * max_unreported of them. When it has to be told anyway, it is told at once what is about to be
  * started within the next millisecond at the present pace: a message per record would cost more
@@ -151,11 +173,17 @@ static void s_send_settles (leat_consumer_engine_t *self, leat_outbox_t *outbox)
  * consumer's death makes suspects of no more than a millisecond's worth of innocents. */
 void leat_consumer_engine_report (leat_consumer_engine_t *self, uint64_t end, leat_outbox_t *outbox)
 {
-    if (end <= self->reported + self->options.max_unreported)
-        return;
-    uint64_t waiting_end = leat_leases_waiting_end (self->leases);
-    uint64_t position = end + self->ahead;
-    s_send_report (self, position < waiting_end ? position : waiting_end, outbox);
+    self->taken_end = end;
+    if (end > self->reported + self->options.max_unreported)
+        s_report_ahead (self, end, outbox);
+}
+
+/* With a SETTLE goes the REPORT that the records until the next one would need by themselves. */
+static void s_report_beside_settles (leat_consumer_engine_t *self, leat_outbox_t *outbox)
+{
+    if (self->counts->records[LEAT_LEASE_WAITING] == 0
+        && self->taken_end + s_to_come (self) >= self->reported + self->options.max_unreported)
+        s_report_ahead (self, self->taken_end, outbox);
 }
 
 /* ---- receiving ------------------------------------------------------------------------------- */
@@ -421,7 +449,8 @@ static void s_retry (leat_consumer_engine_t *self, uint64_t now_us, leat_outbox_
 }
 
 /* When the settles that are gathered have to go; UINT64_MAX if there are none, 0 for now: they are
- * many, somebody waits for them, or there is nothing else to do. */
+ * many, somebody waits for them, or there is nothing else to do. One that settles several in a
+ * millisecond will have more to say before that is over. */
 static uint64_t s_settles_due (const leat_consumer_engine_t *self)
 {
     if (self->flush_asked > self->flush_sent)
@@ -432,8 +461,9 @@ static uint64_t s_settles_due (const leat_consumer_engine_t *self)
     uint32_t many = self->options.settle_count;
     if (many == 0)
         many = self->credit_records / 2;
-    if (records[LEAT_LEASE_SETTLED] >= many
-        || (records[LEAT_LEASE_WAITING] == 0 && records[LEAT_LEASE_STARTED] == 0))
+    bool is_idle = records[LEAT_LEASE_WAITING] == 0 && records[LEAT_LEASE_STARTED] == 0;
+    bool is_brisk = self->ahead > 0 && self->state != LEAT_CONSUMER_LEAVING;
+    if (records[LEAT_LEASE_SETTLED] >= many || (is_idle && !is_brisk))
         return 0;
     return self->settled_us + self->options.settle_delay_us;
 }
@@ -460,8 +490,10 @@ void leat_consumer_engine_run (leat_consumer_engine_t *self, uint64_t now_us, le
                       outbox);
     }
     s_send_given (self, outbox);
-    if (now_us >= s_settles_due (self))
+    if (now_us >= s_settles_due (self)) {
         s_send_settles (self, outbox);
+        s_report_beside_settles (self, outbox);
+    }
     if (s_empty_unsent (self)) {
         leat_command_t command = { .id = LEAT_ASK_EMPTY };
         command.ask_empty =

@@ -47,6 +47,7 @@ struct leat_consumer_engine {
     uint64_t pace_us;      /* when the measuring of the pace began */
     uint64_t pace_started; /* records started since then */
     uint64_t ahead;        /* how far a REPORT runs ahead */
+    uint64_t taken_end;    /* position behind the last record that was started */
 
     uint64_t settled_us;      /* when the oldest settle that is unsent was made */
     bool settles_unconfirmed; /* a SETTLE went out after the last one with CONFIRM */

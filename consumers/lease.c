@@ -96,12 +96,13 @@ uint32_t leat_lease_decide (leat_lease_t *self, uint32_t from, uint32_t to, uint
 
 /* After a decision about received records; unlocks the gate. The engine gathers settles for a
  * millisecond, so the client's thread is woken from a long sleep only, or if the application has
- * nothing left to do. */
+ * nothing left to do and does not settle several in a millisecond. */
 static void s_decided (leat_consumer_t *self, uint32_t count)
 {
     leat_assert (self->unsettled >= count);
     self->unsettled -= count;
-    bool is_urgent = self->unsettled == 0 && atomic_load (&self->queued) == 0;
+    bool is_urgent =
+        self->unsettled == 0 && atomic_load (&self->queued) == 0 && atomic_load (&self->ahead) == 0;
     leat_gate_unlock (&self->gate);
     atomic_fetch_add (&self->settled, count);
     leat_client_wake (self->port.client, is_urgent);

@@ -176,6 +176,7 @@ static int s_wait_for_room (leat_producer_t *self, size_t size)
         error = atomic_load (&self->verdict);
         if (error != 0 || s_has_room (self, size > quarter ? size : quarter))
             break;
+        atomic_store (&self->hurry, LEAT_HURRY_BATCHES);
         if (!in_time) {
             error = s_has_room (self, size) ? 0 : ETIMEDOUT;
             break;
@@ -326,6 +327,7 @@ int leat_producer_flush (leat_producer_t *self, int timeout_ms)
     for (bool in_time = true;; in_time = leat_gate_wait (&self->gate, &deadline)) {
         if (atomic_load (&self->confirmed) >= self->sent)
             break;
+        atomic_store (&self->hurry, LEAT_HURRY_BATCHES);
         error = atomic_load (&self->verdict);
         if (error == 0 && !in_time)
             error = ETIMEDOUT;

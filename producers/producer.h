@@ -43,6 +43,10 @@ struct leat_producer {
     _Atomic uint64_t known; /* UINT64_MAX: not told yet */
     atomic_int verdict;     /* 0, EPIPE or ESHUTDOWN: for good */
 
+    /* Set when the application waits for confirmations, counted down by the client's thread: it is
+     * expected to wait for those of so many batches more. */
+    atomic_uint hurry;
+
     /* The client's thread. */
     leat_producer_engine_t *engine;
     bool is_added;     /* to the session */
@@ -59,6 +63,9 @@ struct leat_producer {
 
     leat_fault_t fault; /* within the gate */
 };
+
+/* See `hurry`. */
+enum { LEAT_HURRY_BATCHES = 16 };
 
 extern const leat_port_ops_t leat_producer_port_ops;
 

@@ -11,7 +11,11 @@
 #include "wire/alloc.h"
 #include "wire/assert.h"
 
-enum { BATCH_SIZE_DEFAULT = 1024 * 1024, WANT_AGAIN_US = 1000 * 1000 };
+enum {
+    BATCH_SIZE_DEFAULT = 1024 * 1024,
+    WANT_AGAIN_US = 1000 * 1000,
+    PATIENT_BATCHES = 4 /* of so many under way the last one asks for its confirmation at once */
+};
 
 leat_producer_engine_t *leat_producer_engine_new (const leat_producer_engine_options_t *options)
 {
@@ -110,6 +114,21 @@ uint64_t leat_producer_engine_sendable_size (const leat_producer_engine_t *self,
     if (unsent > 0)
         costs += leat_batch_cost (unsent);
     return room > costs ? room - costs : 0;
+}
+
+void leat_producer_engine_set_patient (leat_producer_engine_t *self, bool is_patient)
+{
+    self->is_patient = is_patient;
+}
+
+/* Whether the broker may hold back the confirmation of a batch of this cost: not when much is under
+ * way, since confirmations are what makes room again. */
+static bool s_may_wait (const leat_producer_engine_t *self, uint64_t cost,
+                        const leat_session_window_t *window)
+{
+    return self->is_patient && !self->is_closing
+           && leat_backlog_batches_sent (self->backlog) + 1 < PATIENT_BATCHES
+           && leat_backlog_cost_sent (self->backlog) + cost < s_room (self, window) / 4;
 }
 
 static bool s_all_confirmed (const leat_producer_engine_t *self)
@@ -244,6 +263,7 @@ static void s_publish (leat_producer_engine_t *self, leat_backlog_batch_t *cut,
     batch.first = cut->first;
     batch.time_ms = leat_backlog_time_ms (cut);
     batch.flight = self->flight;
+    batch.flags = s_may_wait (self, cost, window) ? LEAT_PUBLISH_PATIENT : 0;
     leat_outbox_batch (outbox, 0, &batch, leat_backlog_body (cut));
     if (cut->is_again)
         self->resent++;

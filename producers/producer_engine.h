@@ -62,6 +62,10 @@ uint32_t leat_producer_engine_batches_in_flight (const leat_producer_engine_t *s
 uint64_t leat_producer_engine_sendable_size (const leat_producer_engine_t *self,
                                              const leat_session_window_t *window);
 
+/* Whether nobody waits for confirmations, so that the broker may gather them for a moment (PATIENT in
+ * docs/protocol.md). False at first. */
+void leat_producer_engine_set_patient (leat_producer_engine_t *self, bool is_patient);
+
 /* No more submits; the state becomes ENDED once all is confirmed and the broker has said CLOSED, or
  * when the session is lost after all was confirmed. */
 void leat_producer_engine_close (leat_producer_engine_t *self);

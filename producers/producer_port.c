@@ -86,6 +86,17 @@ static leat_wake_t s_judge (leat_producer_t *self, const leat_flume_slice_t *sli
     return now_us >= self->held_us + self->linger_us ? LEAT_WAKE_BY_RECORD : LEAT_WAKE_BY_CHUNK;
 }
 
+/* Whether nobody seems to wait for the confirmation of the batch that is sent next: neither a thread,
+ * nor a callback that may want to send again, nor records that find no room. */
+static bool s_is_patient (leat_producer_t *self)
+{
+    unsigned hurry = atomic_load_explicit (&self->hurry, memory_order_relaxed);
+    if (hurry > 0)
+        atomic_store_explicit (&self->hurry, hurry - 1, memory_order_relaxed);
+    return hurry == 0 && self->confirmed_fn == NULL && !self->is_abandoned
+           && leat_producer_engine_unconfirmed_size (self->engine) < self->window_size / 4;
+}
+
 static void s_feed (leat_port_t *port, uint64_t now_us)
 {
     leat_producer_t *self = s_self (port);
@@ -104,6 +115,7 @@ static void s_feed (leat_port_t *port, uint64_t now_us)
                 break;
             if (wall_ms == 0)
                 wall_ms = leat_clock_wall_ms ();
+            leat_producer_engine_set_patient (self->engine, s_is_patient (self));
             leat_producer_engine_submit (self->engine, slice.records, slice.count,
                                          slice.is_extended, wall_ms);
             leat_flume_take (&self->flume, &slice);

@@ -29,6 +29,7 @@ struct leat_producer_engine {
     uint32_t batch_size_max;
     leat_backlog_t *backlog;
 
+    bool is_patient;
     bool is_closing;
     bool is_ended;
     bool is_failed;

@@ -26,7 +26,8 @@ void leat_batch_encode (const leat_batch_t *batch, uint8_t *bytes)
 
 static bool s_valid_publish (const leat_batch_t *batch)
 {
-    return batch->flags == 0 && batch->epoch == 0 && batch->attempt == 0 && batch->first > 0;
+    return (batch->flags & ~LEAT_PUBLISH_PATIENT) == 0 && batch->epoch == 0 && batch->attempt == 0
+           && batch->first > 0;
 }
 
 static bool s_valid_deliver (const leat_batch_t *batch)

@@ -16,7 +16,7 @@
  *
  *       0  u8   command          PUBLISH or DELIVER
  *       1  u8   attributes       LEAT_BATCH_EXTENDED
- *       2  u16  flags            DELIVER: LEAT_DELIVER_REDELIVERED
+ *       2  u16  flags            PUBLISH: LEAT_PUBLISH_PATIENT; DELIVER: LEAT_DELIVER_REDELIVERED
  *       4  u32  channel
  *       8  u32  count            records in the body, 1 to LEAT_BATCH_COUNT_MAX
  *      12  u32  crc32c           of the body frame

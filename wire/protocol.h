@@ -59,6 +59,10 @@ enum {
 enum {
     LEAT_BATCH_EXTENDED = 1 /* records have keys and headers (see wire/record.h) */
 };
+/* flags of PUBLISH */
+enum {
+    LEAT_PUBLISH_PATIENT = 1 /* nobody waits: CONFIRMED may be held back for a moment */
+};
 /* flags of DELIVER */
 enum {
     LEAT_DELIVER_REDELIVERED = 1 /* these records may have been started before */

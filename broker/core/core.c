@@ -26,6 +26,7 @@ leat_core_t *leat_core_new (const leat_core_options_t *options)
     TAILQ_INIT (&self->grants);
     TAILQ_INIT (&self->wanting);
     TAILQ_INIT (&self->confirms);
+    TAILQ_INIT (&self->held);
     TAILQ_INIT (&self->waiting);
     TAILQ_INIT (&self->awake);
     TAILQ_INIT (&self->asking);

@@ -48,6 +48,8 @@
        "refusals a second to who has no session, so that who never reads piles up little")            \
     X (commit_records, 1000000, count, "records appended in one commit; keeps each commit short")     \
     X (commits, 64, count, "commits under way at the store")                                          \
+    X (confirm_delay, 1, ms,                                                                          \
+       "a confirmation that nobody waits for is held back so long, to go together with others")       \
     X (settle_delay, 100, ms, "settles are committed at most so late; losing them only redelivers")
 
 typedef struct {

@@ -93,6 +93,39 @@ void core_producer_answer (leat_core_t *core, core_producer_t *producer)
     leat_outbox_command (core->outbox, producer->channel.session->peer, &command);
 }
 
+/* ---- confirmations that may wait ------------------------------------------------------------- */
+
+static void s_held_due (leat_core_t *core, core_timer_t *timer)
+{
+    core_producer_t *producer;
+    while ((producer = TAILQ_FIRST (&core->held)) && producer->held_until_us <= core->now_us)
+        core_confirm (core, producer);
+    if (producer)
+        core_timer_set (core, timer, producer->held_until_us, s_held_due);
+}
+
+/* All are held for the same time, so the list is in the order in which they are due. */
+static void s_hold (leat_core_t *core, core_producer_t *producer)
+{
+    if (producer->held || producer->needs_confirm)
+        return;
+    producer->held = true;
+    producer->held_until_us = core->now_us + core->limits.confirm_delay * 1000;
+    TAILQ_INSERT_TAIL (&core->held, producer, in_confirms);
+    if (!core->held_timer.due_us)
+        core_timer_set (core, &core->held_timer, producer->held_until_us, s_held_due);
+}
+
+static void s_release (leat_core_t *core, core_producer_t *producer)
+{
+    if (!producer->held)
+        return;
+    producer->held = false;
+    TAILQ_REMOVE (&core->held, producer, in_confirms);
+    if (TAILQ_EMPTY (&core->held))
+        core_timer_stop (core, &core->held_timer);
+}
+
 void core_producer_end (leat_core_t *core, core_producer_t *producer)
 {
     core_session_t *session = producer->channel.session;
@@ -100,6 +133,7 @@ void core_producer_end (leat_core_t *core, core_producer_t *producer)
         core_credit_end (core, producer);
     else
         TAILQ_REMOVE (&core->waiting, &producer->channel, waiting);
+    s_release (core, producer);
     if (producer->needs_confirm)
         TAILQ_REMOVE (&core->confirms, producer, in_confirms);
     core_sequence_t *sequence = producer->sequence;
@@ -172,6 +206,8 @@ static void s_accept (leat_core_t *core, core_session_t *session, core_producer_
     batch->session_epoch = session->epoch;
     sequence->accepted = batch->last_sequence;
     producer->flight = header->flight;
+    if (!(header->flags & LEAT_PUBLISH_PATIENT))
+        producer->urgent = batch->last_sequence;
     session->window_used += batch->cost;
     core_rate_count (core, &producer->channel, header->count);
     core_data_add_batch (core, batch);
@@ -234,8 +270,13 @@ void core_producer_committed (leat_core_t *core, core_batch_t *batch)
     sequence->known = true;
     sequence->committed = batch->last_sequence;
     sequence->offset = batch->first + batch->count - 1;
-    if (sequence->producer && sequence->producer->channel.answered)
-        core_confirm (core, sequence->producer);
+    core_producer_t *producer = sequence->producer;
+    if (producer && producer->channel.answered) {
+        if (producer->urgent > producer->confirmed)
+            core_confirm (core, producer);
+        else
+            s_hold (core, producer);
+    }
     batch->sequence = NULL;
 }
 
@@ -266,6 +307,7 @@ void core_confirm (leat_core_t *core, core_producer_t *producer)
 {
     if (producer->needs_confirm)
         return;
+    s_release (core, producer);
     producer->needs_confirm = true;
     TAILQ_INSERT_TAIL (&core->confirms, producer, in_confirms);
 }
@@ -306,6 +348,8 @@ void core_confirms_send (leat_core_t *core)
 {
     core_producer_t *producer;
     core_producer_t *next;
+    while (core->shutting_down && (producer = TAILQ_FIRST (&core->held)))
+        core_confirm (core, producer);
     for (producer = TAILQ_FIRST (&core->confirms); producer; producer = next) {
         next = TAILQ_NEXT (producer, in_confirms);
         const core_sequence_t *sequence = producer->sequence;

@@ -147,9 +147,12 @@ struct core_producer {
     bool needs_credit;
     TAILQ_ENTRY (core_producer) in_credit; /* in stream->wanting */
     bool needs_confirm;
-    TAILQ_ENTRY (core_producer) in_confirms; /* in core->confirms */
-    uint32_t flight;                         /* of the last batch that was taken, or there before */
-    bool closing;                            /* CLOSE came; CLOSED follows the last confirmation */
+    TAILQ_ENTRY (core_producer) in_confirms; /* in core->confirms, or held back: core->held */
+    bool held;                               /* there: its confirmation is due at held_until_us */
+    uint64_t held_until_us;
+    uint64_t urgent; /* last sequence whose confirmation is waited for */
+    uint32_t flight; /* of the last batch that was taken, or there before */
+    bool closing;    /* CLOSE came; CLOSED follows the last confirmation */
 };
 
 typedef enum {
@@ -436,6 +439,8 @@ struct leat_core {
     core_timer_t credit_retry;             /* takes idle grants back while somebody waits */
     core_timer_t credit_idle;              /* takes grown grants back once they are idle */
     TAILQ_HEAD (, core_producer) confirms; /* producers to be told CONFIRMED or CREDIT */
+    TAILQ_HEAD (, core_producer) held;     /* that may be told later, first due first */
+    core_timer_t held_timer;               /* when the first of them is due */
     TAILQ_HEAD (, core_channel) waiting;   /* channels whose stream or group is being committed */
     TAILQ_HEAD (, core_group) awake;
     TAILQ_HEAD (, core_group) asking;
@@ -509,6 +514,7 @@ void core_producer_committed (leat_core_t *core, core_batch_t *batch);
 /* The store refused the batch, and with it every later one of its producer. */
 void core_producer_undone (leat_core_t *core, core_batch_t *batch);
 void core_producer_end (leat_core_t *core, core_producer_t *producer);
+/* Tells it CONFIRMED, or its new credit, at the end of this turn. */
 void core_confirm (leat_core_t *core, core_producer_t *producer);
 void core_confirms_send (leat_core_t *core);
 

@@ -369,6 +369,7 @@ static void test_limits_and_flags (void **state)
     s_expect_value ("SETTLED | DURABLE", LEAT_SETTLED_DURABLE);
     s_expect_value ("RESULT | MORE", LEAT_RESULT_MORE);
     s_expect_value ("attributes | EXTENDED", LEAT_BATCH_EXTENDED);
+    s_expect_value ("PUBLISH | PATIENT", LEAT_PUBLISH_PATIENT);
     s_expect_value ("DELIVER | REDELIVERED", LEAT_DELIVER_REDELIVERED);
     s_expect_value ("outcome | ACK", LEAT_ACK);
     s_expect_value ("outcome | NACK", LEAT_NACK);

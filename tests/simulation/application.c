@@ -35,6 +35,7 @@ static void s_submit (sim_t *sim, sim_client_t *client, sim_producer_t *producer
     }
     leat_buffer_t *buffer = leat_buffer_copy (slice, size);
     leat_slice_t records = { .buffer = buffer, .size = size };
+    leat_producer_engine_set_patient (producer->engine, first % 3 != 0);
     uint64_t got =
         leat_producer_engine_submit (producer->engine, records, taken, extended, sim_wall_ms (sim));
     leat_buffer_release (&buffer);

@@ -108,7 +108,8 @@ static void test_fields_of_headers (void **state)
     EXPECT (LEAT_MALFORMED, s_publish, command, LEAT_HELLO);
     EXPECT (LEAT_MALFORMED, s_publish, attributes, 2);
     EXPECT (LEAT_MALFORMED, s_deliver, attributes, 0x80);
-    EXPECT (LEAT_MALFORMED, s_publish, flags, 1);
+    EXPECT (LEAT_OK, s_publish, flags, LEAT_PUBLISH_PATIENT);
+    EXPECT (LEAT_MALFORMED, s_publish, flags, 2);
     EXPECT (LEAT_MALFORMED, s_deliver, flags, 2);
     EXPECT (LEAT_MALFORMED, s_deliver, flags, 0x8001);
     EXPECT (LEAT_MALFORMED, s_publish, count, 0);

@@ -22,8 +22,11 @@ static void test_whole_batch (void **state)
     assert_string_equal (scene_sent (scene), "REPORT 5000\n");
     assert_int_equal (scene_settle (scene, &delivery, 100, 5000, LEAT_ACK), 5000);
     assert_int_equal (leat_consumer_engine_started (scene->engine), 0);
-    assert_int_equal (leat_consumer_engine_deadline (scene->engine), 0);
     assert_true (leat_consumer_engine_busy (scene->engine));
+    /* At this pace more will come within the millisecond, so it is waited for. */
+    assert_string_equal (scene_run (scene), "");
+    scene->now_us += 1000;
+    assert_true (leat_consumer_engine_deadline (scene->engine) <= scene->now_us);
     assert_string_equal (scene_run (scene), "SETTLE ack 7:100+5000\n");
     assert_false (leat_consumer_engine_busy (scene->engine));
     assert_true (leat_consumer_engine_deadline (scene->engine) == UINT64_MAX);
@@ -288,6 +291,50 @@ static void test_reports_stay_within_what_waits (void **state)
     scene_destroy (scene);
 }
 
+/* Records that come one by one, five in a millisecond: neither a SETTLE nor a REPORT for each. */
+static void test_brisk_trickle (void **state)
+{
+    scene_t *scene = NEW (.max_unreported = 1);
+    uint32_t commands = 0;
+    uint64_t reported = 0;
+    for (uint32_t offset = 0; offset < 1000; offset++) {
+        scene->now_us += 200;
+        leat_consumer_engine_run (scene->engine, scene->now_us, scene->outbox);
+        scene_deliver (scene, 7 + offset, offset, 1);
+        leat_delivery_t delivery = scene_take (scene, 1, 7 + offset, offset, 1);
+        scene_settle (scene, &delivery, offset, 1, LEAT_ACK);
+        leat_consumer_engine_run (scene->engine, scene->now_us, scene->outbox);
+        leat_message_t message;
+        while (leat_outbox_next (scene->outbox, &message)) {
+            leat_command_t command;
+            assert_int_equal (
+                leat_command_decode (&command, message.header, message.header_size, NULL), LEAT_OK);
+            if (command.id == LEAT_REPORT)
+                reported = command.report.position;
+            assert_true (reported <= offset + 1 + 16);
+            commands++;
+        }
+    }
+    assert_in_range (commands, 2 * 200 - 20, 2 * 200 + 50);
+    /* Then it ends: the last settles go within the millisecond. */
+    scene->now_us += 1000;
+    assert_true (leat_consumer_engine_deadline (scene->engine) <= scene->now_us);
+    scene_run (scene);
+    assert_false (leat_consumer_engine_busy (scene->engine));
+    /* Slower ones are settled one by one, at once. */
+    for (uint32_t offset = 1000; offset < 1010; offset++) {
+        scene->now_us += 2000;
+        scene_run (scene);
+        scene_deliver (scene, 7 + offset, offset, 1);
+        leat_delivery_t delivery = scene_take (scene, 1, 7 + offset, offset, 1);
+        scene_settle (scene, &delivery, offset, 1, LEAT_ACK);
+        assert_int_equal (leat_consumer_engine_deadline (scene->engine), 0);
+        scene_run (scene);
+        assert_false (leat_consumer_engine_busy (scene->engine));
+    }
+    scene_destroy (scene);
+}
+
 /* ---- losing leases --------------------------------------------------------------------------- */
 
 static void test_lost (void **state)
@@ -450,6 +497,7 @@ int main (void)
         cmocka_unit_test (test_report_one_by_one),
         cmocka_unit_test (test_reports_run_ahead),
         cmocka_unit_test (test_reports_stay_within_what_waits),
+        cmocka_unit_test (test_brisk_trickle),
         cmocka_unit_test (test_lost),
         cmocka_unit_test (test_recall),
         cmocka_unit_test (test_revoked),

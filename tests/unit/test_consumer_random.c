@@ -145,7 +145,7 @@ static void s_see_all (s_model_t *self)
         assert_false (self->left);
         switch (command.id) {
         case LEAT_REPORT:
-            assert_true (command.report.position <= self->delivered);
+            assert_true (command.report.position <= self->delivered + 16); /* some may be to come */
             assert_true (command.report.position >= self->reported);
             self->reported = command.report.position;
             self->reports++;
@@ -310,7 +310,6 @@ static void s_step_run (s_model_t *self)
     if (settled > 0) {
         assert_true (scene->now_us < self->settled_us + SETTLE_DELAY_US);
         assert_true (settled < CREDIT / 2);
-        assert_true (s_count (self, WAITING) + s_count (self, STARTED) > 0);
         assert_true (leat_consumer_engine_deadline (scene->engine)
                      <= self->settled_us + SETTLE_DELAY_US);
     }

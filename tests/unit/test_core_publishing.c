@@ -320,6 +320,74 @@ static void test_over_credit (void **state)
     driver_destroy (&driver);
 }
 
+/* PUBLISH of one record whose confirmation nobody waits for, or somebody does. */
+static void s_publish_patient (driver_t *driver, uint64_t peer, uint64_t sequence, bool patient)
+{
+    leat_buffer_t *body = driver_body (driver, sequence, 1);
+    leat_batch_t batch = { .command = LEAT_PUBLISH,
+                           .flags = patient ? LEAT_PUBLISH_PATIENT : 0,
+                           .channel = 1,
+                           .count = 1,
+                           .crc32c =
+                               leat_crc32c (leat_buffer_bytes (body), leat_buffer_size (body)),
+                           .first = sequence };
+    driver_send_batch (driver, peer, &batch, body);
+    leat_buffer_release (&body);
+}
+
+static void test_held_back (void **state)
+{
+    leat_limits_t limits = driver_limits ();
+    limits.confirm_delay = 20;
+    driver_t *driver = s_producer (&limits);
+    driver_hello (driver, 2, "second");
+    driver_open (driver, 2, 1, "others");
+    driver_hello (driver, 3, "third");
+    driver_open (driver, 3, 1, "more");
+
+    /* They go together once the delay of the first is over, each producer's for itself. */
+    s_publish_patient (driver, 1, 1, true);
+    driver_wait (driver, 10);
+    s_publish_patient (driver, 2, 1, true);
+    s_publish_patient (driver, 1, 2, true);
+    driver_wait (driver, 9);
+    driver_expect_nothing (driver, 1);
+    driver_wait (driver, 1);
+    s_expect_confirmed (driver, 1, 2, 1);
+    driver_expect_nothing (driver, 2);
+    driver_wait (driver, 10);
+    s_expect_confirmed (driver, 2, 1, 0);
+    driver_wait (driver, 30);
+    driver_expect_nothing (driver, 1);
+    driver_expect_nothing (driver, 2);
+
+    /* One that is waited for takes the others along; nothing is said twice. */
+    s_publish_patient (driver, 1, 3, true);
+    s_publish_patient (driver, 1, 4, false);
+    s_expect_confirmed (driver, 1, 4, 3);
+    s_publish_patient (driver, 1, 5, true);
+    driver_expect_nothing (driver, 1);
+    /* A duplicate is somebody's who lost the answer. */
+    s_publish_patient (driver, 1, 5, true);
+    s_expect_confirmed (driver, 1, 5, 4);
+    /* So does CLOSE. */
+    s_publish_patient (driver, 1, 6, true);
+    leat_command_t close = { .id = LEAT_CLOSE, .close = { 1 } };
+    driver_send (driver, 1, &close);
+    s_expect_confirmed (driver, 1, 6, 5);
+    driver_expect (driver, 1, LEAT_CLOSED);
+    /* Whoever is gone is told nothing, and whoever is there is told before the end. */
+    s_publish_patient (driver, 2, 2, true);
+    driver_lose (driver, 2);
+    s_publish_patient (driver, 3, 1, true);
+    driver_expect_nothing (driver, 3);
+    leat_core_shutdown (driver->core, 1000);
+    driver_turn (driver);
+    s_expect_confirmed (driver, 3, 1, 0);
+    driver_expect (driver, 3, LEAT_BYE);
+    driver_destroy (&driver);
+}
+
 static void test_close (void **state)
 {
     driver_t *driver = s_producer (NULL);
@@ -476,6 +544,7 @@ int main (void)
         cmocka_unit_test (test_reconnect_with_a_new_base),
         cmocka_unit_test (test_refusals),
         cmocka_unit_test (test_over_credit),
+        cmocka_unit_test (test_held_back),
         cmocka_unit_test (test_close),
         cmocka_unit_test (test_close_and_refused),
         cmocka_unit_test (test_wrong_states),

@@ -264,13 +264,43 @@ static void test_sendable (void **state)
     s_end (&bench);
 }
 
+/* The next batch that is sent, and whether the broker may hold its confirmation back. */
+static bool s_expect_patience (bench_t *bench, uint64_t first)
+{
+    sample_submit (bench->engine, 1);
+    s_run (bench);
+    return s_expect_batch (bench, first, 1).flags == LEAT_PUBLISH_PATIENT;
+}
+
+static void test_patience (void **state)
+{
+    bench_t bench = s_bench (0);
+    s_open (&bench, 1 << 20);
+    assert_false (s_expect_patience (&bench, 1)); /* unless told so */
+    s_confirmed (&bench, 1, 1 << 20);
+    leat_producer_engine_set_patient (bench.engine, true);
+    for (uint64_t first = 2; first < 5; first++)
+        assert_true (s_expect_patience (&bench, first));
+    assert_false (s_expect_patience (&bench, 5)); /* the fourth on its way */
+    assert_false (s_expect_patience (&bench, 6));
+    s_confirmed (&bench, 5, 1 << 20);
+    assert_true (s_expect_patience (&bench, 7));
+    s_confirmed (&bench, 7, 4000);
+    s_lose (&bench);
+    /* Credit that is soon used up is asked for at once. */
+    s_open (&bench, 2 * LEAT_BATCH_COST);
+    assert_false (s_expect_patience (&bench, 8));
+    s_end (&bench);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_journey),       cmocka_unit_test (test_batch_count_and_size),
         cmocka_unit_test (test_large_records), cmocka_unit_test (test_credit),
         cmocka_unit_test (test_want),          cmocka_unit_test (test_session_window),
-        cmocka_unit_test (test_sendable),
+        cmocka_unit_test (test_sendable),      cmocka_unit_test (test_patience),
+
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
