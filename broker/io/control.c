@@ -15,6 +15,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "broker/io/clock.h"
 #include "wire/alloc.h"
 #include "wire/assert.h"
 
@@ -46,9 +47,29 @@ void leat_control_stop (leat_control_t *self)
     s_write_event (self->wake_fd);
 }
 
+/* timeout(1) and some supervisors signal a process and then its whole group, which is one wish. */
+enum { SAME_US = 200 * 1000 };
+
+/* The first signal, and when it came. */
+typedef struct {
+    uint32_t number; /* 0: none yet */
+    uint64_t time_us;
+} first_t;
+
+static void s_heed (leat_control_t *self, first_t *first, uint32_t number)
+{
+    uint64_t now_us = leat_clock_monotonic_us ();
+    if (number == first->number && now_us - first->time_us < SAME_US)
+        return;
+    if (!first->number)
+        *first = (first_t){ .number = number, .time_us = now_us };
+    leat_control_stop (self);
+}
+
 static void *s_run (void *arg)
 {
     leat_control_t *self = arg;
+    first_t first = { 0 };
     struct pollfd items[] = { { .fd = self->signal_fd, .events = POLLIN },
                               { .fd = self->end_fd, .events = POLLIN } };
     for (;;) {
@@ -60,7 +81,7 @@ static void *s_run (void *arg)
             return NULL;
         struct signalfd_siginfo info;
         if (items[0].revents && read (self->signal_fd, &info, sizeof info) == sizeof info)
-            leat_control_stop (self);
+            s_heed (self, &first, info.ssi_signo);
     }
 }
 

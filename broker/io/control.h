@@ -19,7 +19,8 @@ typedef enum {
 
 /* With `signals`, SIGINT and SIGTERM are blocked in the calling thread, and so in all threads that it
  * makes from then on, until leat_control_destroy; they come as STOP, and the second one as QUIT.
- * NULL with a sentence if that cannot be. */
+ * The same signal within 200 ms of the first is the same wish, not a second one. NULL with a sentence if
+ * that cannot be. */
 leat_control_t *leat_control_new (bool signals, char *error, size_t error_size);
 
 /* To be called in the thread that called leat_control_new. */
