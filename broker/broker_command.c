@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/message.h"
 #include "cli/terminal.h"
+#include "cli/text.h"
 #include "wire/alloc.h"
 
 static const char s_program[] = "leat broker";
@@ -60,7 +61,20 @@ static void s_limit (settings_t *settings, const char *value, struct argp_state 
     }
     memcpy (name, value, (size_t) (equals - value));
     name[equals - value] = 0;
-    if (!leat_broker_config_limit (settings->config, name, equals + 1, error, sizeof error))
+    char said[256];
+    snprintf (said, sizeof said, "--limit %s", value);
+    if (!leat_broker_config_limit (settings->config, true, name, equals + 1, said, error,
+                                   sizeof error))
+        argp_error (state, "%s", error);
+}
+
+static void s_max_record (settings_t *settings, const char *value, struct argp_state *state)
+{
+    char error[512];
+    char said[256];
+    snprintf (said, sizeof said, "--max-record %s", value);
+    if (!leat_broker_config_limit (settings->config, true, "record_size", value, said, error,
+                                   sizeof error))
         argp_error (state, "%s", error);
 }
 
@@ -74,7 +88,6 @@ static error_t s_parse (int key, char *value, struct argp_state *state)
 {
     settings_t *settings = state->input;
     leat_broker_config_t *config = settings->config;
-    char error[512];
     switch (key) {
     case 'c':
         settings->config_path = value;
@@ -99,8 +112,7 @@ static error_t s_parse (int key, char *value, struct argp_state *state)
         s_limit (settings, value, state);
         return 0;
     case OPTION_MAX_RECORD:
-        if (!leat_broker_config_limit (config, "record_size", value, error, sizeof error))
-            argp_error (state, "--max-record: %s", error);
+        s_max_record (settings, value, state);
         return 0;
     case OPTION_LIMITS:
         settings->print_limits = true;
@@ -111,6 +123,23 @@ static error_t s_parse (int key, char *value, struct argp_state *state)
     default:
         return ARGP_ERR_UNKNOWN;
     }
+}
+
+/* False after a message. */
+static bool s_endpoint_fits (const leat_broker_config_t *config, const char *endpoint)
+{
+    char resolved[LEAT_ENDPOINT_SIZE];
+    char error[1024];
+    if (strncmp (endpoint, "ipc://", 6) == 0) {
+        /* Whether a path is free is no matter of usage. */
+        const char *why = leat_text_endpoint_check (endpoint);
+        if (!why)
+            return true;
+        snprintf (error, sizeof error, "cannot listen on '%s': %s", endpoint, why);
+    } else if (leat_endpoint_check (endpoint, config->insecure, resolved, error, sizeof error) == 0)
+        return true;
+    leat_message (s_program, "%s", error);
+    return false;
 }
 
 /* Reads the file, if there is one, and checks the whole. */
@@ -138,17 +167,10 @@ static int s_configure (settings_t *settings)
         leat_message (s_program, "%s", error);
         return LEAT_EXIT_USAGE;
     }
-    char resolved[LEAT_ENDPOINT_SIZE];
     for (size_t i = 0; i < config->listen_count; i++)
-        /* Whether a path of ipc is free is no matter of usage. */
-        if (strncmp (config->listens[i], "ipc://", 6) != 0
-            && leat_endpoint_check (config->listens[i], config->insecure, resolved, error,
-                                    sizeof error)
-                   != 0) {
-            leat_message (s_program, "%s", error);
+        if (!s_endpoint_fits (config, config->listens[i]))
             return LEAT_EXIT_USAGE;
-        }
-    return LEAT_EXIT_DONE;
+    return s_endpoint_fits (config, config->stats) ? LEAT_EXIT_DONE : LEAT_EXIT_USAGE;
 }
 
 static void s_say_where (const leat_broker_t *broker, size_t endpoints)

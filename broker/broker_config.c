@@ -55,6 +55,8 @@ void leat_broker_config_destroy (leat_broker_config_t **self_p)
     free (self->stats);
     free (self->events);
     free (self->data_dir);
+    for (size_t i = 0; i < LEAT_LIMIT_COUNT; i++)
+        free (self->limit_said[i]);
     free (self);
     *self_p = NULL;
 }
@@ -75,15 +77,15 @@ static bool s_same_name (const char *a, const char *b)
     return !*a && !*b;
 }
 
-bool leat_broker_config_limit (leat_broker_config_t *self, const char *name, const char *value,
-                               char *error, size_t error_size)
+bool leat_broker_config_limit (leat_broker_config_t *self, bool by_flag, const char *name,
+                               const char *value, const char *said, char *error, size_t error_size)
 {
     size_t i = 0;
     while (i < LEAT_LIMIT_COUNT && !s_same_name (name, s_limits[i].name))
         i++;
     if (i == LEAT_LIMIT_COUNT) {
-        snprintf (error, error_size, "there is no limit '%s'; `leat broker --limits` lists them",
-                  name);
+        snprintf (error, error_size,
+                  "%s: there is no limit '%s'; `leat broker --limits` lists them", said, name);
         return false;
     }
     uint64_t number = 0;
@@ -92,12 +94,15 @@ bool leat_broker_config_limit (leat_broker_config_t *self, const char *name, con
                  : s_limits[i].unit == S_ms ? leat_duration_parse (value, &number, &why)
                                             : leat_count_parse (value, &number, &why);
     if (!valid) {
-        snprintf (error, error_size, "limit %s cannot be '%s': %s", s_limits[i].name, value, why);
+        snprintf (error, error_size, "%s: %s", said, why);
         return false;
     }
-    if (!self->limit_set[i])
-        *s_limit_at (self, i) = number;
-    self->limit_set[i] = true;
+    if (self->limit_fixed[i] && !by_flag)
+        return true;
+    *s_limit_at (self, i) = number;
+    self->limit_fixed[i] = by_flag;
+    free (self->limit_said[i]);
+    self->limit_said[i] = leat_copy_text (said, strlen (said));
     return true;
 }
 
@@ -181,6 +186,14 @@ static void s_set_text (char **text, const char *value)
         *text = leat_copy_text (value, strlen (value));
 }
 
+static bool s_take_limit (leat_broker_config_t *self, const char *name, const char *value,
+                          char *error, size_t error_size)
+{
+    char said[256];
+    snprintf (said, sizeof said, "limit %s = %s", name, value);
+    return leat_broker_config_limit (self, false, name, value, said, error, error_size);
+}
+
 /* One key of the first level. */
 static bool s_take (leat_broker_config_t *self, zconfig_t *item, char *error, size_t error_size)
 {
@@ -188,8 +201,7 @@ static bool s_take (leat_broker_config_t *self, zconfig_t *item, char *error, si
     const char *value = zconfig_value (item);
     if (strcmp (name, "limits") == 0) {
         for (zconfig_t *at = zconfig_child (item); at; at = zconfig_next (at))
-            if (!leat_broker_config_limit (self, zconfig_name (at), zconfig_value (at), error,
-                                           error_size))
+            if (!s_take_limit (self, zconfig_name (at), zconfig_value (at), error, error_size))
                 return false;
         return true;
     }
@@ -249,13 +261,72 @@ bool leat_broker_config_load (leat_broker_config_t *self, const char *path, char
 static void s_follow (leat_broker_config_t *self, size_t i, uint64_t least, FILE *notes)
 {
     uint64_t *value = s_limit_at (self, i);
-    if (self->limit_set[i] || *value >= least)
+    if (self->limit_said[i] || *value >= least)
         return;
     *value = least;
     char text[LEAT_UNITS_TEXT_SIZE];
     if (notes)
         fprintf (notes, "leat broker: limit %s follows the largest record: %s\n", s_limits[i].name,
                  leat_size_exact (least, text));
+}
+
+static const char *s_value_text (s_unit_t unit, uint64_t value, char *text)
+{
+    if (unit == S_size)
+        return leat_size_exact (value, text);
+    if (unit == S_ms)
+        return leat_duration_exact (value, text);
+    snprintf (text, LEAT_UNITS_TEXT_SIZE, "%" PRIu64, value);
+    return text;
+}
+
+/* True if a sentence of leat_limits_check speaks of this limit. Two speak of many, of which only those
+ * with a wrong value are meant. */
+static bool s_speaks_of (leat_broker_config_t *self, const char *sentence, size_t i)
+{
+    const char *name = s_limits[i].name;
+    size_t size = strlen (name);
+    if (strncmp (sentence, "a limit is above", 16) == 0)
+        return *s_limit_at (self, i) > (uint64_t) 1 << 48;
+    if (strstr (sentence, "must be at least 1") && *s_limit_at (self, i))
+        return false;
+    for (const char *at = sentence; (at = strstr (at, name)); at += size)
+        if ((at == sentence || at[-1] == ' ') && !isalnum ((unsigned char) at[size])
+            && at[size] != '_')
+            return true;
+    return false;
+}
+
+/* What the user said, what is wrong with it, and what the other limits are of which that speaks:
+ *
+ *      --limit batch_size=1KiB: batch_size must hold a record of record_size and 8 bytes more
+ *      (record_size is 1MiB) */
+static void s_say_misfit (leat_broker_config_t *self, const char *why, char *error,
+                          size_t error_size)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream (&text, &size);
+    leat_assert (stream);
+    const char *between = "";
+    for (size_t i = 0; i < LEAT_LIMIT_COUNT; i++)
+        if (self->limit_said[i] && s_speaks_of (self, why, i)) {
+            fprintf (stream, "%s%s", between, self->limit_said[i]);
+            between = ", ";
+        }
+    fprintf (stream, "%s%s", *between ? ": " : "", why);
+    between = " (";
+    for (size_t i = 0; i < LEAT_LIMIT_COUNT; i++)
+        if (!self->limit_said[i] && s_speaks_of (self, why, i)) {
+            char value[LEAT_UNITS_TEXT_SIZE];
+            fprintf (stream, "%s%s is %s", between, s_limits[i].name,
+                     s_value_text (s_limits[i].unit, *s_limit_at (self, i), value));
+            between = ", ";
+        }
+    fputs (between[0] == ',' ? ")" : "", stream);
+    fclose (stream);
+    snprintf (error, error_size, "%s", text);
+    free (text);
 }
 
 bool leat_broker_config_finish (leat_broker_config_t *self, FILE *notes, char *error,
@@ -271,18 +342,8 @@ bool leat_broker_config_finish (leat_broker_config_t *self, FILE *notes, char *e
     }
     const char *why = leat_limits_check (&self->limits);
     if (why)
-        snprintf (error, error_size, "the limits do not fit each other: %s", why);
+        s_say_misfit (self, why, error, error_size);
     return !why;
-}
-
-static const char *s_default_text (const limit_t *limit, char *text)
-{
-    if (limit->unit == S_size)
-        return leat_size_exact (limit->value, text);
-    if (limit->unit == S_ms)
-        return leat_duration_exact (limit->value, text);
-    snprintf (text, LEAT_UNITS_TEXT_SIZE, "%" PRIu64, limit->value);
-    return text;
 }
 
 /* Words of `text` into lines that begin at column `indent`, where the cursor is already. */
@@ -312,7 +373,8 @@ void leat_broker_config_print_limits (FILE *file, unsigned columns)
     fprintf (file, "%-19s %-12s %s\n", "NAME", "DEFAULT", "WHAT IT BOUNDS");
     for (size_t i = 0; i < LEAT_LIMIT_COUNT; i++) {
         char text[LEAT_UNITS_TEXT_SIZE];
-        fprintf (file, "%-19s %-12s ", s_limits[i].name, s_default_text (&s_limits[i], text));
+        fprintf (file, "%-19s %-12s ", s_limits[i].name,
+                 s_value_text (s_limits[i].unit, s_limits[i].value, text));
         s_wrap (file, s_limits[i].text, INDENT, columns > INDENT + 20 ? columns : INDENT + 20);
     }
 }

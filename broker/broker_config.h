@@ -20,7 +20,9 @@ typedef struct {
     char *data_dir; /* likewise */
     bool insecure;
     leat_limits_t limits;
-    bool limit_set[LEAT_LIMIT_COUNT]; /* said by a flag or in the file */
+    /* Limits as a flag or the file said them, such as "--limit sessions=7"; NULL: the default. */
+    char *limit_said[LEAT_LIMIT_COUNT];
+    bool limit_fixed[LEAT_LIMIT_COUNT]; /* by a flag: the file does not change it */
 } leat_broker_config_t;
 
 /* All empty, limits at their defaults. */
@@ -29,10 +31,11 @@ void leat_broker_config_destroy (leat_broker_config_t **self_p);
 
 void leat_broker_config_listen (leat_broker_config_t *self, const char *endpoint);
 
-/* Sets a limit from text with a unit ("memory_size", "2GiB"); '-' and '_' in names are the same.
- * The first one that sets a limit wins. */
-bool leat_broker_config_limit (leat_broker_config_t *self, const char *name, const char *value,
-                               char *error, size_t error_size);
+/* Sets a limit from text with a unit ("memory_size", "2GiB"); '-' and '_' in names are the same. `said` is
+ * how the user has said all of it, for this and later messages; copied. A flag wins over the file, and
+ * otherwise the last one wins. */
+bool leat_broker_config_limit (leat_broker_config_t *self, bool by_flag, const char *name,
+                               const char *value, const char *said, char *error, size_t error_size);
 
 /* Reads a ZPL file (RFC 4/ZPL of ZeroMQ):
  *
@@ -48,7 +51,8 @@ bool leat_broker_config_load (leat_broker_config_t *self, const char *path, char
                               size_t error_size);
 
 /* Fills in the default endpoints, raises the limits that follow from record_size unless they were
- * said, each with a line to `notes` (may be NULL), and checks that all limits fit each other. */
+ * said, each with a line to `notes` (may be NULL), and checks that all limits fit each other. The
+ * sentence names those that were said, and the values of the others that matter. */
 bool leat_broker_config_finish (leat_broker_config_t *self, FILE *notes, char *error,
                                 size_t error_size);
 

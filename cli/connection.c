@@ -19,10 +19,11 @@ enum {
 const char *leat_connection_endpoint (const char *program, const char *flag)
 {
     const char *endpoint = leat_text_endpoint_choose (flag, "LEAT_BROKER", "tcp://127.0.0.1:5560");
-    const char *why = leat_text_endpoint_check (endpoint);
+    const char *why = leat_text_endpoints_check (endpoint);
     if (!why)
         return endpoint;
-    leat_message (program, "'%s' cannot be used: %s", endpoint, why);
+    leat_message (program, "%s cannot be '%s': %s", flag ? "--broker" : "LEAT_BROKER", endpoint,
+                  why);
     return NULL;
 }
 
@@ -39,9 +40,9 @@ static int s_say_no_broker (const leat_connection_settings_t *settings, leat_cli
     char limit[LEAT_UNITS_TEXT_SIZE];
     leat_client_error (client, text, sizeof text);
     leat_message (settings->program,
-                  "no broker at %s within %s%s%s; `leat broker` starts one, -b names another",
+                  "no broker at %s within %s; `leat broker` starts one, -b names another%s%s%s",
                   settings->endpoint, leat_duration_exact ((uint64_t) settings->timeout_ms, limit),
-                  *text ? ": " : "", text);
+                  *text ? " (last attempt: " : "", text, *text ? ")" : "");
     return LEAT_EXIT_NO_BROKER;
 }
 
@@ -73,8 +74,12 @@ int leat_connection_open (const leat_connection_settings_t *settings, leat_clien
                           *text ? text : strerror (errno));
             return LEAT_EXIT_FAILED;
         }
-        if (leat_signals_received (settings->signals))
+        if (leat_signals_received (settings->signals)) {
+            leat_message (settings->program,
+                          "ended by a signal before a broker was reached at %s; nothing was done",
+                          settings->endpoint);
             return LEAT_EXIT_FAILED;
+        }
         if (left_ms == 0)
             return s_say_no_broker (settings, *client);
     }

@@ -4,7 +4,9 @@
 #include <argp.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,12 +15,13 @@
 
 typedef struct {
     const char *name;
+    const char *program; /* with "leat" in front */
     const char *text;
     int (*run) (int argc, char **argv);
 } command_t;
 
 static const command_t s_commands[] = {
-#define X(name, text) { #name, text, leat_##name##_command },
+#define X(name, text) { #name, "leat " #name, text, leat_##name##_command },
     LEAT_COMMANDS (X)
 #undef X
 };
@@ -114,6 +117,26 @@ static void s_reserve_standard_descriptors (void)
     }
 }
 
+/* At the end of the process, be it by argp after --help: what was written must have arrived. */
+static void s_check_stdout (int status, void *program)
+{
+    (void) status;
+    int failed = ferror (stdout);
+    errno = 0;
+    if (fflush (stdout) == 0 && !failed)
+        return;
+    leat_message (program, "cannot write to stdout%s%s", errno ? ": " : "",
+                  errno ? strerror (errno) : "");
+    _exit (LEAT_EXIT_FAILED);
+}
+
+/* `program` is static text. */
+static void s_check_stdout_at_end (const char *program)
+{
+    if (on_exit (s_check_stdout, (void *) (uintptr_t) program) != 0)
+        _exit (LEAT_EXIT_FAILED);
+}
+
 void leat_commands_begin (void)
 {
     argp_program_version = "leat " LEAT_VERSION;
@@ -122,6 +145,7 @@ void leat_commands_begin (void)
 
 int main (int argc, char **argv)
 {
+    static const char program[] = "leat";
     s_reserve_standard_descriptors ();
     if (argc < 2) {
         s_help (stderr);
@@ -129,10 +153,12 @@ int main (int argc, char **argv)
     }
     const char *name = argv[1];
     if (strcmp (name, "--help") == 0 || strcmp (name, "-h") == 0 || strcmp (name, "help") == 0) {
+        s_check_stdout_at_end (program);
         s_help (stdout);
         return LEAT_EXIT_DONE;
     }
     if (strcmp (name, "--version") == 0 || strcmp (name, "-V") == 0) {
+        s_check_stdout_at_end (program);
         puts ("leat " LEAT_VERSION);
         return LEAT_EXIT_DONE;
     }
@@ -146,10 +172,9 @@ int main (int argc, char **argv)
     leat_commands_begin ();
     for (size_t i = 0; i < S_COUNT (s_commands); i++)
         if (strcmp (name, s_commands[i].name) == 0) {
+            s_check_stdout_at_end (s_commands[i].program);
             /* getopt and argp begin their messages with it. */
-            char program[32];
-            snprintf (program, sizeof program, "leat %s", name);
-            argv[1] = program;
+            argv[1] = (char *) (uintptr_t) s_commands[i].program;
             return s_commands[i].run (argc - 1, argv + 1);
         }
     return s_unknown (name);

@@ -7,12 +7,15 @@
 #include <unistd.h>
 
 #include "cli/message.h"
+#include "cli/terminal.h"
+#include "cli/text.h"
 
 void leat_message (const char *program, const char *format, ...)
 {
     char line[2048];
-    /* On a terminal a progress line may stand where this one begins. */
-    const char *wipe = isatty (STDERR_FILENO) ? "\r\033[K" : "";
+    /* On a terminal a progress line may stand where this one begins. The cursor is left where it is:
+     * before it there may be data that came without a line feed. */
+    const char *wipe = leat_terminal_obeys (STDERR_FILENO) ? "\033[K" : "";
     int begin = snprintf (line, sizeof line, "%s%s: ", wipe, program);
     if (begin < 0 || (size_t) begin >= sizeof line)
         return;
@@ -22,6 +25,8 @@ void leat_message (const char *program, const char *format, ...)
     va_end (arguments);
     if (size < 0)
         return;
+    /* It may quote what a peer, a file's name or the environment said. */
+    leat_text_make_harmless (line + begin);
     size_t length = strlen (line);
     line[length++] = '\n';
     /* Whoever closed stderr does not want to hear it. */

@@ -12,7 +12,8 @@ enum {
 };
 
 /* Writes "PROGRAM: TEXT\n" to stderr with one write(2), so that lines of several threads or processes
- * do not mix. `program` is "leat produce" and the like. Any thread. */
+ * do not mix. `program` is "leat produce" and the like. In TEXT, what a terminal would obey is shown as
+ * '?'. Any thread. */
 void leat_message (const char *program, const char *format, ...)
     __attribute__ ((format (printf, 2, 3)));
 

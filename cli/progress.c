@@ -40,13 +40,13 @@ void leat_progress_line (char *line, size_t size, uint64_t records, uint64_t con
     if (columns >= size)
         columns = (unsigned) size - 1;
     if (!bytes_total) {
-        snprintf (line, columns + 1, "%s records, %s confirmed, %s/s, %s", counted, sure, speed,
-                  sum);
+        snprintf (line, columns + 1, "%s record%s, %s confirmed, %s/s, %s", counted,
+                  leat_plural (records), sure, speed, sum);
         return;
     }
     double share = bytes < bytes_total ? (double) bytes / (double) bytes_total : 1;
-    int used = snprintf (line, columns + 1, "%s records, %s confirmed, %s/s, %3.0f %% of %s",
-                         counted, sure, speed, share * 100, sum);
+    int used = snprintf (line, columns + 1, "%s record%s, %s confirmed, %s/s, %3.0f %% of %s",
+                         counted, leat_plural (records), sure, speed, share * 100, sum);
     /* A bar in what is left, if that is worth drawing. */
     if (used < 0 || (unsigned) used + 8 > columns)
         return;
@@ -77,8 +77,9 @@ static void s_draw (leat_progress_t *self, double rate)
     leat_progress_line (line, sizeof line, atomic_load (&self->counts->records), confirmed,
                         atomic_load (&self->counts->bytes), self->bytes_total, rate,
                         leat_terminal_columns (STDERR_FILENO) - 1);
-    /* Back to the first column, the line, and nothing behind it. */
-    int size = snprintf (text, sizeof text, "\r%s\033[K", line);
+    /* The line, nothing behind it, and back to the first column: there a message begins, or the prompt
+     * if the process is killed. */
+    int size = snprintf (text, sizeof text, "\r%s\033[K\r", line);
     ssize_t written = write (STDERR_FILENO, text, (size_t) size);
     (void) written;
 }
@@ -115,7 +116,7 @@ static void *s_run (void *arg)
 
 leat_progress_t *leat_progress_new (const leat_progress_counts_t *counts, uint64_t bytes_total)
 {
-    if (!isatty (STDERR_FILENO))
+    if (!leat_terminal_obeys (STDERR_FILENO))
         return NULL;
     leat_progress_t *self = leat_alloc (sizeof *self);
     self->counts = counts;

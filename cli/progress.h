@@ -16,7 +16,7 @@ typedef struct {
 typedef struct leat_progress leat_progress_t;
 
 /* Draws `counts`, which must live longer, five times a second from a thread of its own. bytes_total is
- * the size of all input, 0 if it is not known. NULL if stderr is not a terminal: then there is
+ * the size of all input, 0 if it is not known. NULL if stderr is not a terminal that can draw it: then there is
  * nothing to do, and leat_progress_destroy takes that NULL. */
 leat_progress_t *leat_progress_new (const leat_progress_counts_t *counts, uint64_t bytes_total);
 

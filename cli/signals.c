@@ -1,6 +1,7 @@
 /* SIGINT and SIGTERM: the first asks for an orderly end, the second ends the process.
  * SPDX-License-Identifier: MPL-2.0 */
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -16,6 +17,7 @@
 #include "wire/assert.h"
 
 struct leat_signals {
+    const char *program;
     pthread_t thread;
     atomic_int received; /* the first signal */
     atomic_bool ended;   /* leat_signals_destroy was called; SIGUSR1 wakes the thread up */
@@ -33,6 +35,16 @@ static int64_t s_now_ms (void)
     return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* The second signal: on a terminal there may be a progress line, which the message wipes. A terminal that
+ * is stopped (Ctrl-S) must not keep the process. */
+static _Noreturn void s_end_at_once (const leat_signals_t *self)
+{
+    struct pollfd item = { .fd = STDERR_FILENO, .events = POLLOUT };
+    if (poll (&item, 1, 0) > 0)
+        leat_message (self->program, "ended at once by a second signal");
+    _exit (LEAT_EXIT_FAILED);
+}
+
 static void *s_run (void *arg)
 {
     leat_signals_t *self = arg;
@@ -46,10 +58,11 @@ static void *s_run (void *arg)
                 return NULL;
             continue;
         }
-        if (atomic_load (&self->received)) {
-            if (s_now_ms () - first_ms < SAME_MS)
+        int first = atomic_load (&self->received);
+        if (first) {
+            if (number == first && s_now_ms () - first_ms < SAME_MS)
                 continue;
-            _exit (LEAT_EXIT_FAILED);
+            s_end_at_once (self);
         }
         first_ms = s_now_ms ();
         atomic_store (&self->received, number);
@@ -59,9 +72,10 @@ static void *s_run (void *arg)
     }
 }
 
-leat_signals_t *leat_signals_new (void)
+leat_signals_t *leat_signals_new (const char *program)
 {
     leat_signals_t *self = leat_alloc (sizeof *self);
+    self->program = program;
     atomic_init (&self->received, 0);
     atomic_init (&self->ended, false);
     signal (SIGPIPE, SIG_IGN);

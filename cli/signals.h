@@ -10,9 +10,9 @@
  * Also makes writing into a closed pipe an error (EPIPE) instead of a death. */
 typedef struct leat_signals leat_signals_t;
 
-/* At the second signal the process ends with LEAT_EXIT_FAILED. What comes within 200 ms of the first is
- * the same wish, not a second one. */
-leat_signals_t *leat_signals_new (void);
+/* At the second signal the process says so in the name of `program` (borrowed), and ends with
+ * LEAT_EXIT_FAILED. The same signal within 200 ms of the first is the same wish, not a second one. */
+leat_signals_t *leat_signals_new (const char *program);
 
 /* Ends the thread; signals stay blocked. */
 void leat_signals_destroy (leat_signals_t **self_p);

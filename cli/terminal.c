@@ -16,9 +16,14 @@ unsigned leat_terminal_columns (int fd)
     return size.ws_col < 20 ? 20 : size.ws_col;
 }
 
+bool leat_terminal_obeys (int fd)
+{
+    const char *kind = getenv ("TERM");
+    return isatty (fd) && kind && *kind && strcmp (kind, "dumb") != 0;
+}
+
 bool leat_terminal_colour (int fd)
 {
     const char *refused = getenv ("NO_COLOR");
-    const char *kind = getenv ("TERM");
-    return isatty (fd) && !(refused && *refused) && kind && strcmp (kind, "dumb") != 0;
+    return !(refused && *refused) && leat_terminal_obeys (fd);
 }

@@ -15,6 +15,9 @@ char *leat_text_unescape (const char *text, size_t *size, const char **why);
  * what an endpoint looks like. */
 const char *leat_text_endpoint_check (const char *endpoint);
 
+/* The same for what a leat_client_t is given: one endpoint, or several with commas between. */
+const char *leat_text_endpoints_check (const char *endpoints);
+
 /* The flag's value, else that of the environment variable unless it is empty, else the default. */
 const char *leat_text_endpoint_choose (const char *flag, const char *variable,
                                        const char *otherwise);
@@ -22,5 +25,9 @@ const char *leat_text_endpoint_choose (const char *flag, const char *variable,
 /* NULL if the text is a valid name of a stream, group or identity, otherwise a sentence (static
  * text) that says what one is made of. */
 const char *leat_text_name_check (const char *name, size_t size_max);
+
+/* Makes a text safe to show on a terminal, in place: control characters (line feeds too) and bytes that are
+ * no UTF-8 become '?'. */
+void leat_text_make_harmless (char *text);
 
 #endif

@@ -159,3 +159,8 @@ const char *leat_seconds_short (double seconds, char *text)
         snprintf (text, LEAT_UNITS_TEXT_SIZE, "%.0f h", seconds / 3600);
     return text;
 }
+
+const char *leat_plural (uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}

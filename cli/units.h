@@ -30,4 +30,7 @@ const char *leat_size_short (uint64_t bytes, char *text);
 const char *leat_number_short (double number, char *text);
 const char *leat_seconds_short (double seconds, char *text);
 
+/* What makes a noun agree with a count: "" for 1, otherwise "s" (static text). */
+const char *leat_plural (uint64_t count);
+
 #endif

@@ -137,9 +137,18 @@ static int s_body (const leat_record_t *record)
     return fd;
 }
 
-/* The child's side: only functions that are safe after fork in a process with threads. */
+/* In the child: tells the parent why it did not become a shell. */
+static _Noreturn void s_give_up (int report, int problem)
+{
+    ssize_t written = write (report, &problem, sizeof problem);
+    (void) written; /* The parent may be gone. */
+    _exit (127);
+}
+
+/* The child's side: only functions that are safe after fork in a process with threads. What goes wrong is
+ * written to `report`, which execve closes. */
 static _Noreturn void s_become (const leat_command_runner_t *runner, char **environment, int body,
-                                pid_t parent)
+                                int report, pid_t parent)
 {
     sigset_t none;
     sigemptyset (&none);
@@ -150,31 +159,58 @@ static _Noreturn void s_become (const leat_command_runner_t *runner, char **envi
         setpgid (0, 0);
     prctl (PR_SET_PDEATHSIG, SIGKILL);
     /* The parent may have died before that. */
-    if (getppid () != parent || dup2 (body, STDIN_FILENO) < 0)
+    if (getppid () != parent)
         _exit (127);
+    if (dup2 (body, STDIN_FILENO) < 0)
+        s_give_up (report, errno);
     char *const arguments[] = { (char *) (uintptr_t) "sh", (char *) (uintptr_t) "-c",
                                 (char *) (uintptr_t) runner->command, NULL };
     execve ("/bin/sh", arguments, environment);
-    _exit (127);
+    s_give_up (report, errno);
+}
+
+/* Waits for the child's end: its status, or -1 with errno if it did not become a shell. */
+static int s_await (pid_t child, int report)
+{
+    int problem = 0;
+    int status = -1;
+    ssize_t size;
+    /* Ends when the shell begins, or the child has ended. */
+    do
+        size = read (report, &problem, sizeof problem);
+    while (size < 0 && errno == EINTR);
+    while (waitpid (child, &status, 0) < 0 && errno == EINTR)
+        continue;
+    errno = problem;
+    return size == sizeof problem ? -1 : status;
 }
 
 int leat_command_runner_run (const leat_command_runner_t *self, const leat_delivered_t *delivered)
 {
+    int report[2];
     int body = s_body (&delivered->record);
     if (body < 0)
         return -1;
+    if (pipe2 (report, O_CLOEXEC) != 0) {
+        int problem = errno;
+        close (body);
+        errno = problem;
+        return -1;
+    }
     environment_t environment = { 0 };
     s_fill (&environment, self, delivered);
     pid_t parent = getpid ();
-    int status = -1;
     pid_t child = fork ();
     if (child == 0)
-        s_become (self, environment.list, body, parent);
-    while (child > 0 && waitpid (child, &status, 0) < 0 && errno == EINTR)
-        continue;
+        s_become (self, environment.list, body, report[1], parent);
     int problem = errno;
+    close (report[1]);
+    errno = problem;
+    int status = child < 0 ? -1 : s_await (child, report[0]);
+    problem = errno;
+    close (report[0]);
     close (body);
     s_free (&environment);
     errno = problem;
-    return child < 0 ? -1 : status;
+    return status;
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "cli/message.h"
+#include "cli/units.h"
 #include "consumers/command_runner.h"
 #include "consumers/consume_run.h"
 #include "wire/alloc.h"
@@ -32,6 +33,7 @@ typedef struct {
     uint64_t reserved;     /* of --count: received, or about to be */
     bool ended;            /* nobody receives any more */
     unsigned running;      /* threads */
+    unsigned busy;         /* threads with a command */
     int code;
     int event_fd; /* counts threads that have ended; a wish to end makes it readable too */
 } jobs_t;
@@ -91,8 +93,8 @@ static void s_say_failed (jobs_t *self, const leat_delivered_t *delivered, const
 {
     if (!self->consume->settings->quiet)
         leat_message (s_program,
-                      "record %" PRIu64 ", attempt %u: the command %s; it will be tried "
-                      "again",
+                      "record %" PRIu64 ", attempt %u: the command %s; the record is tried again, "
+                      "or a dead letter if that was its last attempt",
                       delivered->offset, delivered->attempt, how);
 }
 
@@ -148,8 +150,12 @@ static void *s_run (void *arg)
             == 0) {
             pthread_mutex_lock (&self->mutex);
             leat_consume_limit (self->consume, ++self->taken);
+            self->busy++;
             pthread_mutex_unlock (&self->mutex);
             s_handle (job, &delivered);
+            pthread_mutex_lock (&self->mutex);
+            self->busy--;
+            pthread_mutex_unlock (&self->mutex);
             continue;
         }
         int code;
@@ -164,6 +170,17 @@ static void *s_run (void *arg)
     pthread_mutex_unlock (&self->mutex);
     s_wake (self);
     return NULL;
+}
+
+/* After a signal, which may seem to do nothing for as long as the commands take. */
+static void s_say_waiting (jobs_t *self)
+{
+    pthread_mutex_lock (&self->mutex);
+    unsigned busy = self->busy;
+    pthread_mutex_unlock (&self->mutex);
+    if (busy && !self->consume->settings->quiet)
+        leat_message (s_program, "waiting for %u command%s to end; a second signal ends %s at once",
+                      busy, leat_plural (busy), busy == 1 ? "it" : "them");
 }
 
 /* Until a signal comes or there is another reason to end. Then what is not started goes back to the
@@ -187,6 +204,8 @@ static void s_supervise (jobs_t *self)
         }
     }
     leat_consumer_leave (self->consume->consumer, 0);
+    if (leat_signals_received (self->consume->signals))
+        s_say_waiting (self);
 }
 
 int leat_consume_by_command (leat_consume_t *consume)

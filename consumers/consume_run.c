@@ -8,6 +8,7 @@
 
 #include "cli/connection.h"
 #include "cli/message.h"
+#include "cli/units.h"
 #include "consumers/consume_run.h"
 
 static const char s_program[] = "leat consume";
@@ -61,6 +62,13 @@ static void s_tell_loss (leat_consume_t *self)
                   self->settings->broker);
 }
 
+/* A stream that does not exist is empty, where that is asked for. */
+static bool s_has_no_stream (const leat_consume_t *self)
+{
+    return self->settings->exit_when_empty
+           && leat_consumer_error (self->consumer, NULL, 0) == LEAT_NO_SUCH_STREAM;
+}
+
 bool leat_consume_go_on (leat_consume_t *self, int *code)
 {
     char text[512];
@@ -77,9 +85,9 @@ bool leat_consume_go_on (leat_consume_t *self, int *code)
             leat_message (s_program, "the broker asked this consumer to leave");
         return false;
     default:
-        if (leat_consumer_error (self->consumer, text, sizeof text) == LEAT_NO_SUCH_STREAM
-            && self->settings->exit_when_empty)
-            return false; /* A stream that does not exist is empty. */
+        if (s_has_no_stream (self))
+            return false;
+        leat_consumer_error (self->consumer, text, sizeof text);
         if (!*text)
             leat_client_error (self->client, text, sizeof text);
         leat_message (s_program, "%s", *text ? text : strerror (errno));
@@ -109,19 +117,37 @@ static int s_attach (leat_consume_t *self)
     return LEAT_EXIT_DONE;
 }
 
+/* The consumer has failed for good, which may have been told already: `code` says so. */
+static int s_failed (leat_consume_t *self, int code)
+{
+    char text[512];
+    if (code != LEAT_EXIT_DONE || s_has_no_stream (self))
+        return code;
+    leat_consumer_error (self->consumer, text, sizeof text);
+    if (!*text)
+        leat_client_error (self->client, text, sizeof text);
+    leat_message (s_program,
+                  "%s; records that the broker has not seen settled will be delivered again",
+                  *text ? text : "the broker has ended this consumer");
+    return LEAT_EXIT_FAILED;
+}
+
 /* Gives back what was leased and not taken, and waits until the broker has all settles. */
 static int s_leave (leat_consume_t *self, int code)
 {
     double until = s_now () + LEAVE_MS / 1000.0;
     while (leat_consumer_leave (self->consumer, LEAT_CONSUME_SLICE_MS) != 0) {
         if (errno != ETIMEDOUT)
-            return code;
+            return s_failed (self, code);
         if (s_now () < until)
             continue;
         leat_message (s_program, "the broker does not answer; records that it has not seen settled "
                                  "will be delivered again");
         return LEAT_EXIT_FAILED;
     }
+    /* Then it has left too, but without a word to the broker. */
+    if (leat_client_error (self->client, NULL, 0) == LEAT_DISPLACED)
+        return s_failed (self, code);
     return code;
 }
 
@@ -129,17 +155,20 @@ static void s_say_result (const leat_consume_t *self, double seconds)
 {
     uint64_t stale = leat_consumer_stale (self->consumer);
     if (stale)
-        leat_message (s_program,
-                      "%" PRIu64 " records were settled too late and are delivered again", stale);
+        leat_message (s_program, "%" PRIu64 " record%s settled too late and delivered again", stale,
+                      stale == 1 ? " was" : "s were");
     if (self->settings->quiet)
         return;
     if (self->settings->command)
         leat_message (s_program,
-                      "%" PRIu64 " records done, %" PRIu64 " to be tried again, %" PRIu64
-                      " rejected in %.3f s",
-                      self->acked, self->nacked, self->rejected, seconds);
+                      "%" PRIu64 " record%s done, %" PRIu64 " attempt%s failed, %" PRIu64
+                      " record%s rejected in %.3f s",
+                      self->acked, leat_plural (self->acked), self->nacked,
+                      leat_plural (self->nacked), self->rejected, leat_plural (self->rejected),
+                      seconds);
     else
-        leat_message (s_program, "%" PRIu64 " records in %.3f s (%.0f/s)", self->acked, seconds,
+        leat_message (s_program, "%" PRIu64 " record%s in %.3f s (%.0f/s)", self->acked,
+                      leat_plural (self->acked), seconds,
                       seconds > 0 ? (double) self->acked / seconds : 0.0);
 }
 
@@ -150,7 +179,7 @@ int leat_consume_run (const leat_consume_settings_t *settings)
         leat_message (s_program, "cannot start a process: %s", strerror (errno));
         return LEAT_EXIT_FAILED;
     }
-    self.signals = leat_signals_new ();
+    self.signals = leat_signals_new (s_program);
     const leat_connection_settings_t connection = {
         .program = s_program,
         .endpoint = settings->broker,

@@ -127,6 +127,16 @@ static bool s_take (output_t *self, leat_lease_t *lease)
     return self->lease_count < RECORDS_MAX || s_flush (self, NULL, NULL);
 }
 
+/* True, after a message, if nobody is left to read: without records nothing else would tell. */
+static bool s_is_unread (void)
+{
+    struct pollfd item = { .fd = STDOUT_FILENO };
+    if (poll (&item, 1, 0) <= 0 || !(item.revents & (POLLERR | POLLHUP)))
+        return false;
+    leat_message ("leat consume", "cannot write to stdout: %s", strerror (EPIPE));
+    return true;
+}
+
 static int s_run (output_t *self)
 {
     const leat_consume_settings_t *settings = self->consume->settings;
@@ -148,6 +158,8 @@ static int s_run (output_t *self)
         errno = problem;
         if (!leat_consume_go_on (self->consume, &code))
             break;
+        if (s_is_unread ())
+            return LEAT_EXIT_FAILED;
     }
     return s_flush (self, NULL, NULL) ? code : LEAT_EXIT_FAILED;
 }

@@ -53,8 +53,8 @@ static error_t s_parse (int key, char *value, struct argp_state *state)
     case OPTION_TIMEOUT:
         if (!leat_duration_parse (value, &settings->timeout_ms, &why))
             argp_error (state, "--timeout cannot be '%s': %s", value, why);
-        if (settings->timeout_ms < 1 || settings->timeout_ms > INT32_MAX)
-            argp_error (state, "--timeout is from 1ms to 24d");
+        else if (settings->timeout_ms < 1 || settings->timeout_ms > INT32_MAX)
+            argp_error (state, "--timeout cannot be '%s': it is from 1ms to 24d", value);
         return 0;
     case ARGP_KEY_ARG:
         argp_error (state, "what is '%s'? This command takes options only", value);
@@ -112,6 +112,15 @@ static char *s_ask (const char *endpoint, int timeout_ms, char *error, size_t er
     return answer;
 }
 
+/* As it came, but in ASCII: a terminal that obeys other characters may be reading. */
+static void s_print_json (const json_t *stats)
+{
+    char *text = json_dumps (stats, JSON_COMPACT | JSON_ENSURE_ASCII);
+    leat_assert (text);
+    puts (text);
+    free (text);
+}
+
 static int s_show (const char *answer, bool as_json)
 {
     json_error_t where;
@@ -128,16 +137,12 @@ static int s_show (const char *answer, bool as_json)
                       json_is_string (refused) ? json_string_value (refused) : "error");
         code = LEAT_EXIT_FAILED;
     } else if (as_json)
-        puts (answer);
+        s_print_json (stats);
     else
         leat_stats_view_print (stats, stdout,
                                isatty (STDOUT_FILENO) ? leat_terminal_columns (STDOUT_FILENO) : 0,
                                leat_terminal_colour (STDOUT_FILENO));
     json_decref (stats);
-    if (fflush (stdout) != 0 || ferror (stdout)) {
-        leat_message (s_program, "cannot write to stdout: %s", strerror (errno));
-        code = LEAT_EXIT_FAILED;
-    }
     return code;
 }
 
@@ -152,7 +157,8 @@ int leat_stats_command (int argc, char **argv)
         leat_text_endpoint_choose (settings.endpoint, "LEAT_STATS", "tcp://127.0.0.1:5561");
     const char *why = leat_text_endpoint_check (endpoint);
     if (why) {
-        leat_message (s_program, "'%s' cannot be used: %s", endpoint, why);
+        leat_message (s_program, "%s cannot be '%s': %s",
+                      settings.endpoint ? "--stats" : "LEAT_STATS", endpoint, why);
         return LEAT_EXIT_USAGE;
     }
     char error[512];

@@ -20,6 +20,7 @@
 #include "cli/units.h"
 #include "leat_producer.h"
 #include "producers/produce_run.h"
+#include "producers/produce_watch.h"
 #include "wire/assert.h"
 
 static const char s_program[] = "leat produce";
@@ -29,6 +30,12 @@ enum {
     LAST_WAIT_MS = 5000, /* for confirmations after SIGINT or SIGTERM */
     EXTENDED_SIZE = 4    /* of a key's and headers' sizes; they count as part of a record */
 };
+
+/* What is known of all input before it is read. */
+typedef struct {
+    uint64_t size; /* bytes; 0: not known */
+    bool is_typed; /* by somebody at a terminal, where a progress line would be in the way */
+} input_t;
 
 typedef struct {
     const leat_produce_settings_t *settings;
@@ -45,7 +52,7 @@ typedef struct {
     uint64_t start_ns;
     uint64_t read;     /* records */
     size_t files_read; /* to their ends */
-    bool told_loss;    /* the user was told that the connection is gone */
+    leat_produce_watch_t watch;
 } produce_t;
 
 static uint64_t s_now_ns (void)
@@ -78,18 +85,10 @@ static void s_say_failure (produce_t *self)
 }
 
 /* To be called now and then while nothing else happens. */
-static void s_tell_loss (produce_t *self)
+static void s_look (produce_t *self)
 {
-    bool connected = leat_client_connected (self->client);
-    if (connected == !self->told_loss)
-        return;
-    self->told_loss = !connected;
-    if (self->settings->quiet)
-        return;
-    leat_message (s_program,
-                  connected ? "connected again"
-                            : "the connection to %s is lost; it is being made again",
-                  self->settings->broker);
+    bool waits = leat_producer_sent (self->producer) > leat_producer_confirmed (self->producer);
+    leat_produce_watch_look (&self->watch, waits);
 }
 
 /* ---- sending --------------------------------------------------------------------------------- */
@@ -99,7 +98,7 @@ static bool s_try_again (produce_t *self)
 {
     if (errno != ETIMEDOUT && errno != EAGAIN)
         return false;
-    s_tell_loss (self);
+    s_look (self);
     return !s_stopped (self);
 }
 
@@ -203,7 +202,7 @@ static void s_keep_rate (produce_t *self)
         uint64_t now_ns = s_now_ns ();
         if (now_ns >= due_ns || s_stopped (self))
             return;
-        s_tell_loss (self);
+        s_look (self);
         uint64_t left_ns = due_ns - now_ns;
         struct timespec wait = { .tv_sec = (time_t) (left_ns / 1000000000),
                                  .tv_nsec = (long) (left_ns % 1000000000) };
@@ -223,7 +222,7 @@ static bool s_wait_for_input (produce_t *self)
             return true;
         if (s_stopped (self))
             return true;
-        s_tell_loss (self);
+        s_look (self);
         if (leat_producer_flush (self->producer, 0) != 0 && errno != ETIMEDOUT) {
             s_say_failure (self);
             return false;
@@ -237,6 +236,8 @@ static void s_count (produce_t *self)
     atomic_store_explicit (&self->counts.records, self->read, memory_order_relaxed);
     atomic_store_explicit (&self->counts.bytes, self->bytes_before + leat_lines_bytes (self->lines),
                            memory_order_relaxed);
+    if (self->watch.told_stall)
+        s_look (self);
 }
 
 /* Sends the open file's records. False after an error that was told. */
@@ -298,12 +299,25 @@ static bool s_send_file (produce_t *self, const char *path)
     return fine;
 }
 
+static bool s_is_terminal (const char *path, const struct stat *status)
+{
+    if (!S_ISCHR (status->st_mode))
+        return false;
+    if (strcmp (path, "-") == 0)
+        return isatty (STDIN_FILENO);
+    int fd = open (path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    bool terminal = fd >= 0 && isatty (fd);
+    if (fd >= 0)
+        close (fd);
+    return terminal;
+}
+
 /* Sees that all files can be read before anything is sent, and adds up their sizes; 0 if one of
  * them tells none. A pipe must not be opened here: its writer would see it closed again. */
-static bool s_check_files (const leat_produce_settings_t *settings, uint64_t *total)
+static bool s_check_files (const leat_produce_settings_t *settings, input_t *input)
 {
     bool all_known = true;
-    *total = 0;
+    *input = (input_t){ 0 };
     for (size_t i = 0; i < settings->file_count; i++) {
         const char *path = settings->files[i];
         struct stat status;
@@ -321,12 +335,13 @@ static bool s_check_files (const leat_produce_settings_t *settings, uint64_t *to
             return false;
         }
         if (S_ISREG (status.st_mode))
-            *total += (uint64_t) status.st_size;
+            input->size += (uint64_t) status.st_size;
         else
             all_known = false;
+        input->is_typed |= s_is_terminal (path, &status);
     }
     if (!all_known)
-        *total = 0;
+        input->size = 0;
     return true;
 }
 
@@ -350,6 +365,14 @@ static int s_open (produce_t *self)
                       strerror (errno));
         return LEAT_EXIT_FAILED;
     }
+    self->watch = (leat_produce_watch_t){
+        .program = s_program,
+        .broker = settings->broker,
+        .stream = settings->stream,
+        .client = self->client,
+        .producer = self->producer,
+        .quiet = settings->quiet,
+    };
     if (!settings->identity)
         return LEAT_EXIT_DONE;
     while (leat_producer_known (self->producer, &self->known, SLICE_MS) != 0) {
@@ -357,13 +380,17 @@ static int s_open (produce_t *self)
             s_say_failure (self);
             return LEAT_EXIT_FAILED;
         }
-        s_tell_loss (self);
-        if (s_stopped (self))
+        leat_produce_watch_look (&self->watch, true);
+        if (s_stopped (self)) {
+            leat_message (s_program,
+                          "ended by a signal before stream '%s' was open; nothing was sent",
+                          settings->stream);
             return LEAT_EXIT_FAILED;
+        }
     }
     if (self->known && !settings->quiet)
-        leat_message (s_program, "the broker has %" PRIu64 " records of '%s' already", self->known,
-                      settings->identity);
+        leat_message (s_program, "the broker has %" PRIu64 " record%s of '%s' already", self->known,
+                      leat_plural (self->known), settings->identity);
     return LEAT_EXIT_DONE;
 }
 
@@ -376,15 +403,21 @@ static bool s_flush (produce_t *self)
             s_say_failure (self);
             return false;
         }
-        s_tell_loss (self);
+        s_look (self);
         if (!s_stopped (self))
             continue;
         uint64_t now_ns = s_now_ns ();
-        if (!give_up_ns)
+        if (!give_up_ns) {
             give_up_ns = now_ns + (uint64_t) LAST_WAIT_MS * 1000000;
+            if (!self->settings->quiet)
+                leat_message (s_program,
+                              "waiting %d s for what is unconfirmed; a second signal ends it",
+                              LAST_WAIT_MS / 1000);
+        }
         if (now_ns >= give_up_ns)
             return false;
     }
+    s_look (self);
     return true;
 }
 
@@ -394,17 +427,18 @@ static void s_say_result (const produce_t *self, uint64_t confirmed, uint64_t un
     double seconds = (double) (s_now_ns () - self->start_ns) / 1e9;
     char known[64] = "";
     if (self->known_passed)
-        snprintf (known, sizeof known, ", %" PRIu64 " were there already", self->known_passed);
+        snprintf (known, sizeof known, ", %" PRIu64 " %s there already", self->known_passed,
+                  self->known_passed == 1 ? "was" : "were");
     if (!self->settings->quiet)
-        leat_message (s_program, "%" PRIu64 " records confirmed in %.3f s (%.0f/s)%s", confirmed,
-                      seconds, seconds > 0 ? (double) confirmed / seconds : 0.0, known);
+        leat_message (s_program, "%" PRIu64 " record%s confirmed in %.3f s (%.0f/s)%s", confirmed,
+                      leat_plural (confirmed), seconds,
+                      seconds > 0 ? (double) confirmed / seconds : 0.0, known);
     if (unconfirmed)
         leat_message (
-            s_program,
-            "%" PRIu64 " records were sent and not confirmed; the broker may have some of "
-            "them%s",
-            unconfirmed,
-            self->settings->identity ? ", and a run with the same --id sends the others" : "");
+            s_program, "%" PRIu64 " record%s sent and not confirmed; the broker may have %s%s",
+            unconfirmed, unconfirmed == 1 ? " was" : "s were",
+            unconfirmed == 1 ? "it" : "some of them",
+            self->settings->identity ? ", and a run with the same --id sends what it has not" : "");
 }
 
 static int s_end (produce_t *self, bool fine)
@@ -421,13 +455,14 @@ static int s_end (produce_t *self, bool fine)
     return fine && confirmed == sent ? LEAT_EXIT_DONE : LEAT_EXIT_FAILED;
 }
 
-static int s_produce (produce_t *self, uint64_t bytes_total)
+static int s_produce (produce_t *self, const input_t *input)
 {
     int code = s_open (self);
     if (code != LEAT_EXIT_DONE)
         return code;
-    leat_progress_t *progress =
-        self->settings->quiet ? NULL : leat_progress_new (&self->counts, bytes_total);
+    leat_progress_t *progress = self->settings->quiet || input->is_typed
+                                    ? NULL
+                                    : leat_progress_new (&self->counts, input->size);
     self->start_ns = s_now_ns ();
     bool fine = true;
     for (size_t i = 0; i < self->settings->file_count && fine && !s_stopped (self); i++)
@@ -435,10 +470,8 @@ static int s_produce (produce_t *self, uint64_t bytes_total)
     /* Who goes on with `&& rm FILE` must not be told that all of it was sent. */
     bool whole = self->files_read == self->settings->file_count;
     if (s_stopped (self) && !whole)
-        leat_message (s_program,
-                      "stopped after %" PRIu64 " records, before the end of the input; waiting for "
-                      "what is unconfirmed",
-                      self->read);
+        leat_message (s_program, "stopped after %" PRIu64 " record%s, before the end of the input",
+                      self->read, leat_plural (self->read));
     code = s_end (self, fine && whole);
     leat_progress_destroy (&progress);
     return code;
@@ -446,11 +479,11 @@ static int s_produce (produce_t *self, uint64_t bytes_total)
 
 int leat_produce_run (const leat_produce_settings_t *settings)
 {
-    uint64_t bytes_total;
-    if (!s_check_files (settings, &bytes_total))
+    input_t input;
+    if (!s_check_files (settings, &input))
         return LEAT_EXIT_FAILED;
     produce_t self = { .settings = settings };
-    self.signals = leat_signals_new ();
+    self.signals = leat_signals_new (s_program);
     const leat_connection_settings_t connection = {
         .program = s_program,
         .endpoint = settings->broker,
@@ -460,7 +493,7 @@ int leat_produce_run (const leat_produce_settings_t *settings)
     };
     int code = leat_connection_open (&connection, &self.client);
     if (code == LEAT_EXIT_DONE)
-        code = s_produce (&self, bytes_total);
+        code = s_produce (&self, &input);
     leat_producer_destroy (&self.producer);
     leat_client_destroy (&self.client);
     leat_signals_destroy (&self.signals);

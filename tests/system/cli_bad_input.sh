@@ -22,6 +22,17 @@ expect_said "not in this version"
 expect 2 "$leat" -b tcp://localhost:1 produce x
 expect_said "options follow a command"
 
+# What cannot be written is an error, also where argp writes.
+for arguments in --help --version "broker --limits"  \
+    {broker,produce,consume,stats}\ {--help,--usage,--version}; do
+    # shellcheck disable=SC2086
+    expect 1 bash -c '"$0" "$@" > /dev/full' "$leat" $arguments
+    expect_said "cannot write to stdout: No space left on device"
+    [ "$(wc -l < "$work/stderr")" -eq 1 ] || fail "$arguments says it more than once"
+done
+expect 1 bash -c '"$0" --help >&-' "$leat"
+expect_said "cannot write to stdout: Bad file descriptor"
+
 # --- options and arguments
 
 for command in broker produce consume stats; do
@@ -75,11 +86,17 @@ expect_said "NAME=VALUE"
 expect 2 "$leat" broker --limit frob=3
 expect_said "there is no limit 'frob'"
 expect 2 "$leat" broker --limit memory_size=5
-expect_said "the unit is missing"
+expect_said "--limit memory_size=5: the unit is missing"
 expect 2 "$leat" broker --limit batch_size=1KiB
-expect_said "batch_size must hold"
+expect_said "--limit batch_size=1KiB: batch_size must hold"
+expect_said "(record_size is 1MiB)"
 expect 2 "$leat" broker --max-record 65MiB
-expect_said "64MiB"
+expect_said "--max-record 65MiB: record_size must be from 1 byte to 64MiB"
+expect 2 "$leat" broker --max-record 5
+expect_said "--max-record 5: the unit is missing"
+printf 'limits\n    batch_size = 1KiB\n' > "$work/config"
+expect 2 "$leat" broker -c "$work/config"
+expect_said "limit batch_size = 1KiB: batch_size must hold"
 expect 2 "$leat" broker -d "$work"
 expect_said "durable streams are not in this version"
 expect 2 "$leat" broker -e tcp://127.0.0.1:5562
@@ -112,11 +129,31 @@ expect_said "an endpoint is written"
 expect 2 "$leat" consume -b tcp://localhost x
 expect_said "tcp://HOST:PORT"
 expect 2 env LEAT_BROKER=nonsense "$leat" consume x
-expect_said "'nonsense' cannot be used"
+expect_said "LEAT_BROKER cannot be 'nonsense'"
 expect 2 env LEAT_STATS=nonsense "$leat" stats
-expect_said "'nonsense' cannot be used"
+expect_said "LEAT_STATS cannot be 'nonsense'"
 expect 2 "$leat" broker -l nonsense
 expect_said "tcp://"
+for endpoint in 'tcp://a b:1' 'tcp://a:b:1' 'tcp://:1' 'tcp://a:65536' 'ipc://' ''; do
+    expect 2 "$leat" produce -b "$endpoint" x
+    expect_said "--broker cannot be '$endpoint'"
+    expect 2 "$leat" consume -b "$endpoint" x
+    expect 2 "$leat" stats -s "$endpoint"
+    expect_said "--stats cannot be '$endpoint'"
+    expect 2 "$leat" broker -l "$endpoint" -s "ipc://$work/other"
+    expect 2 "$leat" broker -l "ipc://$work/other" -s "$endpoint"
+    if [ -n "$endpoint" ]; then
+        expect 2 env "LEAT_BROKER=$endpoint" "$leat" produce x
+        expect_said "LEAT_BROKER cannot be '$endpoint'"
+        expect 2 env "LEAT_BROKER=$endpoint" "$leat" consume x
+        expect 2 env "LEAT_STATS=$endpoint" "$leat" stats
+    fi
+done
+expect 2 "$leat" produce -b tcp://127.0.0.1:1,nonsense x
+expect_said "an endpoint is written"
+# What a terminal would obey is not repeated to it.
+expect 2 "$leat" produce -b $'tcp://\033[2J:1' x
+expect_said "'tcp://?[2J:1'"
 expect 2 "$leat" broker -l tcp://0.0.0.0:5560 -s "$LEAT_STATS"
 expect_said "--insecure"
 
@@ -125,7 +162,8 @@ expect_said "--insecure"
 for command in "produce x" "consume x"; do
     # shellcheck disable=SC2086
     expect 3 "$leat" $command -b "ipc://$work/nobody" --timeout 300ms < /dev/null
-    expect_said "no broker at ipc://$work/nobody within 300ms"
+    expect_said "no broker at ipc://$work/nobody within 300ms; "
+    grep -q '?[;,:]' "$work/stderr" && fail "a question within a sentence"
 done
 expect 3 "$leat" stats -s "ipc://$work/nobody" --timeout 300ms
 expect_said "no answer from"
@@ -143,10 +181,12 @@ start "$work/waiting" "$leat" consume x
 wait_until "its signals" expects_signals "$last"
 kill -TERM "$last"
 expect_end "$last" 0
+says "$work/waiting.err" "before a broker was reached at $LEAT_BROKER" || fail "it ends in silence"
 start "$work/waiting" "$leat" produce x
 wait_until "its signals" expects_signals "$last"
 kill -TERM "$last" # bash starts what runs beside it with SIGINT ignored
 expect_end "$last" 1
+says "$work/waiting.err" "before a broker was reached at $LEAT_BROKER" || fail "it ends in silence"
 
 # --- files that cannot be read: found before anything is sent, and without a broker
 
@@ -175,7 +215,10 @@ endpoint=$(grep -oE 'listens on tcp://[0-9.:]+' "$work/tcp.log" | cut -d ' ' -f 
 expect 1 "$leat" broker -l "$endpoint" -s "ipc://$work/other"
 expect_said "$endpoint"
 expect 0 "$leat" produce -b "$endpoint" x "$work/fine"
-expect 0 "$leat" consume -b "$endpoint" x --exit-when-empty
+expect_said ": 1 record confirmed in"
+# The second of two endpoints is tried where the first does not answer.
+expect 0 "$leat" consume -b "ipc://$work/nobody,$endpoint" x --exit-when-empty
+expect_said ": 1 record in"
 expect_same "$work/fine" "$work/stdout"
 expect 1 "$leat" stats -s "$endpoint" --timeout 2s
 expect_said "is no stats socket"

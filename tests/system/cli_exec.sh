@@ -21,9 +21,9 @@ killed) [ "$LEAT_ATTEMPT" -ge 2 ] || kill -9 $$ ;;
 esac
 END
 expect 0 "$leat" consume codes --exit-when-empty --exec 'sh "$WORK/handler"'
-expect_said "5 records done, 3 to be tried again, 1 rejected"
-expect_said "ended with 3; it will be tried again"
-expect_said "ended with 137; it will be tried again"
+expect_said "5 records done, 3 attempts failed, 1 record rejected"
+expect_said "record 2, attempt 1: the command ended with 3"
+expect_said "record 4, attempt 1: the command ended with 137"
 sort > "$work/expected" <<'END'
 ack 1 attempt 1
 reject 2 attempt 1
@@ -52,7 +52,15 @@ stream_has bodies settled 1 || fail "the record is not settled"
 # A shell that dies by a signal itself.
 seq 1 | "$leat" produce -q shot
 expect 0 "$leat" consume shot --exit-when-empty --exec '[ "$LEAT_ATTEMPT" -ge 2 ] || kill -9 $$'
-expect_said "was ended by signal 9; it will be tried again"
+expect_said "attempt 1: the command was ended by signal 9"
+expect_said "1 record done, 1 attempt failed, 0 records rejected"
+
+# The last attempt is not said to be followed by another.
+seq 1 | "$leat" produce -q hopeless
+expect 0 "$leat" consume hopeless --exit-when-empty --exec 'exit 3'
+expect_said "attempt 5: the command ended with 3; the record is tried again, or a dead letter"
+grep -q 'attempt 5.*will be' "$work/stderr" && fail "it promises a sixth attempt"
+stream_has hopeless dead_lettered 1 || fail "the record is no dead letter"
 
 # --- the environment
 
@@ -118,7 +126,7 @@ mkdir "$work/there"
 expect 0 "$leat" consume together -n 4 -j 4 --exec \
     'touch "$WORK/there/$LEAT_OFFSET"; n=0
      until [ "$(ls "$WORK/there" | wc -l)" -eq 4 ]; do n=$((n + 1)); [ $n -lt 500 ] || exit 1; sleep 0.02; done'
-expect_said "4 records done, 0 to be tried again"
+expect_said "4 records done, 0 attempts failed"
 
 # --- SIGTERM finishes what is started and gives back the rest
 
@@ -129,6 +137,7 @@ start "$work/out" "$leat" consume polite --exec \
 consumer=$last
 wait_until "the command" test -e "$work/begun"
 kill -TERM "$consumer"
+wait_until "its notice" says "$work/out.err" "waiting for 1 command to end; a second signal ends it"
 # The rest goes to others while the command still works.
 expect 0 "$leat" consume polite -n 9
 cp "$work/stdout" "$work/others"
@@ -149,7 +158,22 @@ kill -TERM "$consumer"
 # Two signals within a moment are one wish.
 wait_until "the end" eval "kill -TERM $consumer; gone $consumer"
 expect_end "$consumer" 1
+says "$work/out.err" "ended at once by a second signal" || fail "it does not say why it ends"
 wait_until "the command's end" gone "$(cat "$work/pid")"
+
+# --- displaced while its last command runs: its ack is lost, and it says so
+
+rm -f "$work/begun" "$work/go"
+seq 1 | "$leat" produce -q twins
+start "$work/out" "$leat" consume twins --id twin -n 1 --exec \
+    'touch "$WORK/begun"; until [ -e "$WORK/go" ]; do sleep 0.02; done'
+consumer=$last
+wait_until "the command" test -e "$work/begun"
+expect 0 "$leat" consume twins --id twin -n 1
+expect_same <(seq 1) "$work/stdout"
+touch "$work/go"
+expect_end "$consumer" 1
+says "$work/out.err" "will be delivered again" || fail "it does not say that its ack was lost"
 
 # --- the command dies with its parent, and somebody else gets the record
 

@@ -30,6 +30,14 @@ static bool s_load (leat_broker_config_t *config, const char *text, size_t size)
     return fine;
 }
 
+/* As by a flag. */
+static bool s_limit (leat_broker_config_t *config, const char *name, const char *value)
+{
+    char said[100];
+    snprintf (said, sizeof said, "--limit %s=%s", name, value);
+    return leat_broker_config_limit (config, true, name, value, said, s_error, sizeof s_error);
+}
+
 static void s_refuses (const char *text, const char *part)
 {
     leat_broker_config_t *config = leat_broker_config_new ();
@@ -93,7 +101,8 @@ static void flags_win (void **state)
     leat_broker_config_listen (config, "tcp://127.0.0.1:3");
     config->listens_fixed = true;
     config->stats = strdup ("tcp://127.0.0.1:4");
-    assert_true (leat_broker_config_limit (config, "sessions", "9", s_error, sizeof s_error));
+    assert_true (s_limit (config, "sessions", "8"));
+    assert_true (s_limit (config, "sessions", "9"));
     assert_true (s_load (config, text, sizeof text - 1));
     assert_int_equal (config->listen_count, 1);
     assert_string_equal (config->listens[0], "tcp://127.0.0.1:3");
@@ -107,7 +116,7 @@ static void refused (void **state)
 {
     s_refuses ("lissten = x\n", "no key 'lissten'");
     s_refuses ("limits\n    fast = 3\n", "no limit 'fast'");
-    s_refuses ("limits\n    memory_size = 3\n", "unit is missing");
+    s_refuses ("limits\n    memory_size = 3\n", "limit memory_size = 3: the unit is missing");
     s_refuses ("limits\n    sessions = 3s\n", "digits");
     s_refuses ("listen\n", "listen = VALUE");
     s_refuses ("listen = x\n    more = y\n", "listen = VALUE");
@@ -130,8 +139,7 @@ static void follow (void **state)
     FILE *stream = open_memstream (&notes, &size);
     assert_non_null (stream);
     leat_broker_config_t *config = leat_broker_config_new ();
-    assert_true (
-        leat_broker_config_limit (config, "record_size", "64MiB", s_error, sizeof s_error));
+    assert_true (s_limit (config, "record_size", "64MiB"));
     assert_true (leat_broker_config_finish (config, stream, s_error, sizeof s_error));
     fclose (stream);
     assert_true (config->limits.batch_size == 67108864 + 8);
@@ -142,18 +150,44 @@ static void follow (void **state)
     leat_broker_config_destroy (&config);
 
     config = leat_broker_config_new ();
-    assert_true (leat_broker_config_limit (config, "record_size", "2MiB", s_error, sizeof s_error));
-    assert_true (leat_broker_config_limit (config, "batch-size", "1MiB", s_error, sizeof s_error));
+    assert_true (s_limit (config, "record_size", "2MiB"));
+    assert_true (s_limit (config, "batch-size", "1MiB"));
     assert_false (leat_broker_config_finish (config, NULL, s_error, sizeof s_error));
     assert_non_null (strstr (s_error, "batch_size must hold"));
     leat_broker_config_destroy (&config);
 
     config = leat_broker_config_new ();
-    assert_true (
-        leat_broker_config_limit (config, "record_size", "65MiB", s_error, sizeof s_error));
+    assert_true (s_limit (config, "record_size", "65MiB"));
     assert_false (leat_broker_config_finish (config, NULL, s_error, sizeof s_error));
     assert_non_null (strstr (s_error, "64MiB"));
     leat_broker_config_destroy (&config);
+}
+
+/* What is said of limits that do not fit names what was typed, and what it has to fit. */
+static void misfits (void **state)
+{
+    static const char *const cases[][3] = {
+        { "batch_size", "1KiB",
+          "--limit batch_size=1KiB: batch_size must hold a record of record_size and 8 bytes more "
+          "(record_size is 1MiB)" },
+        { "record_size", "65MiB",
+          "--limit record_size=65MiB: record_size must be from 1 byte to 64MiB" },
+        { "memory_size", "1PiB", "--limit memory_size=1PiB: " },
+        { "memory_size", "1024TiB", "--limit memory_size=1024TiB: a limit is above 2^48" },
+        { "attempts", "0", "--limit attempts=0: sessions, identities" },
+        { "heartbeat-interval", "4s",
+          "--limit heartbeat-interval=4s: heartbeat_timeout must be at least twice "
+          "heartbeat_interval, and at most a day (heartbeat_timeout is 5s)" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        leat_broker_config_t *config = leat_broker_config_new ();
+        bool fine = s_limit (config, "groups", "7") && s_limit (config, cases[i][0], cases[i][1])
+                    && leat_broker_config_finish (config, NULL, s_error, sizeof s_error);
+        assert_false (fine);
+        if (strncmp (s_error, cases[i][2], strlen (cases[i][2])) != 0)
+            fail_msg ("'%s' does not begin with '%s'", s_error, cases[i][2]);
+        leat_broker_config_destroy (&config);
+    }
 }
 
 /* The table names every limit, and no line of it is wider than the terminal. */
@@ -180,7 +214,8 @@ int main (void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (defaults), cmocka_unit_test (file),   cmocka_unit_test (flags_win),
-        cmocka_unit_test (refused),  cmocka_unit_test (follow), cmocka_unit_test (table),
+        cmocka_unit_test (refused),  cmocka_unit_test (follow), cmocka_unit_test (misfits),
+        cmocka_unit_test (table),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

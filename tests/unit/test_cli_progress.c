@@ -25,6 +25,13 @@ static void known_size (void **state)
         line, "10 records, 5 confirmed, 100/s,  25 % of 1.0 KiB [=======                      ]");
 }
 
+static void one_record (void **state)
+{
+    char line[200];
+    leat_progress_line (line, sizeof line, 1, 1, 1, 0, 1, 80);
+    assert_string_equal (line, "1 record, 1 confirmed, 1/s, 1 B");
+}
+
 /* Never wider than the terminal, whatever the figures. */
 static void any_width (void **state)
 {
@@ -44,6 +51,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (unknown_size),
         cmocka_unit_test (known_size),
+        cmocka_unit_test (one_record),
         cmocka_unit_test (any_width),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);

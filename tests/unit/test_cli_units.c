@@ -118,11 +118,18 @@ static void shortened (void **state)
     assert_string_equal (leat_seconds_short (36000, text), "10 h");
 }
 
+static void plurals (void **state)
+{
+    assert_string_equal (leat_plural (0), "s");
+    assert_string_equal (leat_plural (1), "");
+    assert_string_equal (leat_plural (2), "s");
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (sizes), cmocka_unit_test (durations), cmocka_unit_test (counts),
-        cmocka_unit_test (exact), cmocka_unit_test (shortened),
+        cmocka_unit_test (plurals), cmocka_unit_test (sizes), cmocka_unit_test (durations),
+        cmocka_unit_test (counts),  cmocka_unit_test (exact), cmocka_unit_test (shortened),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
