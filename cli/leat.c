@@ -152,6 +152,12 @@ int main (int argc, char **argv)
         return LEAT_EXIT_USAGE;
     }
     const char *name = argv[1];
+    char *swapped[] = { argv[0], argc > 2 ? argv[2] : NULL, (char *) (uintptr_t) "--help", NULL };
+    if (strcmp (name, "help") == 0 && argc > 2) {
+        name = argv[2];
+        argc = 3;
+        argv = swapped;
+    }
     if (strcmp (name, "--help") == 0 || strcmp (name, "-h") == 0 || strcmp (name, "help") == 0) {
         s_check_stdout_at_end (program);
         s_help (stdout);
@@ -170,6 +176,9 @@ int main (int argc, char **argv)
         return LEAT_EXIT_USAGE;
     }
     leat_commands_begin ();
+    /* argp knows --help and -?, but who does not know it tries this. */
+    if (argc > 2 && strcmp (argv[2], "-h") == 0)
+        argv[2] = (char *) (uintptr_t) "--help";
     for (size_t i = 0; i < S_COUNT (s_commands); i++)
         if (strcmp (name, s_commands[i].name) == 0) {
             s_check_stdout_at_end (s_commands[i].program);

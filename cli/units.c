@@ -119,6 +119,35 @@ const char *leat_duration_exact (uint64_t milliseconds, char *text)
     return s_exact (milliseconds, s_durations, S_COUNT (s_durations), text);
 }
 
+bool leat_units_parse (leat_units_t units, const char *text, uint64_t least, uint64_t most,
+                       uint64_t *value, char *why)
+{
+    uint64_t number = 0;
+    const char *reason = NULL;
+    char bound[LEAT_UNITS_TEXT_SIZE];
+    bool valid = units == LEAT_UNITS_SIZE       ? leat_size_parse (text, &number, &reason)
+                 : units == LEAT_UNITS_DURATION ? leat_duration_parse (text, &number, &reason)
+                                                : leat_count_parse (text, &number, &reason);
+    if (!valid) {
+        snprintf (why, LEAT_UNITS_WHY_SIZE, "%s", reason);
+        return false;
+    }
+    if (number >= least && number <= most) {
+        *value = number;
+        return true;
+    }
+    number = number < least ? least : most;
+    if (units == LEAT_UNITS_SIZE)
+        leat_size_exact (number, bound);
+    else if (units == LEAT_UNITS_DURATION)
+        leat_duration_exact (number, bound);
+    else
+        snprintf (bound, sizeof bound, "%" PRIu64, number);
+    snprintf (why, LEAT_UNITS_WHY_SIZE, "it is %s %s", number == least ? "at least" : "at most",
+              bound);
+    return false;
+}
+
 /* At most four characters of number, then the unit. */
 static const char *s_short (double number, double step, const char *const *units, char *text)
 {

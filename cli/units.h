@@ -19,7 +19,18 @@ bool leat_size_parse (const char *text, uint64_t *value, const char **why);
 bool leat_duration_parse (const char *text, uint64_t *value, const char **why);
 bool leat_count_parse (const char *text, uint64_t *value, const char **why);
 
-enum { LEAT_UNITS_TEXT_SIZE = 32 };
+enum {
+    LEAT_UNITS_TEXT_SIZE = 32,
+    LEAT_UNITS_WHY_SIZE = 128,
+    LEAT_TIMEOUT_MAX_MS = 24 * 86400 * 1000 /* 24d, which an int can count */
+};
+
+typedef enum { LEAT_UNITS_COUNT, LEAT_UNITS_SIZE, LEAT_UNITS_DURATION } leat_units_t;
+
+/* As the parsers above, for what must be from `least` to `most`: the sentence names the bound. `why` has
+ * LEAT_UNITS_WHY_SIZE bytes. */
+bool leat_units_parse (leat_units_t units, const char *text, uint64_t least, uint64_t most,
+                       uint64_t *value, char *why);
 
 /* Each formatter fills `text` (LEAT_UNITS_TEXT_SIZE bytes) and returns it. The exact ones choose the
  * largest unit that loses nothing, so that the parser reads the same number again: "1MiB", "1052672B",

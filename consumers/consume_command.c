@@ -76,16 +76,12 @@ typedef struct {
     bool jobs_said;
 } settings_t;
 
-static void s_number (const char *option, const char *value, uint64_t most,
-                      bool (*parse) (const char *, uint64_t *, const char **), uint64_t *number,
-                      struct argp_state *state)
+static void s_number (const char *option, leat_units_t units, const char *value, uint64_t most,
+                      uint64_t *number, struct argp_state *state)
 {
-    const char *why = NULL;
-    if (!parse (value, number, &why))
+    char why[LEAT_UNITS_WHY_SIZE];
+    if (!leat_units_parse (units, value, 1, most, number, why))
         argp_error (state, "--%s cannot be '%s': %s", option, value, why);
-    else if (*number < 1 || *number > most)
-        argp_error (state, "--%s cannot be '%s': that is too %s", option, value,
-                    *number < 1 ? "small" : "large");
 }
 
 /* 2026-01-31T12:00:00Z or 2026-01-31, in UTC. */
@@ -164,22 +160,22 @@ static error_t s_parse_number (int key, char *value, struct argp_state *state)
     uint64_t number = 0;
     switch (key) {
     case 'n':
-        s_number ("count", value, UINT64_MAX, leat_count_parse, &run->count, state);
+        s_number ("count", LEAT_UNITS_COUNT, value, UINT64_MAX, &run->count, state);
         return 0;
     case 'j':
-        s_number ("jobs", value, JOBS_MAX, leat_count_parse, &number, state);
+        s_number ("jobs", LEAT_UNITS_COUNT, value, JOBS_MAX, &number, state);
         run->jobs = (unsigned) number;
         settings->jobs_said = true;
         return 0;
     case OPTION_CREDIT:
-        s_number ("credit", value, UINT32_MAX, leat_count_parse, &number, state);
+        s_number ("credit", LEAT_UNITS_COUNT, value, UINT32_MAX, &number, state);
         run->credit_records = (uint32_t) number;
         return 0;
     case OPTION_CREDIT_SIZE:
-        s_number ("credit-size", value, UINT64_MAX, leat_size_parse, &run->credit_size, state);
+        s_number ("credit-size", LEAT_UNITS_SIZE, value, UINT64_MAX, &run->credit_size, state);
         return 0;
     case OPTION_TIMEOUT:
-        s_number ("timeout", value, INT32_MAX, leat_duration_parse, &number, state);
+        s_number ("timeout", LEAT_UNITS_DURATION, value, LEAT_TIMEOUT_MAX_MS, &number, state);
         run->timeout_ms = (int) number;
         return 0;
     default:
@@ -209,6 +205,9 @@ static error_t s_parse (int key, char *value, struct argp_state *state)
         run->quiet = true;
         return 0;
     case OPTION_EXEC:
+        /* An empty one, of a variable that is not set, would ack everything. */
+        if (!value[strspn (value, " \t\n")])
+            argp_error (state, "--exec cannot be empty: it is a command for sh");
         run->command = value;
         return 0;
     case OPTION_EXIT_WHEN_EMPTY:

@@ -42,7 +42,7 @@ typedef struct {
 static error_t s_parse (int key, char *value, struct argp_state *state)
 {
     settings_t *settings = state->input;
-    const char *why = NULL;
+    char why[LEAT_UNITS_WHY_SIZE];
     switch (key) {
     case 's':
         settings->endpoint = value;
@@ -51,10 +51,9 @@ static error_t s_parse (int key, char *value, struct argp_state *state)
         settings->json = true;
         return 0;
     case OPTION_TIMEOUT:
-        if (!leat_duration_parse (value, &settings->timeout_ms, &why))
+        if (!leat_units_parse (LEAT_UNITS_DURATION, value, 1, LEAT_TIMEOUT_MAX_MS,
+                               &settings->timeout_ms, why))
             argp_error (state, "--timeout cannot be '%s': %s", value, why);
-        else if (settings->timeout_ms < 1 || settings->timeout_ms > INT32_MAX)
-            argp_error (state, "--timeout cannot be '%s': it is from 1ms to 24d", value);
         return 0;
     case ARGP_KEY_ARG:
         argp_error (state, "what is '%s'? This command takes options only", value);

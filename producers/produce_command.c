@@ -88,16 +88,12 @@ static char *s_unescape (const char *option, const char *value, size_t *size,
     return text;
 }
 
-static void s_number (const char *option, const char *value, uint64_t least, uint64_t most,
-                      bool (*parse) (const char *, uint64_t *, const char **), uint64_t *number,
-                      struct argp_state *state)
+static void s_number (const char *option, leat_units_t units, const char *value, uint64_t least,
+                      uint64_t most, uint64_t *number, struct argp_state *state)
 {
-    const char *why = NULL;
-    if (!parse (value, number, &why))
+    char why[LEAT_UNITS_WHY_SIZE];
+    if (!leat_units_parse (units, value, least, most, number, why))
         argp_error (state, "--%s cannot be '%s': %s", option, value, why);
-    else if (*number < least || *number > most)
-        argp_error (state, "--%s cannot be '%s': that is too %s", option, value,
-                    *number < least ? "small" : "large");
 }
 
 /* The arguments: STREAM, then files. */
@@ -148,17 +144,17 @@ static error_t s_parse (int key, char *value, struct argp_state *state)
         run->identity = value;
         return 0;
     case OPTION_RATE:
-        s_number ("rate", value, 1, 1000000000, leat_count_parse, &run->rate, state);
+        s_number ("rate", LEAT_UNITS_COUNT, value, 1, 1000000000, &run->rate, state);
         return 0;
     case OPTION_TIMEOUT:
-        s_number ("timeout", value, 1, INT32_MAX, leat_duration_parse, &number, state);
+        s_number ("timeout", LEAT_UNITS_DURATION, value, 1, LEAT_TIMEOUT_MAX_MS, &number, state);
         run->timeout_ms = (int) number;
         return 0;
     case OPTION_WHOLE:
         run->whole = true;
         return 0;
     case OPTION_WINDOW:
-        s_number ("window", value, 1024, UINT32_MAX, leat_size_parse, &number, state);
+        s_number ("window", LEAT_UNITS_SIZE, value, 1024, UINT32_MAX, &number, state);
         run->window_size = (uint32_t) number;
         return 0;
     case ARGP_KEY_ARG:

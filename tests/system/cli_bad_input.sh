@@ -13,6 +13,13 @@ expect 0 "$leat" --help
 grep -q 'leat produce' "$work/stdout" || fail "--help does not list the commands"
 expect 0 "$leat" --version
 grep -qE '^leat [0-9]+\.[0-9]+\.[0-9]+$' "$work/stdout" || fail "--version prints something else"
+for arguments in "produce -h" "help produce"; do
+    # shellcheck disable=SC2086
+    expect 0 "$leat" $arguments
+    expect_same <("$leat" produce --help) "$work/stdout"
+done
+expect 2 "$leat" help prodcue
+expect_said "did you mean 'leat produce'?"
 expect 2 "$leat" prodcue x
 expect_said "did you mean 'leat produce'?"
 expect 2 "$leat" frobnicate
@@ -56,7 +63,9 @@ expect_said "a duration is"
 expect 2 "$leat" produce --window 100 x
 expect_said "the unit is missing"
 expect 2 "$leat" produce --rate 0 x
-expect_said "too small"
+expect_said "--rate cannot be '0': it is at least 1"
+expect 2 "$leat" produce --window 5GiB x
+expect_said "it is at most 4294967295B"
 expect 2 "$leat" produce --rate fast x
 expect_said "in digits"
 expect 2 "$leat" produce -D '' x
@@ -67,18 +76,23 @@ expect 2 "$leat" produce -H novalue x
 expect_said "NAME=VALUE"
 expect 2 "$leat" consume -n -1 x
 expect 2 "$leat" consume -n 0 x
-expect_said "too small"
+expect_said "it is at least 1"
 expect 2 "$leat" consume -j 2 x
 expect_said "--jobs is for --exec"
 expect 2 "$leat" consume -j 100000 --exec true x
-expect_said "too large"
+expect_said "it is at most 1024"
 expect 2 "$leat" consume --exec true --format %b x
 expect_said "are for stdout"
+expect 2 "$leat" consume --exec '' x
+expect_said "--exec cannot be empty"
 expect 2 "$leat" consume --format %x x
 expect_said "after a percent sign"
 expect 2 "$leat" consume --from yesterday x
 expect_said "earliest, latest"
 expect 2 "$leat" stats --timeout 0s
+expect_said "it is at least 1ms"
+expect 2 "$leat" stats --timeout 25d
+expect_said "it is at most 24d"
 expect 2 "$leat" broker extra
 expect_said "takes options only"
 expect 2 "$leat" broker --limit memory_size
@@ -169,11 +183,13 @@ expect 3 "$leat" stats -s "ipc://$work/nobody" --timeout 300ms
 expect_said "no answer from"
 expect 3 "$leat" produce -b tcp://127.0.0.1:1 --timeout 300ms x < /dev/null
 
-# A child of bash has signals blocked for a moment before it becomes leat: it must be SIGTERM (0x4000).
+# A child of bash has signals blocked for a moment before it becomes leat: it must be SIGTERM (0x4000). Both
+# from one reading, in which the name comes first.
 expects_signals () {
-    local mask
-    mask=$(sed -n 's/^SigBlk:[[:space:]]*//p' "/proc/$1/status")
-    [ $((16#${mask:-0} & 0x4000)) -ne 0 ] && grep -q '^Name:[[:space:]]*leat$' "/proc/$1/status"
+    local status mask
+    status=$(cat "/proc/$1/status")
+    mask=$(sed -n 's/^SigBlk:[[:space:]]*//p' <<< "$status")
+    grep -q '^Name:[[:space:]]*leat$' <<< "$status" && [ $((16#${mask:-0} & 0x4000)) -ne 0 ]
 }
 
 # A signal ends the waiting: a consumer has nothing unfinished, a producer has.

@@ -118,6 +118,27 @@ static void shortened (void **state)
     assert_string_equal (leat_seconds_short (36000, text), "10 h");
 }
 
+/* Bounds are part of what is allowed, and named by what is not. */
+static void bounds (void **state)
+{
+    char why[LEAT_UNITS_WHY_SIZE];
+    uint64_t value = 99;
+    assert_true (leat_units_parse (LEAT_UNITS_COUNT, "2", 2, 3, &value, why));
+    assert_true (value == 2);
+    assert_true (leat_units_parse (LEAT_UNITS_SIZE, "3KiB", 2, 3072, &value, why));
+    assert_true (value == 3072);
+    assert_false (leat_units_parse (LEAT_UNITS_COUNT, "1", 2, 3, &value, why));
+    assert_string_equal (why, "it is at least 2");
+    assert_false (leat_units_parse (LEAT_UNITS_SIZE, "4KiB", 2, 3072, &value, why));
+    assert_string_equal (why, "it is at most 3KiB");
+    assert_false (
+        leat_units_parse (LEAT_UNITS_DURATION, "25d", 1, LEAT_TIMEOUT_MAX_MS, &value, why));
+    assert_string_equal (why, "it is at most 24d");
+    assert_false (leat_units_parse (LEAT_UNITS_DURATION, "25", 1, 2, &value, why));
+    assert_non_null (strstr (why, "unit is missing"));
+    assert_true (value == 3072);
+}
+
 static void plurals (void **state)
 {
     assert_string_equal (leat_plural (0), "s");
@@ -128,8 +149,9 @@ static void plurals (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (plurals), cmocka_unit_test (sizes), cmocka_unit_test (durations),
-        cmocka_unit_test (counts),  cmocka_unit_test (exact), cmocka_unit_test (shortened),
+        cmocka_unit_test (plurals),   cmocka_unit_test (bounds), cmocka_unit_test (sizes),
+        cmocka_unit_test (durations), cmocka_unit_test (counts), cmocka_unit_test (exact),
+        cmocka_unit_test (shortened),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
