@@ -21,24 +21,23 @@ static const char s_program[] = "leat broker";
 enum { OPTION_INSECURE = 256, OPTION_LIMIT, OPTION_LIMITS, OPTION_MAX_RECORD };
 
 static const struct argp_option s_options[] = {
-    { "config", 'c', "FILE", 0, "Read a configuration file; flags win over what it says", 0 },
+    { "config", 'c', "FILE", 0, "Read a configuration file. Options win over it", 0 },
     { "listen", 'l', "ENDPOINT", 0,
-      "Where clients connect; may be given several times (default: " LEAT_BROKER_ENDPOINT ")", 0 },
+      "Where clients connect. May be given several times (default: " LEAT_BROKER_ENDPOINT ")", 0 },
     { "stats", 's', "ENDPOINT", 0,
-      "Where statistics are asked for (default: " LEAT_BROKER_STATS_ENDPOINT ")", 0 },
+      "Where `leat stats` and others ask for statistics (default: " LEAT_BROKER_STATS_ENDPOINT ")",
+      0 },
     { "insecure", OPTION_INSECURE, NULL, 0,
-      "Allow endpoints that other machines can reach: nothing is encrypted and nobody is asked who "
-      "they are, so anybody who reaches them can read, write and take identities",
+      "Allow endpoints that other machines can reach. Nothing is encrypted and no client has to prove who it is: whoever reaches them can read and write records, and take the identity of others",
       0 },
     { "max-record", OPTION_MAX_RECORD, "SIZE", 0,
-      "Largest record, key and headers included (default: 1MiB, at most 64MiB); the limits that must "
-      "hold one follow",
+      "Largest record, with its key and headers (default: 1MiB, at most 64MiB). Limits that are too small for it are raised",
       0 },
     { "limit", OPTION_LIMIT, "NAME=VALUE", 0,
-      "Set a limit, such as memory_size=2GiB; may be given several times", 0 },
+      "Set a limit, such as memory_size=2GiB. May be given several times", 0 },
     { "limits", OPTION_LIMITS, NULL, 0, "Print all limits with their defaults, and end", 0 },
-    { "data", 'd', "DIR", 0, "Keep streams in DIR. Not in this version", 0 },
-    { "events", 'e', "ENDPOINT", 0, "Publish events there. Not in this version", 0 },
+    { "data", 'd', "DIR", 0, "Keep streams in DIR (not in this version)", 0 },
+    { "events", 'e', "ENDPOINT", 0, "Publish events there (not in this version)", 0 },
     { 0 }
 };
 
@@ -212,8 +211,10 @@ static int s_run (const leat_broker_config_t *config)
 
 int leat_broker_command (int argc, char **argv)
 {
-    static const struct argp argp = { s_options, s_parse, NULL, "Runs a broker in the foreground.",
-                                      NULL,      NULL,    NULL };
+    static const struct argp argp = {
+        s_options, s_parse, NULL, "Runs a broker in the foreground, until Ctrl-C or SIGTERM.",
+        NULL,      NULL,    NULL
+    };
     settings_t settings = { .config = leat_broker_config_new () };
     argp_parse (&argp, argc, argv, 0, NULL, &settings);
     int code = LEAT_EXIT_DONE;

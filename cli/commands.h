@@ -8,7 +8,7 @@
  * exit code (cli/message.h). */
 #ifdef LEAT_WITH_BENCH
 #define LEAT_COMMANDS_BENCH(X)                                                                     \
-    X (bench, "measure throughput and latency, beside what the machine can do")
+    X (bench, "measure throughput and latency, compared with what the machine can do")
 #else
 #define LEAT_COMMANDS_BENCH(X)
 #endif

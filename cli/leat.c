@@ -41,7 +41,7 @@ static void s_help (FILE *file)
     fputs ("\n`leat COMMAND --help` lists the options of a command, `man leat-COMMAND` explains "
            "them.\n"
            "`leat --version` prints the version.\n"
-           "Exit codes: 0 done, 1 failed, 2 usage, 3 no broker within --timeout.\n",
+           "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no broker answered in time.\n",
            file);
 }
 

@@ -31,38 +31,35 @@ static const struct argp_option s_options[] = {
     { "broker", 'b', "ENDPOINT", 0,
       "Broker to take from (default: $LEAT_BROKER, or else tcp://127.0.0.1:5560)", 0 },
     { "group", 'g', "GROUP", 0,
-      "Share the stream's records with the other consumers of GROUP (default: default)", 0 },
-    { "count", 'n', "COUNT", 0, "End after COUNT records, and never take more", 0 },
+      "Name of the group (default: default). Consumers of one group share the records; every group gets all of them",
+      0 },
+    { "count", 'n', "COUNT", 0, "Take COUNT records and end; never take more", 0 },
     { "exit-when-empty", OPTION_EXIT_WHEN_EMPTY, NULL, 0,
-      "End when nothing is left for the group, nor being worked on by others of it; a stream that does "
-      "not exist is empty",
+      "End when nothing is left: no record waits for the group, and none is still being worked on by another consumer of it. A stream that does not exist is empty",
       0 },
     { "from", OPTION_FROM, "PLACE", 0,
-      "Where a new group begins: earliest, latest, an offset, a time such as 2026-01-31T12:00:00Z, or "
-      "how long ago, such as 1h (default: earliest)",
+      "Where a new group begins: earliest, latest, an offset, a time such as 2026-01-31T12:00:00Z, or so long ago, such as 1h (default: earliest)",
       0 },
     { "delimiter", 'D', "TEXT", 0,
-      "What follows each record instead of a line feed; may be empty, and have \\n \\t \\r \\0 \\\\ "
-      "and \\xHH",
+      "Write TEXT behind each record instead of a line feed. It may be empty; \\n \\t \\r \\0 \\\\ and \\xHH stand for characters that cannot be typed",
       0 },
     { "format", 'f', "FORMAT", 0,
-      "What is written of a record (default: %b): %b body, %k key, %h headers, %o offset, %a attempt, "
-      "%r 1 if perhaps started before, %e epoch, %t time in ms, %s stream, %g group, %S size, %%",
+      "What is written of a record (default: %b): %b body, %k key, %h headers, %o offset, %a attempt, %r 1 if it may have been started before, %e epoch, %t time in ms, %s stream, %g group, %S size of the body, %% a percent sign",
       0 },
     { "exec", OPTION_EXEC, "CMD", 0,
-      "Run `sh -c CMD` for each record, body on stdin: exit code 0 acks, 65 rejects, any other means "
-      "later again, but 126 and 127 end it all",
+      "Run `sh -c CMD` for each record, which it reads from stdin. Exit code 0: done. 65: rejected for good. 126, 127: CMD cannot be run, which ends this program. Any other: tried again later",
       0 },
-    { "jobs", 'j', "N", 0, "Run N commands at once (default: 1)", 0 },
+    { "jobs", 'j', "N", 0, "Run up to N commands at once (default: 1)", 0 },
     { "credit", OPTION_CREDIT, "COUNT", 0,
-      "Records that wait here at most (default: 100000; with --exec two for each job)", 0 },
-    { "credit-size", OPTION_CREDIT_SIZE, "SIZE", 0, "Bytes that wait here at most (default: 16MiB)",
+      "Hold at most COUNT records that are not done (default: 100000; with --exec two for each job)",
       0 },
+    { "credit-size", OPTION_CREDIT_SIZE, "SIZE", 0,
+      "Hold at most SIZE of records that are not done (default: 16MiB)", 0 },
     { "id", OPTION_ID, "NAME", 0,
-      "Name in statistics; takes the place of who has it (default: random)", 0 },
-    { "timeout", OPTION_TIMEOUT, "DURATION", 0,
-      "Wait no longer than this for the first connection (default: 10s); then the exit code is 3",
+      "Name of this consumer in statistics (default: random). One that has the same NAME already is ended",
       0 },
+    { "timeout", OPTION_TIMEOUT, "DURATION", 0,
+      "End with exit code 3 if no broker answers at the start within DURATION (default: 10s)", 0 },
     { "quiet", 'q', NULL, 0, "Say nothing but errors", 0 },
     { 0 }
 };
@@ -259,7 +256,8 @@ int leat_consume_command (int argc, char **argv)
         s_parse,
         "STREAM",
         "Takes records from STREAM and writes them to stdout, or runs a command for each. A record is "
-        "done once it is written, or the command has ended with 0; until then it is not lost.",
+        "done when it was written, or its command has ended with 0. What was not done is delivered "
+        "again, here or to another consumer.",
         NULL,
         NULL,
         NULL

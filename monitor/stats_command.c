@@ -27,9 +27,10 @@ enum { OPTION_JSON = 256, OPTION_TIMEOUT };
 static const struct argp_option s_options[] = {
     { "stats", 's', "ENDPOINT", 0,
       "Stats socket of the broker (default: $LEAT_STATS, or else tcp://127.0.0.1:5561)", 0 },
-    { "json", OPTION_JSON, NULL, 0, "Print the JSON object as the broker sent it", 0 },
+    { "json", OPTION_JSON, NULL, 0, "Print the JSON object that the broker sent, instead of tables",
+      0 },
     { "timeout", OPTION_TIMEOUT, "DURATION", 0,
-      "Wait no longer than this for an answer (default: 10s); then the exit code is 3", 0 },
+      "End with exit code 3 if no broker answers within DURATION (default: 10s)", 0 },
     { 0 }
 };
 
@@ -148,7 +149,7 @@ static int s_show (const char *answer, bool as_json)
 int leat_stats_command (int argc, char **argv)
 {
     static const struct argp argp = {
-        s_options, s_parse, NULL, "Shows what a broker is doing, once.", NULL, NULL, NULL
+        s_options, s_parse, NULL, "Shows once what a broker is doing.", NULL, NULL, NULL
     };
     settings_t settings = { .timeout_ms = 10000 };
     argp_parse (&argp, argc, argv, 0, NULL, &settings);

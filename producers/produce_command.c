@@ -24,26 +24,22 @@ static const struct argp_option s_options[] = {
     { "broker", 'b', "ENDPOINT", 0,
       "Broker to send to (default: $LEAT_BROKER, or else tcp://127.0.0.1:5560)", 0 },
     { "delimiter", 'D', "TEXT", 0,
-      "What ends a record instead of a line feed: one or more characters, with \\n \\t \\r \\0 \\\\ "
-      "and \\xHH for those that cannot be typed",
+      "A record ends with TEXT instead of a line feed. It has one or more characters; \\n \\t \\r \\0 \\\\ and \\xHH stand for those that cannot be typed",
       0 },
-    { "whole", OPTION_WHOLE, NULL, 0, "Each FILE is one record", 0 },
+    { "whole", OPTION_WHOLE, NULL, 0, "Send each FILE as one record", 0 },
     { "key-separator", 'K', "TEXT", 0,
-      "What stands before the first TEXT of a line is the record's key, what stands behind it the "
-      "body; a line without TEXT has no key",
+      "Split each line at its first TEXT: the key is before it, the body behind it. A line without TEXT has no key",
       0 },
-    { "header", 'H', "NAME=VALUE", 0, "Give every record this header; may be given several times",
+    { "header", 'H', "NAME=VALUE", 0, "Add this header to every record. May be given several times",
       0 },
     { "id", OPTION_ID, "NAME", 0,
-      "Identity: line n is sequence n, and a run with the same identity and input sends only what "
-      "the broker does not have (default: random)",
+      "Name of this producer (default: random). If it was interrupted, run it again with the same NAME and input: what the broker has already is not sent again",
       0 },
     { "rate", OPTION_RATE, "N", 0, "Send at most N records a second", 0 },
     { "timeout", OPTION_TIMEOUT, "DURATION", 0,
-      "Wait no longer than this for the first connection (default: 10s); then the exit code is 3",
-      0 },
+      "End with exit code 3 if no broker answers at the start within DURATION (default: 10s)", 0 },
     { "window", OPTION_WINDOW, "SIZE", 0,
-      "Keep at most this much unconfirmed before reading waits (default: 32MiB)", 0 },
+      "Read on while less than SIZE is sent and not confirmed (default: 32MiB)", 0 },
     { "quiet", 'q', NULL, 0, "Say nothing but errors", 0 },
     { 0 }
 };
@@ -174,8 +170,8 @@ int leat_produce_command (int argc, char **argv)
         s_options,
         s_parse,
         "STREAM [FILE...]",
-        "Sends each line of the FILEs, or of stdin, to STREAM as a record, and ends when all of them "
-        "are confirmed.",
+        "Sends each line of the FILEs, or of stdin, to STREAM as one record. Ends when the broker has "
+        "confirmed all of them.",
         NULL,
         NULL,
         NULL
