@@ -68,7 +68,7 @@ static bool s_host_valid (const char *host, size_t size)
     struct in6_addr v6;
     if (host[0] != '[') {
         for (size_t i = 0; i < size; i++)
-            if (!isalnum ((unsigned char) host[i]) && !memchr (".-_", host[i], 3))
+            if (!isalnum ((unsigned char) host[i]) && !strchr (".-_", host[i]))
                 return false;
         return size > 0;
     }

@@ -18,8 +18,9 @@ static void s_shows (const char *text, const char *expected)
     json_error_t error;
     char quoted[2000];
     assert_true (strlen (text) < sizeof quoted);
-    for (size_t i = 0; i <= strlen (text); i++)
-        quoted[i] = text[i] == '\'' ? '"' : text[i];
+    snprintf (quoted, sizeof quoted, "%s", text);
+    for (char *at = quoted; (at = strchr (at, '\''));)
+        *at = '"';
     json_t *stats = json_loads (quoted, 0, &error);
     if (!stats)
         fail_msg ("%s", error.text);
