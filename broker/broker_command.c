@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MPL-2.0 */
 
 #include <argp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,6 +206,9 @@ static int s_run (const leat_broker_config_t *config)
     if (*reason)
         leat_message (s_program, "%s", reason);
     leat_message (s_program, end == LEAT_BROKER_STOPPED ? "ended in order" : "ended at once");
+    /* From here on a second signal, such as that of timeout(1), could only spoil the exit code. */
+    signal (SIGINT, SIG_IGN);
+    signal (SIGTERM, SIG_IGN);
     leat_broker_destroy (&broker);
     return end == LEAT_BROKER_STOPPED ? LEAT_EXIT_DONE : LEAT_EXIT_FAILED;
 }

@@ -61,8 +61,18 @@ expect_end "$consumer" 1
 expect_said "cannot write to stdout: Broken pipe"
 stream_has second settled 2 || fail "what was read is not settled"
 
-# --- told to end twice at once, as by timeout(1) and its group: one wish, an end in order
+# --- told to end many times at once, as by timeout(1) and its group: one wish, an end in order. However late in
+# --- its end the broker is, the exit code stays the same. On a machine so busy that the signals were heard over
+# --- more than 200 ms, they were two wishes, and nothing is proved.
 
-kill -TERM "$broker"
-kill -TERM "$broker" 2> /dev/null || true
-expect_end "$broker" 0
+for attempt in {1..20}; do
+    [ "$attempt" -eq 1 ] || start_broker
+    code=0
+    begin=${EPOCHREALTIME/[.,]/}
+    while [ $((${EPOCHREALTIME/[.,]/} - begin)) -lt 100000 ] && kill -TERM "$broker" 2> /dev/null; do
+        [ "$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$broker/status")" != Z ] || break
+    done
+    wait "$broker" || code=$?
+    [ "$code" -eq 1 ] && [ $((${EPOCHREALTIME/[.,]/} - begin)) -ge 200000 ] || break
+done
+[ "$code" -eq 0 ] || fail "the broker ended with $code in attempt $attempt"
