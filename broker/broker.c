@@ -12,6 +12,7 @@
 #include <zmq.h>
 
 #include "broker/io/clock.h"
+#include "broker/io/connection_monitor.h"
 #include "broker/io/reactor.h"
 #include "wire/alloc.h"
 #include "wire/assert.h"
@@ -63,7 +64,8 @@ int leat_broker_prepare_process (const leat_limits_t *limits, char *warning, siz
                   strerror (errno));
         return -1;
     }
-    if (files.rlim_cur != RLIM_INFINITY && files.rlim_cur < limits->sessions + FILES_FOR_OTHERS) {
+    const uint64_t reserve = leat_connection_monitor_reserve (files.rlim_cur) + FILES_FOR_OTHERS;
+    if (files.rlim_cur != RLIM_INFINITY && files.rlim_cur < limits->sessions + reserve) {
         snprintf (warning, warning_size,
                   "%llu sessions are allowed but only %llu files may be open; raise the hard limit "
                   "(`ulimit -Hn`) or lower the limit `sessions`",

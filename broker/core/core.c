@@ -409,3 +409,8 @@ void leat_core_unreachable (leat_core_t *self, uint64_t peer)
     self->statistics.sessions_unreachable++;
     core_session_end (self, session, false, false);
 }
+
+bool leat_core_has_session (leat_core_t *self, uint64_t peer)
+{
+    return core_session_find (self, peer) != NULL;
+}

@@ -57,6 +57,9 @@ void leat_core_receive (leat_core_t *self, uint64_t peer, unsigned frames, const
  * that came over it has been received: its session is lost. Harmless for unknown peers. */
 void leat_core_unreachable (leat_core_t *self, uint64_t peer);
 
+/* True if the peer has a session. */
+bool leat_core_has_session (leat_core_t *self, uint64_t peer);
+
 /* The store has finished a commit; to be called for each, in order of their ids. After UNKNOWN or
  * FENCED the core has failed. */
 void leat_core_completed (leat_core_t *self, uint64_t commit, leat_commit_result_t result);

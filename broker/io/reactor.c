@@ -5,16 +5,18 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "broker/io/clock.h"
+#include "broker/io/departures.h"
 #include "wire/alloc.h"
 #include "wire/assert.h"
 
 enum {
     TURN_MESSAGES = 1024,
     TURN_SIZE = 8 * 1024 * 1024,
+    TURN_ENDS = 4096,
+    TURN_PROBES = 1024,
     STATS_INTERVAL_US = 10000, /* how long a query may wait while peers are busy */
     STOP_READ_TURNS = 64, /* what had arrived before the wish to stop is read, in so many turns */
     STOP_TIME_US = 5000000,
@@ -29,9 +31,7 @@ typedef struct {
     bool stats_waiting; /* queries may wait */
     bool stopping;
     uint64_t stop_until_us;
-    uint64_t *lost; /* peers that could not be reached in this turn, ascending */
-    size_t lost_count;
-    size_t lost_room;
+    leat_departures_t *departures;
     char *reason;
     size_t reason_size;
 } reactor_t;
@@ -44,23 +44,73 @@ static void s_tick (reactor_t *self)
     leat_core_tick (self->parts.core, self->now_us, leat_clock_wall_ms ());
 }
 
+static void s_take (reactor_t *self, leat_received_t *received)
+{
+    leat_core_receive (self->parts.core, received->peer, received->frames, received->header,
+                       received->header_size, received->body);
+    leat_buffer_release (&received->body);
+    leat_departures_heard (self->departures, received->peer);
+    if (received->fd >= 0 && leat_core_has_session (self->parts.core, received->peer))
+        leat_departures_arrive (self->departures, received->peer, received->fd, self->now_us);
+}
+
 static bool s_receive (reactor_t *self)
 {
     leat_received_t received;
     size_t size = 0;
     unsigned count = 0;
-    while (count < TURN_MESSAGES && size < TURN_SIZE
-           && leat_router_receive (self->parts.router, &received)) {
-        leat_core_receive (self->parts.core, received.peer, received.frames, received.header,
-                           received.header_size, received.body);
-        leat_buffer_release (&received.body);
+    while (count < TURN_MESSAGES && size < TURN_SIZE) {
+        if (!leat_router_receive (self->parts.router, &received)) {
+            leat_departures_drained (self->departures);
+            break;
+        }
+        s_take (self, &received);
         size += received.size;
         count++;
     }
     return count > 0;
 }
 
-/* ---- 3 commit -------------------------------------------------------------------------------- */
+/* ---- 3 give up, 6 probe ---------------------------------------------------------------------- */
+
+/* Before the messages are received: what an ended connection brought is read after its end is known. */
+static bool s_hear_ends (reactor_t *self)
+{
+    int fd;
+    unsigned count = 0;
+    while (count < TURN_ENDS && leat_router_ended (self->parts.router, &fd)) {
+        leat_departures_end (self->departures, fd, self->now_us);
+        count++;
+    }
+    return count > 0;
+}
+
+static bool s_give_up (reactor_t *self)
+{
+    uint64_t peer;
+    bool any = false;
+    while (leat_departures_take (self->departures, &peer)) {
+        leat_core_unreachable (self->parts.core, peer);
+        any = true;
+    }
+    return any;
+}
+
+static bool s_probe (reactor_t *self)
+{
+    uint64_t peer;
+    unsigned count = 0;
+    while (count < TURN_PROBES && leat_departures_probe (self->departures, self->now_us, &peer)) {
+        count++;
+        if (!leat_core_has_session (self->parts.core, peer))
+            leat_departures_forget (self->departures, peer);
+        else if (!leat_router_probe (self->parts.router, peer))
+            leat_departures_refused (self->departures, peer);
+    }
+    return count > 0;
+}
+
+/* ---- 4 commit -------------------------------------------------------------------------------- */
 
 /* True if anything had ended. */
 static bool s_complete (reactor_t *self)
@@ -105,61 +155,25 @@ static bool s_commit (reactor_t *self)
     return any || submitted;
 }
 
-/* ---- 4 send ---------------------------------------------------------------------------------- */
+/* ---- 5 send ---------------------------------------------------------------------------------- */
 
-/* Where `peer` is among the lost ones, or would be. */
-static size_t s_lost_place (const reactor_t *self, uint64_t peer)
-{
-    size_t low = 0;
-    size_t high = self->lost_count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (self->lost[middle] < peer)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-static bool s_is_lost (const reactor_t *self, uint64_t peer)
-{
-    if (!self->lost_count)
-        return false;
-    size_t place = s_lost_place (self, peer);
-    return place < self->lost_count && self->lost[place] == peer;
-}
-
-static void s_lose (reactor_t *self, uint64_t peer)
-{
-    size_t place = s_lost_place (self, peer);
-    if (self->lost_count == self->lost_room) {
-        self->lost_room = self->lost_room ? 2 * self->lost_room : 16;
-        self->lost = leat_realloc (self->lost, self->lost_room * sizeof *self->lost);
-    }
-    memmove (self->lost + place + 1, self->lost + place,
-             (self->lost_count - place) * sizeof *self->lost);
-    self->lost[place] = peer;
-    self->lost_count++;
-    leat_core_unreachable (self->parts.core, peer);
-}
-
-/* After one message to a peer was not taken it gets no later one of this turn, even if there is room
- * again: a DELIVER missing in between would shift the positions that both sides count. */
+/* After one message to a peer was not taken it gets no later one, even if there is room again: a DELIVER
+ * missing in between would shift the positions that both sides count. */
 static bool s_send (reactor_t *self)
 {
     leat_message_t message;
     bool any = false;
-    self->lost_count = 0;
     while (leat_outbox_next (leat_core_outbox (self->parts.core), &message)) {
         any = true;
-        if (!s_is_lost (self, message.peer) && !leat_router_send (self->parts.router, &message))
-            s_lose (self, message.peer);
+        if (!leat_departures_gone (self->departures, message.peer)
+            && !leat_router_send (self->parts.router, &message)
+            && leat_core_has_session (self->parts.core, message.peer))
+            leat_departures_refused (self->departures, message.peer);
     }
     return any;
 }
 
-/* ---- 5 stats --------------------------------------------------------------------------------- */
+/* ---- 7 stats --------------------------------------------------------------------------------- */
 
 static void s_stats (reactor_t *self)
 {
@@ -168,15 +182,19 @@ static void s_stats (reactor_t *self)
     report->wall_ms = leat_clock_wall_ms ();
     report->stopping = self->stopping;
     report->stats_requests = leat_stats_socket_requests (self->parts.stats);
+    report->stats_connections_refused = leat_stats_socket_connections_refused (self->parts.stats);
     self->stats_us = self->now_us;
     self->stats_waiting = leat_stats_socket_serve (self->parts.stats, report);
 }
 
-/* ---- 6 sleep --------------------------------------------------------------------------------- */
+/* ---- 8 sleep --------------------------------------------------------------------------------- */
 
 static uint64_t s_deadline (const reactor_t *self)
 {
     uint64_t deadline_us = leat_core_deadline (self->parts.core);
+    uint64_t probe_us = leat_departures_deadline (self->departures);
+    if (probe_us < deadline_us)
+        deadline_us = probe_us;
     if (self->stopping && self->stop_until_us < deadline_us)
         deadline_us = self->stop_until_us;
     return deadline_us;
@@ -186,13 +204,18 @@ static uint64_t s_deadline (const reactor_t *self)
  * what makes its edge-triggered descriptors safe to sleep on. */
 static void s_sleep (reactor_t *self)
 {
-    enum { ROUTER, CONTROL, STORE, STATS, COUNT };
+    enum { ROUTER, MONITOR, CONTROL, STORE, STATS, STATS_MONITOR, COUNT };
     struct pollfd items[COUNT] = {
         [ROUTER] = { .fd = leat_router_fd (self->parts.router), .events = POLLIN },
+        [MONITOR] = { .fd = leat_router_monitor_fd (self->parts.router), .events = POLLIN },
         [CONTROL] = { .fd = leat_control_fd (self->parts.control), .events = POLLIN },
         [STORE] = { .fd = leat_store_fd (self->parts.store), .events = POLLIN },
         [STATS] = { .fd = self->parts.stats ? leat_stats_socket_fd (self->parts.stats) : -1,
                     .events = POLLIN },
+        [STATS_MONITOR] = { .fd = self->parts.stats
+                                      ? leat_stats_socket_monitor_fd (self->parts.stats)
+                                      : -1,
+                            .events = POLLIN },
     };
     if (self->stats_waiting || !leat_store_sleep (self->parts.store))
         return;
@@ -207,7 +230,7 @@ static void s_sleep (reactor_t *self)
         return;
     if (items[CONTROL].revents)
         leat_control_clear (self->parts.control);
-    if (items[STATS].revents)
+    if (items[STATS].revents || items[STATS_MONITOR].revents)
         self->stats_waiting = true;
 }
 
@@ -217,9 +240,12 @@ static void s_sleep (reactor_t *self)
 static bool s_turn (reactor_t *self)
 {
     s_tick (self);
-    bool any = s_receive (self);
+    bool any = s_hear_ends (self);
+    any |= s_receive (self);
+    any |= s_give_up (self);
     any |= s_commit (self);
     any |= s_send (self);
+    any |= s_probe (self);
     if (self->parts.stats
         && (self->stats_waiting || self->now_us - self->stats_us >= STATS_INTERVAL_US)) {
         s_stats (self);
@@ -267,11 +293,14 @@ leat_reactor_end_t leat_reactor_run (const leat_reactor_parts_t *parts, char *re
                                      size_t reason_size)
 {
     reactor_t self = { .parts = *parts, .reason = reason, .reason_size = reason_size };
+    self.departures = leat_departures_new ();
+    self.parts.report->departures = leat_departures_counters (self.departures);
     self.begin_us = leat_clock_monotonic_us ();
     snprintf (reason, reason_size, "%s", "");
     s_tick (&self);
     self.stats_waiting = self.parts.stats != NULL;
     leat_reactor_end_t end = s_loop (&self);
-    free (self.lost);
+    self.parts.report->departures = NULL;
+    leat_departures_destroy (&self.departures);
     return end;
 }

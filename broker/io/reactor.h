@@ -15,14 +15,17 @@
  * One thread, no lock, no call that waits but the one at the end of a turn in which nothing happened.
  * A turn:
  *
- *   1  tick      the core learns what time it is; what is due happens in 3, after what had arrived
- *   2  receive   what waits at the router, up to so many messages and bytes
- *   3  commit    the core decides; its commits go to the store, and what the store has ended goes
+ *   1  tick      the core learns what time it is; what is due happens in 4, after what had arrived
+ *   2  receive   which connections have ended; then what waits at the router, up to so many messages
+ *                and bytes
+ *   3  give up   peers that are gone and of which everything is read (departures.h)
+ *   4  commit    the core decides; its commits go to the store, and what the store has ended goes
  *                back; again if that was anything
- *   4  send      the outbox; who cannot be reached is lost, which the next turn acts upon
- *   5  stats     queries, now and then
- *   6  sleep     if 1 to 5 did nothing: until a socket, the store, the control thread or the
- *                core's next deadline
+ *   5  send      the outbox; who cannot be reached is gone, which the next turn acts upon
+ *   6  probe     peers whose connections may have ended
+ *   7  stats     queries, now and then
+ *   8  sleep     if 1 to 7 did nothing: until a socket, the store, the control thread, the core's
+ *                next deadline or the next probe
  */
 typedef struct {
     leat_core_t *core;

@@ -193,7 +193,13 @@ static json_t *s_counters (const leat_report_source_t *source, const leat_statis
 #define X(name, text) s_set (counters, #name, s_number (source->router->name));
     LEAT_ROUTER_COUNTERS (X)
 #undef X
+    static const leat_departures_counters_t none;
+    const leat_departures_counters_t *departures = source->departures ? source->departures : &none;
+#define X(name, text) s_set (counters, #name, s_number (departures->name));
+    LEAT_DEPARTURES_COUNTERS (X)
+#undef X
     s_set (counters, "stats_requests", s_number (source->stats_requests));
+    s_set (counters, "stats_connections_refused", s_number (source->stats_connections_refused));
     return counters;
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <zmq.h>
 
+#include "broker/io/connection_monitor.h"
 #include "wire/alloc.h"
 #include "wire/assert.h"
 
@@ -21,6 +22,7 @@ enum {
 
 struct leat_router {
     void *socket;
+    leat_connection_monitor_t *monitor;
     int fd;
     zmq_msg_t header; /* of the message received last */
     leat_router_counters_t counters;
@@ -33,14 +35,9 @@ static int s_clamp (uint64_t value)
     return value > INT_MAX ? INT_MAX : (int) value;
 }
 
-int leat_router_receive_hwm (const leat_limits_t *limits)
-{
-    return s_clamp (1000 + 4 * (limits->window_size / LEAT_BATCH_COST));
-}
-
 int leat_router_send_hwm (const leat_limits_t *limits)
 {
-    return s_clamp (limits->credit_records + (uint64_t) leat_router_receive_hwm (limits));
+    return s_clamp (limits->credit_records + 1000 + 4 * (limits->window_size / LEAT_BATCH_COST));
 }
 
 int64_t leat_router_frame_size_max (const leat_limits_t *limits)
@@ -65,10 +62,10 @@ static int s_set_options (void *socket, const leat_limits_t *limits)
         { ZMQ_ROUTER_MANDATORY, 1 }, /* a send tells whether the peer is there */
         { ZMQ_ROUTER_HANDOVER, 0 },
         { ZMQ_SNDHWM, leat_router_send_hwm (limits) },
-        { ZMQ_RCVHWM, leat_router_receive_hwm (limits) },
+        { ZMQ_RCVHWM, 0 }, /* see leat_router_send_hwm */
         { ZMQ_LINGER, 0 },
         { ZMQ_HANDSHAKE_IVL, 5000 },
-        { ZMQ_BACKLOG, 1024 },
+        { ZMQ_BACKLOG, leat_connection_monitor_backlog () },
         { ZMQ_TCP_KEEPALIVE, 1 },
         { ZMQ_TCP_KEEPALIVE_IDLE, 15 },
         { ZMQ_TCP_KEEPALIVE_INTVL, 5 },
@@ -93,7 +90,11 @@ leat_router_t *leat_router_new (void *context, const leat_limits_t *limits, char
         || zmq_getsockopt (self->socket, ZMQ_FD, &self->fd, &size)) {
         snprintf (error, error_size, "cannot make the socket for peers: %s", zmq_strerror (errno));
         leat_router_destroy (&self, 0);
+        return NULL;
     }
+    self->monitor = leat_connection_monitor_new (context, self->socket, 0, error, error_size);
+    if (!self->monitor)
+        leat_router_destroy (&self, 0);
     return self;
 }
 
@@ -104,6 +105,7 @@ void leat_router_destroy (leat_router_t **self_p, int linger_ms)
         return;
     *self_p = NULL;
     zmq_msg_close (&self->header);
+    leat_connection_monitor_destroy (&self->monitor);
     if (self->socket) {
         zmq_setsockopt (self->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
         zmq_close (self->socket);
@@ -115,6 +117,18 @@ int leat_router_bind (leat_router_t *self, const char *endpoint, const char *res
                       char bound[LEAT_ENDPOINT_SIZE], char *error, size_t error_size)
 {
     return leat_endpoint_bind (self->socket, endpoint, resolved, bound, error, error_size);
+}
+
+int leat_router_monitor_fd (const leat_router_t *self)
+{
+    return leat_connection_monitor_fd (self->monitor);
+}
+
+bool leat_router_ended (leat_router_t *self, int *fd)
+{
+    bool ended = leat_connection_monitor_next (self->monitor, fd);
+    self->counters.connections_refused = leat_connection_monitor_refused (self->monitor);
+    return ended;
 }
 
 int leat_router_fd (const leat_router_t *self)
@@ -182,6 +196,9 @@ static void s_take_frames (leat_router_t *self, leat_received_t *received)
     zmq_msg_close (&frame);
     received->header = zmq_msg_data (&self->header);
     received->header_size = zmq_msg_size (&self->header);
+    received->fd = -1;
+    if (received->header_size && received->header[0] == LEAT_HELLO)
+        received->fd = zmq_msg_get (&self->header, ZMQ_SRCFD);
     self->counters.messages_received++;
     self->counters.bytes_received += received->size;
 }
@@ -316,4 +333,19 @@ bool leat_router_send (leat_router_t *self, const leat_message_t *message)
     self->counters.messages_sent++;
     self->counters.bytes_sent += message->header_size + message->body.size;
     return true;
+}
+
+bool leat_router_probe (leat_router_t *self, uint64_t peer)
+{
+    uint8_t bytes[16];
+    const leat_command_t command = { .id = LEAT_PONG };
+    leat_assert (leat_command_encoded_size (&command) <= sizeof bytes);
+    const leat_message_t message = { .peer = peer,
+                                     .header = bytes,
+                                     .header_size = leat_command_encode (&command, bytes) };
+    /* Makes libzmq look at what its I/O thread has told it. */
+    int events;
+    size_t size = sizeof events;
+    zmq_getsockopt (self->socket, ZMQ_EVENTS, &events, &size);
+    return leat_router_send (self, &message);
 }

@@ -30,6 +30,7 @@ typedef struct leat_router leat_router_t;
     X (bytes_sent, "likewise")                                                                     \
     X (frames_surplus, "frames beyond the second of a message; they were dropped as they came")    \
     X (routing_ids_foreign, "messages of clients that set a routing id; they were refused")        \
+    X (connections_refused, "connections shut down because too few files can be open")             \
     X (sends_unreachable, "messages not sent because the connection was gone")                     \
     X (sends_full, "messages not sent because the peer took none for too long; it was given up")   \
     X (bodies_held, "bodies kept in the message that they came in")                                \
@@ -41,15 +42,15 @@ typedef struct {
 #undef X
 } leat_router_counters_t;
 
-/* How many messages wait in libzmq for one peer at most, by direction. The queues cost nothing
- * while they are empty, and peers that keep to their credit never fill them:
+/* How many messages wait in libzmq for one peer at most: a consumer gets at most credit_records
+ * DELIVERs that it has not settled, and answers to what it sent, of which four times as many
+ * PUBLISHes as fit into window_size leave room. A peer for which more waits does not read; it is given
+ * up. The queue costs nothing while it is empty.
  *
- *  receive   A session sends PUBLISHes that cost at least LEAT_BATCH_COST each and at most window_size
- *            together. Four times as many leave room for commands. A peer that sends more while the
- *            broker is busy is read later; that is all.
- *  send      A consumer gets at most credit_records DELIVERs that it has not settled, and answers to
- *            what it sent. A peer for which more waits does not read; it is given up. */
-int leat_router_receive_hwm (const leat_limits_t *limits);
+ * There is no mark for what comes from a peer, though such a mark would bound memory: once it is reached
+ * libzmq stops reading the connection, and if that then ends with a ZMTP PING among the bytes that were
+ * not looked at yet, the process is aborted (stream_engine_base.cpp, out_event; docs/libzmq.md). Credit
+ * bounds honest peers. */
 int leat_router_send_hwm (const leat_limits_t *limits);
 
 /* Largest frame that is taken from a peer; libzmq ends the connection of one who sends a larger one. */
@@ -71,6 +72,7 @@ int leat_router_bind (leat_router_t *self, const char *endpoint, const char *res
  * caller owns, NULL if there was none. */
 typedef struct {
     uint64_t peer;
+    int fd; /* with HELLO: the descriptor of its connection, -1 if that is unknown; else -1 */
     unsigned frames; /* without the routing id */
     const uint8_t *header;
     size_t header_size;
@@ -85,6 +87,16 @@ bool leat_router_receive (leat_router_t *self, leat_received_t *received);
 
 /* Sends a message or says that this peer is lost: its connection is gone, or it takes nothing. */
 bool leat_router_send (leat_router_t *self, const leat_message_t *message);
+
+/* Sends a PONG that nobody asked for, which a living peer does not mind. False if the peer is lost. Soon
+ * after a connection has ended libzmq may still take messages for it. */
+bool leat_router_probe (leat_router_t *self, uint64_t peer);
+
+/* The descriptor of the next connection that has ended; false if there was none. Once a message is
+ * refused everything that came over its connection can be received. To poll for reading as
+ * leat_router_fd. */
+bool leat_router_ended (leat_router_t *self, int *fd);
+int leat_router_monitor_fd (const leat_router_t *self);
 
 /* A descriptor to poll for reading. It is edge-triggered: it may only be slept on after
  * leat_router_receive has returned false and before anything else was done with the router. */

@@ -9,6 +9,7 @@
 #include <zmq.h>
 
 #include "broker/io/clock.h"
+#include "broker/io/connection_monitor.h"
 #include "wire/alloc.h"
 #include "wire/assert.h"
 
@@ -22,6 +23,7 @@ enum {
 
 struct leat_stats_socket {
     void *socket;
+    leat_connection_monitor_t *monitor;
     int fd;
     leat_buffer_t *answer; /* to `stats`, made last */
     uint64_t debt_us; /* time that answers took; a tenth of the time that passes pays it back */
@@ -47,7 +49,7 @@ static int s_set_options (void *socket)
         { ZMQ_ROUTER_MANDATORY, 1 },
         { ZMQ_ROUTER_HANDOVER, 0 },
         { ZMQ_SNDHWM, ANSWERS_WAITING_MAX },
-        { ZMQ_RCVHWM, 1000 },
+        { ZMQ_RCVHWM, 0 }, /* as in router.h */
         { ZMQ_LINGER, 0 },
         { ZMQ_HANDSHAKE_IVL, 5000 },
         { ZMQ_BACKLOG, 128 },
@@ -71,7 +73,12 @@ leat_stats_socket_t *leat_stats_socket_new (void *context, char *error, size_t e
         || zmq_getsockopt (self->socket, ZMQ_FD, &self->fd, &size)) {
         snprintf (error, error_size, "cannot make the socket for stats: %s", zmq_strerror (errno));
         leat_stats_socket_destroy (&self);
+        return NULL;
     }
+    /* It can be asked still when peers have no more room. */
+    self->monitor = leat_connection_monitor_new (context, self->socket, 0.5, error, error_size);
+    if (!self->monitor)
+        leat_stats_socket_destroy (&self);
     return self;
 }
 
@@ -81,6 +88,7 @@ void leat_stats_socket_destroy (leat_stats_socket_t **self_p)
     if (!self)
         return;
     *self_p = NULL;
+    leat_connection_monitor_destroy (&self->monitor);
     if (self->socket)
         zmq_close (self->socket);
     leat_buffer_release (&self->answer);
@@ -91,6 +99,16 @@ int leat_stats_socket_bind (leat_stats_socket_t *self, const char *endpoint, con
                             char bound[LEAT_ENDPOINT_SIZE], char *error, size_t error_size)
 {
     return leat_endpoint_bind (self->socket, endpoint, resolved, bound, error, error_size);
+}
+
+int leat_stats_socket_monitor_fd (const leat_stats_socket_t *self)
+{
+    return leat_connection_monitor_fd (self->monitor);
+}
+
+uint64_t leat_stats_socket_connections_refused (const leat_stats_socket_t *self)
+{
+    return leat_connection_monitor_refused (self->monitor);
 }
 
 int leat_stats_socket_fd (const leat_stats_socket_t *self)
@@ -226,6 +244,9 @@ bool leat_stats_socket_serve (leat_stats_socket_t *self, const leat_report_sourc
     request_t request;
     zmq_msg_init (&request.id);
     int left = REQUESTS_PER_TURN;
+    int fd;
+    while (leat_connection_monitor_next (self->monitor, &fd))
+        continue; /* who asks here has no session to end */
     while (left && s_take_request (self, &request)) {
         left--;
         self->requests++;

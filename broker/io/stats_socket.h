@@ -28,6 +28,10 @@ bool leat_stats_socket_serve (leat_stats_socket_t *self, const leat_report_sourc
 
 /* To poll for reading; edge-triggered, see leat_stats_socket_serve. */
 int leat_stats_socket_fd (const leat_stats_socket_t *self);
+int leat_stats_socket_monitor_fd (const leat_stats_socket_t *self);
+
+/* As the counter of the router's. */
+uint64_t leat_stats_socket_connections_refused (const leat_stats_socket_t *self);
 
 /* Requests answered so far. */
 uint64_t leat_stats_socket_requests (const leat_stats_socket_t *self);
