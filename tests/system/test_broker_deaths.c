@@ -369,14 +369,15 @@ static int s_compare (const void *a, const void *b)
 static void s_kill_many (scene_t *scene, const char *endpoint, const char *what)
 {
     unsigned count = s_count_asked ? s_count_asked : 20;
-    uint64_t took_us[COUNT_MAX];
+    unsigned middle = count / 2;
+    uint64_t took_us[COUNT_MAX] = { 0 };
     uint64_t timed_out = s_counter (scene, "sessions_timed_out");
     uint64_t unreachable = s_counter (scene, "sessions_unreachable");
     for (unsigned index = 0; index < count; index++)
         took_us[index] = s_kill_one (scene, endpoint);
     qsort (took_us, count, sizeof *took_us, s_compare);
     print_message ("%-16s %u deaths, noticed and handed on after: median %.1f ms, worst %.1f ms\n",
-                   what, count, (double) took_us[count / 2] / 1000,
+                   what, count, (double) took_us[middle] / 1000,
                    (double) took_us[count - 1] / 1000);
     assert_true (took_us[count - 1] < NOTICED_MS * UINT64_C (1000));
     assert_int_equal (s_counter (scene, "sessions_timed_out"), timed_out);
