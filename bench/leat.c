@@ -1,6 +1,6 @@
 /* Contender "leat": a producer, a broker and a consumer, every record confirmed and settled.
  * SPDX-License-Identifier: MPL-2.0 */
-#include "bench/contender.h"
+#include "bench/leat.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -10,7 +10,6 @@
 
 #include "bench/records.h"
 #include "broker/broker.h"
-#include "leat.h"
 #include "wire/alloc.h"
 
 /* For each step that waits for the broker. */
@@ -28,9 +27,7 @@ static int s_failed (leat_bench_round_t *round, const char *what, const char *wh
     return 1;
 }
 
-/* The broker as `leat broker` runs it, on a free port and without a stats socket; or none, if one
- * runs already. */
-static int s_middle (leat_bench_round_t *round, int ready)
+int leat_bench_broker_run (leat_bench_round_t *round, int ready)
 {
     if (round->plan.broker) {
         s_tell_endpoint (round, round->plan.broker);
@@ -59,11 +56,13 @@ static int s_middle (leat_bench_round_t *round, int ready)
     return end == LEAT_BROKER_STOPPED ? 0 : 1;
 }
 
-/* A client that is connected, or NULL. */
-static leat_client_t *s_client_new (leat_bench_round_t *round, const char *endpoint)
+leat_client_t *leat_bench_client_new (leat_bench_round_t *round, const char *endpoint,
+                                      void *context)
 {
     leat_bench_tune_malloc ();
-    leat_client_options_t options = { .endpoints = endpoint, .software = "leat bench" };
+    leat_client_options_t options = { .endpoints = endpoint,
+                                      .software = "leat bench",
+                                      .context = context };
     leat_client_t *client = leat_client_new (&options);
     if (!client) {
         s_failed (round, "no client", "");
@@ -82,8 +81,8 @@ static leat_client_t *s_client_new (leat_bench_round_t *round, const char *endpo
 
 /* ---- the producer ---------------------------------------------------------------------------- */
 
-static int s_producer_failed (leat_bench_round_t *round, leat_producer_t *producer,
-                              const char *what)
+int leat_bench_producer_failed (leat_bench_round_t *round, leat_producer_t *producer,
+                                const char *what)
 {
     char why[512] = "";
     leat_producer_error (producer, why, sizeof why);
@@ -130,17 +129,18 @@ static int s_produce (leat_bench_round_t *round, leat_producer_t *producer)
     }
     leat_bench_source_end (&source);
     if (!sent)
-        return s_producer_failed (round, producer, "cannot send");
+        return leat_bench_producer_failed (round, producer, "cannot send");
     if (leat_producer_flush (producer, S_TIMEOUT_MS) != 0)
-        return s_producer_failed (round, producer, "not all is confirmed");
+        return leat_bench_producer_failed (round, producer, "not all is confirmed");
     if (leat_producer_confirmed (producer) != round->sent)
-        return s_producer_failed (round, producer, "another number is confirmed than was sent");
+        return leat_bench_producer_failed (round, producer,
+                                           "another number is confirmed than was sent");
     return 0;
 }
 
 static int s_producer (leat_bench_round_t *round, int ready)
 {
-    leat_client_t *client = s_client_new (round, round->front);
+    leat_client_t *client = leat_bench_client_new (round, round->front, NULL);
     if (!client)
         return 1;
     int rc = 1;
@@ -157,6 +157,14 @@ static int s_producer (leat_bench_round_t *round, int ready)
 }
 
 /* ---- the consumer ---------------------------------------------------------------------------- */
+
+int leat_bench_consumer_failed (leat_bench_round_t *round, leat_consumer_t *consumer,
+                                const char *what)
+{
+    char why[512] = "";
+    leat_consumer_error (consumer, why, sizeof why);
+    return s_failed (round, what, why);
+}
 
 /* Lease by lease, as the header recommends for speed. */
 static void s_receive_leases (leat_bench_sink_t *sink, leat_consumer_t *consumer)
@@ -200,7 +208,6 @@ static bool s_receive_records (leat_bench_sink_t *sink, leat_consumer_t *consume
 
 static int s_consume (leat_bench_round_t *round, leat_consumer_t *consumer)
 {
-    char why[512] = "";
     leat_bench_sink_t sink;
     leat_bench_sink_begin (&sink, round);
     if (round->plan.rate <= 0)
@@ -209,14 +216,10 @@ static int s_consume (leat_bench_round_t *round, leat_consumer_t *consumer)
         s_failed (round, "no worker", "");
     leat_bench_sink_end (&sink);
 
-    if (!sink.done) {
-        leat_consumer_error (consumer, why, sizeof why);
-        return s_failed (round, "cannot receive", why);
-    }
-    if (leat_consumer_leave (consumer, S_TIMEOUT_MS) != 0) {
-        leat_consumer_error (consumer, why, sizeof why);
-        return s_failed (round, "not all is settled", why);
-    }
+    if (!sink.done)
+        return leat_bench_consumer_failed (round, consumer, "cannot receive");
+    if (leat_consumer_leave (consumer, S_TIMEOUT_MS) != 0)
+        return leat_bench_consumer_failed (round, consumer, "not all is settled");
     if (leat_consumer_stale (consumer) || leat_consumer_damaged (consumer)) {
         leat_bench_round_fail (round, "%" PRIu64 " records settled too late, %" PRIu64 " damaged",
                                leat_consumer_stale (consumer), leat_consumer_damaged (consumer));
@@ -227,7 +230,7 @@ static int s_consume (leat_bench_round_t *round, leat_consumer_t *consumer)
 
 static int s_consumer (leat_bench_round_t *round, int ready)
 {
-    leat_client_t *client = s_client_new (round, round->back);
+    leat_client_t *client = leat_bench_client_new (round, round->back, NULL);
     if (!client)
         return 1;
     int rc = 1;
@@ -246,7 +249,7 @@ static int s_consumer (leat_bench_round_t *round, int ready)
 const leat_bench_contender_t leat_bench_leat = {
     .name = "leat",
     .about = "producer -> broker -> consumer, every record confirmed and settled",
-    .roles = { [LEAT_BENCH_MIDDLE] = s_middle,
+    .roles = { [LEAT_BENCH_MIDDLE] = leat_bench_broker_run,
                [LEAT_BENCH_CONSUMER] = s_consumer,
                [LEAT_BENCH_PRODUCER] = s_producer },
 };

@@ -3,15 +3,12 @@
 #include "bench/options.h"
 
 #include <argp.h>
-#include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench/option_values.h"
 #include "bench/records.h"
-#include "cli/message.h"
 #include "cli/text.h"
-#include "cli/units.h"
 
 /* A body of this size fits a frame that every broker takes. */
 #define S_SIZE_MAX ((uint64_t) 1024 * 1024 - 1024)
@@ -65,46 +62,6 @@ static const struct argp_option s_latency_options[] = {
     { "require", S_REQUIRE, "RATIO", 0, "Exit with 1 if p50 of leat / router is above RATIO", 0 },
     { 0 }
 };
-
-/* A number above zero, or at least zero. Ends the program if it is none. */
-static double s_number (struct argp_state *state, const char *option, const char *text, bool zero)
-{
-    char *end;
-    errno = 0;
-    double number = strtod (text, &end);
-    if (end == text || *end || errno || !isfinite (number) || number < 0 || (number == 0 && !zero)
-        || number > 1e9)
-        argp_error (state, "--%s wants a number %s, not '%s'", option,
-                    zero ? "of at least 0" : "above 0", text);
-    return number;
-}
-
-static uint64_t s_count (struct argp_state *state, const char *option, const char *text,
-                         uint64_t count_max)
-{
-    uint64_t count = 0;
-    const char *why;
-    if (!leat_count_parse (text, &count, &why))
-        argp_error (state, "--%s '%s': %s", option, text, why);
-    else if (count == 0 || count > count_max)
-        argp_error (state, "--%s wants 1 to %llu, not %s", option, (unsigned long long) count_max,
-                    text);
-    return count;
-}
-
-/* Bytes with or without a unit: the size of a record is no quantity of storage. */
-static size_t s_size (struct argp_state *state, const char *option, const char *text,
-                      uint64_t size_min, uint64_t size_max)
-{
-    uint64_t size = 0;
-    const char *why;
-    if (!leat_count_parse (text, &size, &why) && !leat_size_parse (text, &size, &why))
-        argp_error (state, "--%s '%s': %s", option, text, why);
-    else if (size < size_min || size > size_max)
-        argp_error (state, "--%s wants %llu to %llu bytes, not %s", option,
-                    (unsigned long long) size_min, (unsigned long long) size_max, text);
-    return (size_t) size;
-}
 
 static void s_contenders (struct argp_state *state, leat_bench_options_t *self, const char *list)
 {
@@ -166,37 +123,40 @@ static error_t s_parse (int key, char *text, struct argp_state *state)
         self->plan.broker = text;
         return 0;
     case 's':
-        self->plan.size = s_size (state, "size", text, LEAT_BENCH_SIZE_MIN, S_SIZE_MAX);
+        self->plan.size =
+            leat_bench_option_size (state, "size", text, LEAT_BENCH_SIZE_MIN, S_SIZE_MAX);
         return 0;
     case 't':
-        self->seconds = s_number (state, "seconds", text, false);
+        self->seconds = leat_bench_option_number (state, "seconds", text, false);
         return 0;
     case 'n':
-        self->plan.records = s_count (state, "records", text, UINT64_C (1) << 40);
+        self->plan.records = leat_bench_option_count (state, "records", text, UINT64_C (1) << 40);
         return 0;
     case 'r':
-        self->plan.rate = s_number (state, "rate", text, false);
+        self->plan.rate = leat_bench_option_number (state, "rate", text, false);
         return 0;
     case S_WARM_UP:
-        self->warm_up_seconds = s_number (state, "warm-up", text, true);
+        self->warm_up_seconds = leat_bench_option_number (state, "warm-up", text, true);
         return 0;
     case S_PAIRS:
-        self->rounds = (unsigned) s_count (state, "pairs", text, LEAT_BENCH_ROUNDS_MAX);
+        self->rounds =
+            (unsigned) leat_bench_option_count (state, "pairs", text, LEAT_BENCH_ROUNDS_MAX);
         return 0;
     case S_SEED:
-        self->plan.seed = s_count (state, "seed", text, UINT64_MAX);
+        self->plan.seed = leat_bench_option_count (state, "seed", text, UINT64_MAX);
         return 0;
     case S_FRAME:
-        self->plan.frame_size = s_size (state, "frame", text, 1, (uint64_t) 64 << 20);
+        self->plan.frame_size =
+            leat_bench_option_size (state, "frame", text, 1, (uint64_t) 64 << 20);
         return 0;
     case S_CONTENDERS:
         s_contenders (state, self, text);
         return 0;
     case S_REQUIRE:
-        self->require = s_number (state, "require", text, false);
+        self->require = leat_bench_option_number (state, "require", text, false);
         return 0;
     case S_REQUIRE_PROXY:
-        self->require_proxy = s_number (state, "require-proxy", text, false);
+        self->require_proxy = leat_bench_option_number (state, "require-proxy", text, false);
         return 0;
     case S_JSON:
         self->json = true;
@@ -245,14 +205,7 @@ void leat_bench_options_parse (leat_bench_options_t *self, bool latency, int arg
                   .frame_size = (size_t) 256 * 1024,
                   .seed = 1 },
     };
-    char *name = argv[0];
-    char full_name[32];
-    size_t size = strlen (self->name) + 1;
-    memcpy (full_name, self->name, size);
-    argv[0] = full_name; /* what argp shows in front of its messages */
-    argp_err_exit_status = LEAT_EXIT_USAGE;
-    argp_parse (latency ? &delays : &throughput, argc, argv, 0, NULL, self);
-    argv[0] = name;
+    leat_bench_option_parse (latency ? &delays : &throughput, self->name, argc, argv, self);
 }
 
 int leat_bench_options_index (const leat_bench_options_t *self,

@@ -18,17 +18,24 @@
 #include "wire/alloc.h"
 #include "wire/assert.h"
 
-/* A role that is not ready by then has failed. */
-#define S_READY_NS UINT64_C (20000000000)
+/* A child that is not ready by then has failed. */
+#define S_READY_NS UINT64_C (60000000000)
 /* A middle that has not followed SIGTERM by then gets SIGKILL. */
-#define S_TERMINATE_NS UINT64_C (5000000000)
+#define S_TERMINATE_NS UINT64_C (10000000000)
 
-static const char *const s_role_names[LEAT_BENCH_ROLES] = { "middle", "consumer", "producer" };
+typedef struct {
+    pid_t pid; /* 0: it has ended */
+    const char *name;
+    bool ended_by_us;
+    leat_bench_usage_t usage;
+} s_child_t;
 
 struct leat_bench_processes {
     sigset_t signals_before;
-    int signals;                      /* signalfd */
-    pid_t children[LEAT_BENCH_ROLES]; /* 0: none */
+    int signals; /* signalfd */
+    s_child_t children[LEAT_BENCH_PROCESSES_MAX];
+    int count;
+    bool over; /* all were ended; the next one is number 0 again */
     bool interrupted;
 };
 
@@ -47,34 +54,30 @@ leat_bench_processes_t *leat_bench_processes_new (void)
 }
 
 /* Takes the end of a child if it has ended. */
-static void s_reap (leat_bench_processes_t *self, leat_bench_role_t role, leat_bench_round_t *round,
-                    bool ended_by_us)
+static void s_reap (s_child_t *child, leat_bench_round_t *round)
 {
     int status;
     struct rusage usage;
-    pid_t pid = self->children[role];
-    if (!pid || wait4 (pid, &status, WNOHANG, &usage) != pid)
+    if (!child->pid || wait4 (child->pid, &status, WNOHANG, &usage) != child->pid)
         return;
-    self->children[role] = 0;
-    if (!round)
-        return;
-    round->cpu_ns[role] = (uint64_t) (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000u
+    child->pid = 0;
+    child->usage.cpu_ns = (uint64_t) (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000u
                           + (uint64_t) (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000u;
-    round->switches[role] = (uint64_t) usage.ru_nvcsw;
-    if (ended_by_us)
+    child->usage.switches = (uint64_t) usage.ru_nvcsw;
+    if (!round || child->ended_by_us)
         return;
     if (WIFSIGNALED (status))
-        leat_bench_round_fail (round, "the %s died of signal %d (%s)", s_role_names[role],
+        leat_bench_round_fail (round, "the %s died of signal %d (%s)", child->name,
                                WTERMSIG (status), strsignal (WTERMSIG (status)));
     else if (WEXITSTATUS (status) != 0)
-        leat_bench_round_fail (round, "the %s ended with exit code %d", s_role_names[role],
+        leat_bench_round_fail (round, "the %s ended with exit code %d", child->name,
                                WEXITSTATUS (status));
 }
 
 /* Waits for a signal or for `fd` (unless negative), no longer than until deadline_ns; takes the ends
  * of children. */
 static void s_wait (leat_bench_processes_t *self, int fd, uint64_t deadline_ns,
-                    leat_bench_round_t *round, bool ended_by_us)
+                    leat_bench_round_t *round)
 {
     struct pollfd polled[] = { { .fd = self->signals, .events = POLLIN },
                                { .fd = fd, .events = POLLIN } };
@@ -87,25 +90,33 @@ static void s_wait (leat_bench_processes_t *self, int fd, uint64_t deadline_ns,
         if (info.ssi_signo != SIGCHLD)
             self->interrupted = true;
     /* One SIGCHLD may stand for several children. */
-    for (int role = 0; role < LEAT_BENCH_ROLES; role++)
-        s_reap (self, (leat_bench_role_t) role, round, ended_by_us);
+    for (int i = 0; i < self->count; i++)
+        s_reap (&self->children[i], round);
 }
 
 /* Ends a child that runs: SIGTERM first if there is time for it. */
-static void s_end (leat_bench_processes_t *self, leat_bench_role_t role, leat_bench_round_t *round,
-                   bool gently)
+static void s_end (leat_bench_processes_t *self, s_child_t *child, bool gently,
+                   leat_bench_round_t *round)
 {
     uint64_t deadline_ns = leat_bench_now_ns () + S_TERMINATE_NS;
-    if (self->children[role] && gently) {
-        kill (self->children[role], SIGTERM);
-        while (self->children[role] && leat_bench_now_ns () < deadline_ns)
-            s_wait (self, -1, deadline_ns, round, true);
+    child->ended_by_us = true;
+    if (child->pid && gently) {
+        kill (child->pid, SIGTERM);
+        while (child->pid && leat_bench_now_ns () < deadline_ns)
+            s_wait (self, -1, deadline_ns, round);
     }
-    if (self->children[role]) {
-        kill (self->children[role], SIGKILL);
-        while (self->children[role])
-            s_wait (self, -1, UINT64_MAX, round, true);
+    if (child->pid) {
+        kill (child->pid, SIGKILL);
+        while (child->pid)
+            s_wait (self, -1, UINT64_MAX, round);
     }
+}
+
+void leat_bench_processes_end (leat_bench_processes_t *self, bool gently, leat_bench_round_t *round)
+{
+    for (int i = self->count; i-- > 0;)
+        s_end (self, &self->children[i], gently && i == 0, round);
+    self->over = true;
 }
 
 void leat_bench_processes_destroy (leat_bench_processes_t **self_p)
@@ -113,16 +124,27 @@ void leat_bench_processes_destroy (leat_bench_processes_t **self_p)
     leat_bench_processes_t *self = *self_p;
     if (!self)
         return;
-    for (int role = 0; role < LEAT_BENCH_ROLES; role++)
-        s_end (self, (leat_bench_role_t) role, NULL, false);
+    leat_bench_processes_end (self, false, NULL);
     close (self->signals);
     sigprocmask (SIG_SETMASK, &self->signals_before, NULL);
     free (self);
     *self_p = NULL;
 }
 
-_Noreturn static void s_child (leat_bench_processes_t *self, pid_t parent, leat_bench_role_fn *role,
-                               leat_bench_round_t *round, int ready)
+pid_t leat_bench_processes_pid (const leat_bench_processes_t *self, int number)
+{
+    leat_assert (number >= 0 && number < self->count);
+    return self->children[number].pid;
+}
+
+leat_bench_usage_t leat_bench_processes_usage (const leat_bench_processes_t *self, int number)
+{
+    leat_assert (number >= 0 && number < self->count);
+    return self->children[number].usage;
+}
+
+_Noreturn static void s_child (leat_bench_processes_t *self, pid_t parent,
+                               leat_bench_process_fn *run, void *arg, int ready)
 {
     prctl (PR_SET_PDEATHSIG, SIGKILL);
     if (getppid () != parent)
@@ -133,77 +155,132 @@ _Noreturn static void s_child (leat_bench_processes_t *self, pid_t parent, leat_
     close (self->signals);
     sigprocmask (SIG_SETMASK, &self->signals_before, NULL);
     free (self);
-    exit (role (round, ready));
+    exit (run (arg, ready));
 }
 
-/* Starts a role and waits until it is ready; false if that fails. */
-static bool s_start (leat_bench_processes_t *self, const leat_bench_contender_t *contender,
-                     leat_bench_role_t role, leat_bench_round_t *round)
+/* Waits for the child's byte; false if that does not come. */
+static bool s_ready (leat_bench_processes_t *self, s_child_t *child, int ready,
+                     leat_bench_round_t *round)
 {
-    if (!contender->roles[role])
-        return true;
+    char byte;
+    ssize_t got = -1;
+    uint64_t deadline_ns = leat_bench_now_ns () + S_READY_NS;
+    fcntl (ready, F_SETFL, O_NONBLOCK);
+    while (got < 0 && !self->interrupted && leat_bench_now_ns () < deadline_ns) {
+        s_wait (self, ready, deadline_ns, round);
+        got = read (ready, &byte, 1);
+    }
+    /* It has ended: better to know how. */
+    deadline_ns = leat_bench_now_ns () + S_TERMINATE_NS;
+    while (got == 0 && child->pid && leat_bench_now_ns () < deadline_ns)
+        s_wait (self, -1, deadline_ns, round);
+    if (self->interrupted)
+        leat_bench_round_fail (round, "interrupted");
+    else if (got != 1)
+        leat_bench_round_fail (round, "the %s did not get ready", child->name);
+    return got == 1;
+}
+
+int leat_bench_processes_start (leat_bench_processes_t *self, const char *name,
+                                leat_bench_process_fn *run, void *arg, leat_bench_round_t *round)
+{
+    if (self->over) {
+        self->count = 0;
+        self->over = false;
+    }
+    leat_assert (self->count < LEAT_BENCH_PROCESSES_MAX);
     int ready[2];
     if (pipe2 (ready, O_CLOEXEC) != 0) {
         leat_bench_round_fail (round, "no pipe: %s", strerror (errno));
-        return false;
+        return -1;
     }
     fflush (NULL); /* or the child would write it once more */
     pid_t parent = getpid ();
     pid_t pid = fork ();
     if (pid == 0) {
         close (ready[0]);
-        s_child (self, parent, contender->roles[role], round, ready[1]);
+        s_child (self, parent, run, arg, ready[1]);
     }
     close (ready[1]);
     if (pid < 0) {
         close (ready[0]);
         leat_bench_round_fail (round, "no process: %s", strerror (errno));
-        return false;
+        return -1;
     }
-    self->children[role] = pid;
-
-    char byte;
-    ssize_t got = -1;
-    uint64_t deadline_ns = leat_bench_now_ns () + S_READY_NS;
-    fcntl (ready[0], F_SETFL, O_NONBLOCK);
-    while (got < 0 && !self->interrupted && leat_bench_now_ns () < deadline_ns) {
-        s_wait (self, ready[0], deadline_ns, round, false);
-        got = read (ready[0], &byte, 1);
-    }
+    int number = self->count++;
+    self->children[number] = (s_child_t){ .pid = pid, .name = name };
+    bool good = s_ready (self, &self->children[number], ready[0], round);
     close (ready[0]);
-    /* It has ended: better to know how. */
-    deadline_ns = leat_bench_now_ns () + S_TERMINATE_NS;
-    while (got == 0 && self->children[role] && leat_bench_now_ns () < deadline_ns)
-        s_wait (self, -1, deadline_ns, round, false);
-    if (got != 1)
-        leat_bench_round_fail (round, "the %s did not get ready", s_role_names[role]);
-    return got == 1;
+    return good ? number : -1;
+}
+
+static bool s_any (const leat_bench_processes_t *self, int first)
+{
+    for (int i = first; i < self->count; i++)
+        if (self->children[i].pid)
+            return true;
+    return false;
+}
+
+bool leat_bench_processes_wait (leat_bench_processes_t *self, int first, uint64_t deadline_ns,
+                                leat_bench_round_t *round)
+{
+    bool nobody = first == LEAT_BENCH_NOBODY;
+    bool late = false;
+    while (!self->interrupted && !round->error[0] && !late && (nobody || s_any (self, first))) {
+        late = leat_bench_now_ns () >= deadline_ns;
+        if (!late)
+            s_wait (self, -1, deadline_ns, round);
+    }
+    if (self->interrupted)
+        leat_bench_round_fail (round, "interrupted");
+    return !self->interrupted && !round->error[0] && (nobody || !late);
+}
+
+/* ---- three roles ----------------------------------------------------------------------------- */
+
+typedef struct {
+    leat_bench_role_fn *role;
+    leat_bench_round_t *round;
+} s_role_t;
+
+static int s_play (void *arg, int ready)
+{
+    s_role_t *self = arg;
+    return self->role (self->round, ready);
 }
 
 bool leat_bench_processes_run (leat_bench_processes_t *self,
                                const leat_bench_contender_t *contender, leat_bench_round_t *round)
 {
-    bool good = s_start (self, contender, LEAT_BENCH_MIDDLE, round)
-                && s_start (self, contender, LEAT_BENCH_CONSUMER, round)
-                && s_start (self, contender, LEAT_BENCH_PRODUCER, round);
-
-    uint64_t deadline_ns = leat_bench_now_ns () + round->plan.timeout_ns;
-    while (good && !self->interrupted && !round->error[0]
-           && (self->children[LEAT_BENCH_PRODUCER] || self->children[LEAT_BENCH_CONSUMER])) {
-        if (leat_bench_now_ns () >= deadline_ns)
-            leat_bench_round_fail (round, "not over after %.0f s",
-                                   (double) round->plan.timeout_ns / 1e9);
-        else
-            s_wait (self, -1, deadline_ns, round, false);
+    static const char *const names[LEAT_BENCH_ROLES] = { "middle", "consumer", "producer" };
+    int numbers[LEAT_BENCH_ROLES];
+    bool good = true;
+    for (int role = 0; role < LEAT_BENCH_ROLES; role++) {
+        s_role_t play = { .role = contender->roles[role], .round = round };
+        numbers[role] = -1;
+        if (!good || !play.role)
+            continue;
+        numbers[role] = leat_bench_processes_start (self, names[role], s_play, &play, round);
+        good = numbers[role] >= 0;
     }
-    good = good && !self->interrupted && !round->error[0];
 
-    s_end (self, LEAT_BENCH_PRODUCER, round, false);
-    s_end (self, LEAT_BENCH_CONSUMER, round, false);
-    s_end (self, LEAT_BENCH_MIDDLE, round, good);
-    if (self->interrupted)
-        leat_bench_round_fail (round, "interrupted");
-    else if (good && !round->complete)
+    int first = numbers[LEAT_BENCH_MIDDLE] >= 0 ? 1 : 0;
+    uint64_t deadline_ns = leat_bench_now_ns () + round->plan.timeout_ns;
+    if (good && !leat_bench_processes_wait (self, first, deadline_ns, round)) {
+        leat_bench_round_fail (round, "not over after %.0f s",
+                               (double) round->plan.timeout_ns / 1e9);
+        good = false;
+    }
+    leat_bench_processes_end (self, good && first == 1, round);
+    for (int role = 0; role < LEAT_BENCH_ROLES; role++) {
+        if (numbers[role] < 0)
+            continue;
+        leat_bench_usage_t usage = leat_bench_processes_usage (self, numbers[role]);
+        round->cpu_ns[role] = usage.cpu_ns;
+        round->switches[role] = usage.switches;
+    }
+    if (good && !round->complete)
         leat_bench_round_fail (round, "the last record never came");
     return good && !round->error[0];
 }

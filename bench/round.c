@@ -12,11 +12,23 @@ static size_t s_size (uint64_t samples_max)
     return sizeof (leat_bench_round_t) + 2 * (size_t) samples_max * sizeof (uint64_t);
 }
 
+void *leat_bench_shared_new (size_t size)
+{
+    void *memory =
+        mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+void leat_bench_shared_destroy (void *memory, size_t size)
+{
+    if (memory)
+        munmap (memory, size);
+}
+
 leat_bench_round_t *leat_bench_round_new (const leat_bench_plan_t *plan, uint64_t samples_max)
 {
-    leat_bench_round_t *self = mmap (NULL, s_size (samples_max), PROT_READ | PROT_WRITE,
-                                     MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    if (self == MAP_FAILED)
+    leat_bench_round_t *self = leat_bench_shared_new (s_size (samples_max));
+    if (!self)
         return NULL;
     self->plan = *plan;
     self->samples_max = samples_max;
@@ -28,7 +40,7 @@ void leat_bench_round_destroy (leat_bench_round_t **self_p)
     leat_bench_round_t *self = *self_p;
     if (!self)
         return;
-    munmap (self, s_size (self->samples_max));
+    leat_bench_shared_destroy (self, s_size (self->samples_max));
     *self_p = NULL;
 }
 

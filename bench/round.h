@@ -62,6 +62,10 @@ typedef struct {
 leat_bench_round_t *leat_bench_round_new (const leat_bench_plan_t *plan, uint64_t samples_max);
 void leat_bench_round_destroy (leat_bench_round_t **self_p);
 
+/* Zeroed memory that forked processes share, for what a benchmark keeps besides; NULL with errno. */
+void *leat_bench_shared_new (size_t size);
+void leat_bench_shared_destroy (void *memory, size_t size);
+
 /* Notes what went wrong, unless something is noted already. */
 void leat_bench_round_fail (leat_bench_round_t *self, const char *format, ...)
     __attribute__ ((format (printf, 2, 3)));

@@ -1,0 +1,25 @@
+/* Leat's broker and clients as the benchmarks use them.
+ * SPDX-License-Identifier: MPL-2.0 */
+#ifndef LEAT_BENCH_LEAT_H
+#define LEAT_BENCH_LEAT_H
+
+#include "bench/contender.h"
+#include "leat_client.h"
+#include "leat_consumer.h"
+#include "leat_producer.h"
+
+/* A role: the broker as `leat broker` runs it, on a free port and without a stats socket; or none,
+ * if the plan names one that runs already. Its endpoint is in `front` and `back` of the round. */
+int leat_bench_broker_run (leat_bench_round_t *round, int ready);
+
+/* A client that is connected, or NULL with the round's error set. `context` may be NULL. */
+leat_client_t *leat_bench_client_new (leat_bench_round_t *round, const char *endpoint,
+                                      void *context);
+
+/* Note in the round what went wrong, in the words of the producer or consumer; return 1. */
+int leat_bench_producer_failed (leat_bench_round_t *round, leat_producer_t *producer,
+                                const char *what);
+int leat_bench_consumer_failed (leat_bench_round_t *round, leat_consumer_t *consumer,
+                                const char *what);
+
+#endif
