@@ -1,18 +1,20 @@
-/* `leat bench throughput` and `leat bench latency`.
+/* `leat bench`: which benchmark is meant.
  * SPDX-License-Identifier: MPL-2.0 */
 #include "bench/bench_command.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "bench/balance.h"
 #include "bench/report.h"
 #include "cli/message.h"
 
-static const char s_usage[] = "Usage: leat bench throughput|latency [OPTION...]\n"
+static const char s_usage[] = "Usage: leat bench throughput|latency|balance [OPTION...]\n"
                               "Measures Leat beside what the machine and bare libzmq can do.\n"
                               "\n"
                               "  throughput   records a second through a broker\n"
                               "  latency      from a producer to a consumer's callback\n"
+                              "  balance      tasks over consumers of different speeds\n"
                               "\n"
                               "`leat bench throughput --help` lists the options.\n";
 
@@ -61,6 +63,8 @@ int leat_bench_command (int argc, char **argv)
         return s_bench (false, argc - 1, argv + 1);
     if (strcmp (name, "latency") == 0)
         return s_bench (true, argc - 1, argv + 1);
+    if (strcmp (name, "balance") == 0)
+        return leat_bench_balance_command (argc - 1, argv + 1);
     if (strcmp (name, "--help") == 0 || strcmp (name, "-?") == 0) {
         fputs (s_usage, stdout);
         return LEAT_EXIT_DONE;

@@ -13,8 +13,7 @@
 /* How many bytes are made between two looks at the clock, when time decides. */
 #define S_CLOCK_SIZE 65536
 
-/* splitmix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators"). */
-static uint64_t s_mix (uint64_t *state)
+uint64_t leat_bench_random (uint64_t *state)
 {
     uint64_t z = (*state += UINT64_C (0x9e3779b97f4a7c15));
     z = (z ^ (z >> 30)) * UINT64_C (0xbf58476d1ce4e5b9);
@@ -28,7 +27,7 @@ static uint8_t *s_pattern (const leat_bench_plan_t *plan)
     uint8_t *pattern = leat_alloc_raw (size);
     uint64_t state = plan->seed;
     for (size_t at = 0; at + 8 <= size; at += 8) {
-        uint64_t word = s_mix (&state);
+        uint64_t word = leat_bench_random (&state);
         memcpy (pattern + at, &word, 8);
     }
     memset (pattern + size / 8 * 8, 0, size % 8);

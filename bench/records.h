@@ -30,6 +30,9 @@
 /* Places where a record's pattern may begin: small enough for the nearest caches. */
 #define LEAT_BENCH_PLACES 2048u
 
+/* splitmix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators"). */
+uint64_t leat_bench_random (uint64_t *state);
+
 /* ---- making ---------------------------------------------------------------------------------- */
 
 typedef struct {

@@ -73,11 +73,36 @@ case " ${contenders[*]} " in
     ;;
 esac
 
+# --- balance: every scenario, whatever the ratio
+
+for contender in leat push; do
+    exits 0 balance --contenders "$contender" --tasks 60 --pairs 1 --size 33
+    for scenario in lognormal constant slowdown latecomer; do
+        shows "^$scenario +$contender +[01]\.[0-9]+ "
+    done
+    [ ! -s "$work/stderr" ] || fail "balance, $contender: something on stderr"
+done
+exits 0 balance --contenders leat --tasks 30 --pairs 2 --scenarios latecomer,constant --json
+shows '"benchmark": "balance"'
+shows '"scenario": "latecomer"'
+shows '"done_twice"'
+exits 0 balance --contenders push,leat --tasks 30 --pairs 1 --scenarios constant --require constant=0.0001
+exits 1 balance --contenders leat --tasks 30 --pairs 1 --scenarios constant --require constant=1000
+says 'constant: ideal / real of leat is'
+for options in '--tasks 0' '--tasks 1000001' '--size 15' '--scenarios quick' '--scenarios constant,constant' \
+    '--contenders relay' '--contenders leat,leat' '--require 0.9' '--require constant' '--require constant=' \
+    '--require constant=x' '--require quick=1' '--scenarios slowdown --require constant=1' \
+    '--contenders push --require constant=1' '--pairs 0' '--broker tcp://127.0.0.1:5560' 'extra'; do
+    # shellcheck disable=SC2086
+    exits 2 balance $options
+    [ -s "$work/stderr" ] || fail "balance $options: not a word on stderr"
+done
+
 # --- wrong options
 
 exits 2
-exits 2 balance
-says "there is no benchmark 'balance'"
+exits 2 nonsense
+says "there is no benchmark 'nonsense'"
 for options in '--size 23' '--size 0' '--size -5' '--size 2MiB' '--size 5parsecs' '--seconds 0' \
     '--seconds 1x' '--seconds nan' '--seconds' '--pairs 0' '--pairs 1001' '--records 0' \
     '--contenders redis' '--contenders relay,relay' '--contenders ' '--require 0' '--require -1' \

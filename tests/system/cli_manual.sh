@@ -6,11 +6,17 @@
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 
+# As the help of bench lists them.
+benchmarks () {
+    "$leat" bench --help | sed -n 's/^  \([a-z]*\)  .*/\1/p'
+}
+
 # Long and short options as --help lists them.
 options_of_help () {
     if [ "$1" = bench ]; then
-        "$leat" bench throughput --help > "$work/help"
-        "$leat" bench latency --help >> "$work/help"
+        for benchmark in $(benchmarks); do
+            "$leat" bench "$benchmark" --help
+        done > "$work/help"
     else
         "$leat" "$1" --help > "$work/help"
     fi
@@ -57,6 +63,11 @@ diff <(complete_words '') <({
     echo "$commands"
 } | sort) || fail "completion of commands"
 [ "$(complete_words pro)" = produce ] || fail "completion of pro"
+diff <(complete_words bench '') <(benchmarks | sort) || fail "completion of benchmarks"
+for benchmark in $(benchmarks); do
+    grep -q "^\\.B leat bench $benchmark\$" "$root/man/leat-bench.1" ||
+        fail "man/leat-bench.1 does not tell of $benchmark"
+done
 for command in $commands; do
     # Its options stand behind the name of a benchmark.
     [ "$command" = bench ] && continue

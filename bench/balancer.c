@@ -1,0 +1,26 @@
+/* The table of balancers.
+ * SPDX-License-Identifier: MPL-2.0 */
+#include "bench/balancer.h"
+
+#include <string.h>
+
+const leat_bench_balancer_t *const leat_bench_balancers[] = {
+    &leat_bench_balance_leat,
+    &leat_bench_balance_push,
+    NULL,
+};
+
+const leat_bench_balancer_t *leat_bench_balancer_find (const char *name, size_t size)
+{
+    for (size_t i = 0; leat_bench_balancers[i]; i++) {
+        const char *known = leat_bench_balancers[i]->name;
+        if (strlen (known) == size && memcmp (known, name, size) == 0)
+            return leat_bench_balancers[i];
+    }
+    return NULL;
+}
+
+bool leat_bench_balancer_installed (const leat_bench_balancer_t *self)
+{
+    return !self->server;
+}
