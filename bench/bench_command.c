@@ -6,17 +6,20 @@
 #include <string.h>
 
 #include "bench/balance.h"
+#include "bench/many.h"
 #include "bench/report.h"
 #include "cli/message.h"
 
-static const char s_usage[] = "Usage: leat bench throughput|latency|balance [OPTION...]\n"
-                              "Measures Leat beside what the machine and bare libzmq can do.\n"
-                              "\n"
-                              "  throughput   records a second through a broker\n"
-                              "  latency      from a producer to a consumer's callback\n"
-                              "  balance      tasks over consumers of different speeds\n"
-                              "\n"
-                              "`leat bench throughput --help` lists the options.\n";
+static const char s_usage[] =
+    "Usage: leat bench throughput|latency|balance|many [OPTION...]\n"
+    "Measures Leat beside what the machine and bare libzmq can do.\n"
+    "\n"
+    "  throughput   records a second through a broker\n"
+    "  latency      from a producer to a consumer's callback\n"
+    "  balance      tasks over consumers of different speeds\n"
+    "  many         producers, consumers and streams, beside one of each\n"
+    "\n"
+    "`leat bench throughput --help` lists the options.\n";
 
 /* Says what was asked for and not reached; returns whether it was reached. */
 static bool s_reached (const leat_bench_options_t *options,
@@ -65,6 +68,8 @@ int leat_bench_command (int argc, char **argv)
         return s_bench (true, argc - 1, argv + 1);
     if (strcmp (name, "balance") == 0)
         return leat_bench_balance_command (argc - 1, argv + 1);
+    if (strcmp (name, "many") == 0)
+        return leat_bench_many_command (argc - 1, argv + 1);
     if (strcmp (name, "--help") == 0 || strcmp (name, "-?") == 0) {
         fputs (s_usage, stdout);
         return LEAT_EXIT_DONE;

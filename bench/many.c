@@ -1,0 +1,366 @@
+/* `leat bench many`: many producers, consumers and streams beside one of each.
+ * SPDX-License-Identifier: MPL-2.0 */
+#include "bench/many.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/leat.h"
+#include "bench/option_values.h"
+#include "bench/process_usage.h"
+#include "bench/processes.h"
+#include "bench/statistics.h"
+#include "bench/swarm.h"
+#include "cli/message.h"
+#include "wire/alloc.h"
+
+/* How long all have after the measuring to bring what is under way to its end. */
+#define S_END_NS UINT64_C (60000000000)
+/* The broker counts as idle once it used less than a tenth of a core for a tenth of a second. */
+#define S_QUIET_NS UINT64_C (100000000)
+#define S_QUIET_TRIES 100
+#define S_SIZE_MAX 65536
+#define S_ROUNDS_MAX 1000
+
+typedef struct {
+    const char *name;
+    leat_bench_plan_t plan;
+    unsigned peers;
+    unsigned rounds;
+    double seconds;
+    double warm_up_seconds;
+    double idle_seconds;
+    double require;      /* many / one at least; 0: no */
+    double require_idle; /* per cent of a core at most; 0: no */
+    bool json;
+} s_options_t;
+
+/* What a round of so many peers found. */
+typedef struct {
+    double records_per_second;
+    double memory;        /* of the broker, bytes; before anybody came */
+    double memory_peers;  /* when all were there and idle */
+    double idle_per_cent; /* of a core, by the broker; negative: not measured */
+    double cpu_ns[3];     /* per record: broker, consumers, producers */
+} s_found_t;
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+enum { S_PAIRS = 256, S_PEERS, S_WARM_UP, S_IDLE, S_SEED, S_REQUIRE, S_REQUIRE_IDLE, S_JSON };
+
+static const struct argp_option s_option_table[] = {
+    { "peers", S_PEERS, "N", 0,
+      "Producers, and as many consumers and streams, up to 2000 (default 1000)", 0 },
+    { "size", 's', "SIZE", 0, "Bytes of a record (default 100)", 0 },
+    { "seconds", 't', "SECONDS", 0, "How long a round measures (default 2)", 0 },
+    { "warm-up", S_WARM_UP, "SECONDS", 0, "What comes before, unmeasured (default 1)", 0 },
+    { "idle", S_IDLE, "SECONDS", 0,
+      "How long the idle broker is watched, in the first round; 0: not at all (default 10)", 0 },
+    { "pairs", S_PAIRS, "N", 0, "Rounds; each has one of both (default 3)", 0 },
+    { "seed", S_SEED, "N", 0, "Of the records' content (default 1)", 0 },
+    { "require", S_REQUIRE, "RATIO", 0, "Exit with 1 if many / one is below RATIO", 0 },
+    { "require-idle", S_REQUIRE_IDLE, "PERCENT", 0,
+      "Exit with 1 if the idle broker uses more than so much of a core", 0 },
+    { "json", S_JSON, NULL, 0, "One object on stdout instead of a table", 0 },
+    { 0 }
+};
+
+static error_t s_parse (int key, char *text, struct argp_state *state)
+{
+    s_options_t *self = state->input;
+    switch (key) {
+    case 's':
+        self->plan.size =
+            leat_bench_option_size (state, "size", text, LEAT_BENCH_SWARM_SIZE_MIN, S_SIZE_MAX);
+        return 0;
+    case 't':
+        self->seconds = leat_bench_option_number (state, "seconds", text, false);
+        return 0;
+    case S_WARM_UP:
+        self->warm_up_seconds = leat_bench_option_number (state, "warm-up", text, true);
+        return 0;
+    case S_IDLE:
+        self->idle_seconds = leat_bench_option_number (state, "idle", text, true);
+        return 0;
+    case S_PEERS:
+        self->peers =
+            (unsigned) leat_bench_option_count (state, "peers", text, LEAT_BENCH_SWARM_MAX);
+        return 0;
+    case S_PAIRS:
+        self->rounds = (unsigned) leat_bench_option_count (state, "pairs", text, S_ROUNDS_MAX);
+        return 0;
+    case S_SEED:
+        self->plan.seed = leat_bench_option_count (state, "seed", text, UINT64_MAX);
+        return 0;
+    case S_REQUIRE:
+        self->require = leat_bench_option_number (state, "require", text, false);
+        return 0;
+    case S_REQUIRE_IDLE:
+        self->require_idle = leat_bench_option_number (state, "require-idle", text, false);
+        return 0;
+    case S_JSON:
+        self->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error (state, "what is '%s'? There are options only", text);
+        return 0;
+    case ARGP_KEY_END:
+        if (self->require_idle > 0 && self->idle_seconds <= 0)
+            argp_error (state, "--require-idle asks for what --idle 0 leaves out");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static void s_options_parse (s_options_t *self, int argc, char **argv)
+{
+    static const struct argp argp = {
+        .options = s_option_table,
+        .parser = s_parse,
+        .doc = "How a broker does with many producers, consumers and streams, beside one of each.\v"
+               "All producers are in one process and all consumers in another; each has a stream "
+               "and a thread of its own, and they share up to 10 clients and one ZeroMQ context. "
+               "Producers write as fast as they are let; every record is compared with what was "
+               "sent. The broker's memory and what it uses when idle are looked at when all are "
+               "attached and none has sent anything. Shown are medians over the rounds."
+    };
+    *self = (s_options_t){ .name = "leat bench many",
+                           .peers = 1000,
+                           .rounds = 3,
+                           .seconds = 2,
+                           .warm_up_seconds = 1,
+                           .idle_seconds = 10,
+                           .plan = { .size = 100, .seed = 1 } };
+    leat_bench_option_parse (&argp, self->name, argc, argv, self);
+}
+
+/* ---- a round --------------------------------------------------------------------------------- */
+
+static int s_broker (void *arg, int ready)
+{
+    return leat_bench_broker_run (arg, ready);
+}
+
+static bool s_pause (leat_bench_processes_t *processes, leat_bench_round_t *round, double seconds)
+{
+    return leat_bench_processes_wait (processes, LEAT_BENCH_NOBODY,
+                                      leat_bench_now_ns () + (uint64_t) (seconds * 1e9), round);
+}
+
+/* Waits until attaching is over, then watches the broker do nothing. */
+static bool s_watch_idle (leat_bench_processes_t *processes, leat_bench_round_t *round,
+                          pid_t broker, double seconds, s_found_t *found)
+{
+    bool quiet = false;
+    for (unsigned i = 0; !quiet && i < S_QUIET_TRIES; i++) {
+        uint64_t before_ns = leat_bench_process_cpu_ns (broker);
+        if (!s_pause (processes, round, (double) S_QUIET_NS / 1e9))
+            return false;
+        quiet = leat_bench_process_cpu_ns (broker) - before_ns < S_QUIET_NS / 10;
+    }
+    found->memory_peers = (double) leat_bench_process_memory (broker);
+    if (seconds <= 0)
+        return true;
+    uint64_t before_ns = leat_bench_process_cpu_ns (broker);
+    uint64_t start_ns = leat_bench_now_ns ();
+    if (!s_pause (processes, round, seconds))
+        return false;
+    found->idle_per_cent = 100 * (double) (leat_bench_process_cpu_ns (broker) - before_ns)
+                           / (double) (leat_bench_now_ns () - start_ns);
+    return true;
+}
+
+static bool s_measure (leat_bench_processes_t *processes, const s_options_t *options,
+                       leat_bench_swarm_t *swarm, double idle_seconds, s_found_t *found)
+{
+    leat_bench_round_t *round = swarm->round;
+    if (leat_bench_processes_start (processes, "broker", s_broker, round, round) < 0)
+        return false;
+    pid_t broker = leat_bench_processes_pid (processes, 0);
+    found->memory = (double) leat_bench_process_memory (broker);
+    found->idle_per_cent = -1;
+    if (leat_bench_processes_start (processes, "consumers", leat_bench_swarm_consume, swarm, round)
+            < 0
+        || leat_bench_processes_start (processes, "producers", leat_bench_swarm_produce, swarm,
+                                       round)
+               < 0
+        || !s_watch_idle (processes, round, broker, idle_seconds, found))
+        return false;
+
+    leat_bench_swarm_go (swarm);
+    if (!s_pause (processes, round, options->warm_up_seconds))
+        return false;
+    uint64_t before = leat_bench_swarm_received (swarm);
+    uint64_t start_ns = leat_bench_now_ns ();
+    if (!s_pause (processes, round, options->seconds))
+        return false;
+    uint64_t received = leat_bench_swarm_received (swarm) - before;
+    found->records_per_second =
+        (double) received * 1e9 / (double) (leat_bench_now_ns () - start_ns);
+    leat_bench_swarm_stop (swarm);
+    bool good = leat_bench_processes_wait (processes, 1, leat_bench_now_ns () + S_END_NS, round);
+    if (!good)
+        leat_bench_round_fail (round, "what was under way did not come to its end");
+    else if (received == 0)
+        leat_bench_round_fail (round, "nothing came while it was measured");
+    return good && received > 0;
+}
+
+static bool s_turn (leat_bench_processes_t *processes, const s_options_t *options, unsigned i,
+                    unsigned peers, double idle_seconds, s_found_t *found)
+{
+    leat_bench_round_t *round = leat_bench_round_new (&options->plan, 0);
+    leat_bench_swarm_t *swarm = round ? leat_bench_swarm_new (round, peers) : NULL;
+    if (!swarm) {
+        leat_message (options->name, "no memory to share: %s", strerror (errno));
+        leat_bench_round_destroy (&round);
+        return false;
+    }
+    snprintf (round->stream, sizeof round->stream, "bench.%ld", (long) getpid ());
+    if (isatty (STDERR_FILENO))
+        fprintf (stderr, "\r\033[Kround %u of %u: %u:%u:%u", i + 1, options->rounds, peers, peers,
+                 peers);
+    bool good = s_measure (processes, options, swarm, idle_seconds, found);
+    leat_bench_processes_end (processes, good, round);
+    for (int k = 0; good && k < 3; k++)
+        found->cpu_ns[k] = (double) leat_bench_processes_usage (processes, k).cpu_ns
+                           / (double) leat_bench_swarm_received (swarm);
+    if (isatty (STDERR_FILENO))
+        fprintf (stderr, "\r\033[K");
+    if (!good)
+        leat_message (options->name, "%u producers, round %u of %u: %s", peers, i + 1,
+                      options->rounds, round->error);
+    leat_bench_swarm_destroy (&swarm);
+    leat_bench_round_destroy (&round);
+    return good;
+}
+
+/* ---- what came out --------------------------------------------------------------------------- */
+
+typedef struct {
+    double one[S_ROUNDS_MAX]; /* records per second */
+    double many[S_ROUNDS_MAX];
+    s_found_t first; /* of the first round with many */
+    s_found_t first_one;
+    leat_bench_ratio_t ratio;
+    double memory_peer; /* bytes, of a producer or a consumer */
+} s_result_t;
+
+static void s_print_rate (unsigned peers, const double *rates, unsigned rounds,
+                          const s_found_t *found)
+{
+    char name[64];
+    snprintf (name, sizeof name, "%u:%u:%u", peers, peers, peers);
+    printf ("%-38s %10.0f %10.1f %10.1f %10.1f\n", name, leat_bench_median (rates, rounds),
+            found->cpu_ns[2], found->cpu_ns[0], found->cpu_ns[1]);
+}
+
+static bool s_print (const s_options_t *options, const s_result_t *result)
+{
+    unsigned peers = options->peers;
+    printf ("records of %zu bytes, %u round%s, %ld processors\n\n", options->plan.size,
+            options->rounds, options->rounds == 1 ? "" : "s", sysconf (_SC_NPROCESSORS_ONLN));
+    printf ("%-38s %10s   %s\n", "", "", "ns of CPU per record (first round)");
+    printf ("%-38s %10s %10s %10s %10s\n", "producers:consumers:streams", "records/s", "producers",
+            "broker", "consumers");
+    s_print_rate (1, result->one, options->rounds, &result->first_one);
+    s_print_rate (peers, result->many, options->rounds, &result->first);
+    printf ("\n");
+    printf ("%-38s %10.3f  (%.3f .. %.3f of one round)\n", "many / one", result->ratio.ratio,
+            result->ratio.least, result->ratio.most);
+    if (result->first.idle_per_cent >= 0)
+        printf ("%-38s %10.2f\n", "idle broker, per cent of a core", result->first.idle_per_cent);
+    printf ("%-38s %10.1f  (%.1f MiB before, %.1f MiB with all of them)\n",
+            "KiB of the broker for an idle peer", result->memory_peer / 1024,
+            result->first.memory / 1048576, result->first.memory_peers / 1048576);
+    printf (
+        "\na peer is a producer or a consumer; %u clients in each of two processes share a ZeroMQ "
+        "context\n",
+        peers < LEAT_BENCH_SWARM_CLIENTS ? peers : LEAT_BENCH_SWARM_CLIENTS);
+    return fflush (stdout) == 0;
+}
+
+static json_t *s_json_values (const double *values, unsigned count)
+{
+    json_t *list = json_array ();
+    for (unsigned i = 0; i < count; i++)
+        json_array_append_new (list, json_real (values[i]));
+    return json_pack ("{s:f, s:o}", "median", leat_bench_median (values, count), "rounds", list);
+}
+
+static bool s_print_json (const s_options_t *options, const s_result_t *result)
+{
+    json_t *root = json_pack (
+        "{s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:f, s:f, s:f, s:f}", "benchmark", "many", "peers",
+        (json_int_t) options->peers, "record_size", (json_int_t) options->plan.size, "rounds",
+        (json_int_t) options->rounds, "processors", (json_int_t) sysconf (_SC_NPROCESSORS_ONLN),
+        "records_per_second_one", s_json_values (result->one, options->rounds),
+        "records_per_second_many", s_json_values (result->many, options->rounds), "many_to_one",
+        result->ratio.ratio, "broker_memory", result->first.memory, "broker_memory_with_peers",
+        result->first.memory_peers, "broker_memory_per_peer", result->memory_peer);
+    if (result->first.idle_per_cent >= 0)
+        json_object_set_new (root, "idle_per_cent_of_a_core",
+                             json_real (result->first.idle_per_cent));
+    bool good = json_dumpf (root, stdout, JSON_INDENT (2) | JSON_REAL_PRECISION (6)) == 0
+                && putchar ('\n') != EOF && fflush (stdout) == 0;
+    json_decref (root);
+    return good;
+}
+
+/* Says what was asked for and not reached; returns whether all was. */
+static bool s_reached (const s_options_t *options, const s_result_t *result)
+{
+    bool good = true;
+    if (options->require > 0 && result->ratio.ratio < options->require) {
+        leat_message (options->name, "many / one is %.3f, required is at least %.3f",
+                      result->ratio.ratio, options->require);
+        good = false;
+    }
+    if (options->require_idle > 0 && result->first.idle_per_cent > options->require_idle) {
+        leat_message (options->name,
+                      "the idle broker uses %.2f %% of a core, required is at most "
+                      "%.2f %%",
+                      result->first.idle_per_cent, options->require_idle);
+        good = false;
+    }
+    return good;
+}
+
+int leat_bench_many_command (int argc, char **argv)
+{
+    s_options_t options;
+    s_options_parse (&options, argc, argv);
+    s_result_t *result = leat_alloc (sizeof *result);
+    leat_bench_processes_t *processes = leat_bench_processes_new ();
+    bool good = true;
+    for (unsigned i = 0; good && i < options.rounds; i++) {
+        s_found_t one = { 0 };
+        s_found_t many = { 0 };
+        good =
+            s_turn (processes, &options, i, 1, 0, &one)
+            && s_turn (processes, &options, i, options.peers, i ? 0 : options.idle_seconds, &many);
+        result->one[i] = one.records_per_second;
+        result->many[i] = many.records_per_second;
+        if (i == 0) {
+            result->first = many;
+            result->first_one = one;
+        }
+    }
+    leat_bench_processes_destroy (&processes);
+    if (good) {
+        result->ratio = leat_bench_ratio (result->many, result->one, options.rounds);
+        result->memory_peer =
+            (result->first.memory_peers - result->first.memory) / (2.0 * options.peers);
+        good = options.json ? s_print_json (&options, result) : s_print (&options, result);
+        if (!good)
+            leat_message (options.name, "cannot write to stdout");
+        good = s_reached (&options, result) && good;
+    }
+    free (result);
+    return good ? LEAT_EXIT_DONE : LEAT_EXIT_FAILED;
+}

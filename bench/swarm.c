@@ -1,0 +1,369 @@
+/* Many producers and as many consumers in two processes.
+ * SPDX-License-Identifier: MPL-2.0 */
+#include "bench/swarm.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "bench/leat.h"
+#include "bench/records.h"
+#include "bench/sockets.h"
+#include "wire/alloc.h"
+#include "wire/assert.h"
+
+#define S_TIMEOUT_MS 30000
+#define S_SHARED_SIZE ((size_t) 256 << 20)
+#define S_WINDOW_MIN ((size_t) 256 << 10)
+#define S_WINDOW_MAX ((size_t) 32 << 20)
+#define S_STACK_SIZE ((size_t) 512 << 10)
+
+static size_t s_size (unsigned peers)
+{
+    return sizeof (leat_bench_swarm_t) + peers * sizeof (leat_bench_lane_t);
+}
+
+leat_bench_swarm_t *leat_bench_swarm_new (leat_bench_round_t *round, unsigned peers)
+{
+    leat_bench_swarm_t *self = leat_bench_shared_new (s_size (peers));
+    if (!self)
+        return NULL;
+    self->round = round;
+    self->peers = peers;
+    self->go = eventfd (0, EFD_CLOEXEC);
+    self->drain = eventfd (0, EFD_CLOEXEC);
+    if (self->go < 0 || self->drain < 0)
+        leat_bench_swarm_destroy (&self);
+    return self;
+}
+
+void leat_bench_swarm_destroy (leat_bench_swarm_t **self_p)
+{
+    leat_bench_swarm_t *self = *self_p;
+    if (!self)
+        return;
+    if (self->go >= 0)
+        close (self->go);
+    if (self->drain >= 0)
+        close (self->drain);
+    leat_bench_shared_destroy (self, s_size (self->peers));
+    *self_p = NULL;
+}
+
+static void s_tell (int fd)
+{
+    uint64_t one = 1;
+    ssize_t wrote = write (fd, &one, sizeof one);
+    leat_assert (wrote == (ssize_t) sizeof one);
+}
+
+static void s_await (int fd)
+{
+    uint64_t told;
+    while (read (fd, &told, sizeof told) < 0 && errno == EINTR) {
+    }
+}
+
+void leat_bench_swarm_go (leat_bench_swarm_t *self)
+{
+    s_tell (self->go);
+}
+
+void leat_bench_swarm_stop (leat_bench_swarm_t *self)
+{
+    atomic_store (&self->stop, true);
+}
+
+uint64_t leat_bench_swarm_received (const leat_bench_swarm_t *self)
+{
+    uint64_t received = 0;
+    for (unsigned i = 0; i < self->peers; i++)
+        received += atomic_load (&self->lanes[i].received);
+    return received;
+}
+
+/* ---- what both processes have ---------------------------------------------------------------- */
+
+typedef struct s_crew s_crew_t;
+
+/* A producer or a consumer, with its thread. */
+typedef struct {
+    s_crew_t *crew;
+    unsigned lane;
+    leat_producer_t *producer;
+    leat_consumer_t *consumer;
+    pthread_t thread;
+    bool started;
+} s_member_t;
+
+struct s_crew {
+    leat_bench_swarm_t *swarm;
+    uint8_t *pattern; /* random bytes; each record has those from a place that its number tells */
+    void *context;
+    leat_client_t *clients[LEAT_BENCH_SWARM_CLIENTS];
+    s_member_t *members;
+};
+
+static bool s_crew_open (s_crew_t *self, leat_bench_swarm_t *swarm)
+{
+    const leat_bench_plan_t *plan = &swarm->round->plan;
+    size_t pattern_size = (LEAT_BENCH_PLACES + 2) * 8 + plan->size;
+    *self = (s_crew_t){ .swarm = swarm,
+                        .pattern = leat_alloc (pattern_size),
+                        .context = leat_bench_context_new (),
+                        .members = leat_alloc (swarm->peers * sizeof (s_member_t)) };
+    uint64_t state = plan->seed;
+    for (size_t at = 0; at + 8 <= pattern_size; at += 8) {
+        uint64_t word = leat_bench_random (&state);
+        memcpy (self->pattern + at, &word, 8);
+    }
+    for (unsigned i = 0; i < LEAT_BENCH_SWARM_CLIENTS && i < swarm->peers; i++) {
+        self->clients[i] = leat_bench_client_new (swarm->round, swarm->round->front, self->context);
+        if (!self->clients[i])
+            return false;
+    }
+    for (unsigned i = 0; i < swarm->peers; i++) {
+        self->members[i].crew = self;
+        self->members[i].lane = i;
+    }
+    return true;
+}
+
+/* Threads have ended, or were never started. */
+static void s_crew_close (s_crew_t *self)
+{
+    for (unsigned i = 0; i < self->swarm->peers; i++) {
+        leat_producer_destroy (&self->members[i].producer);
+        leat_consumer_destroy (&self->members[i].consumer);
+    }
+    for (unsigned i = 0; i < LEAT_BENCH_SWARM_CLIENTS; i++)
+        leat_client_destroy (&self->clients[i]);
+    zmq_ctx_term (self->context);
+    free (self->members);
+    free (self->pattern);
+}
+
+static bool s_crew_start (s_crew_t *self, void *(*run) (void *) )
+{
+    pthread_attr_t attributes;
+    pthread_attr_init (&attributes);
+    pthread_attr_setstacksize (&attributes, S_STACK_SIZE);
+    bool good = true;
+    for (unsigned i = 0; good && i < self->swarm->peers; i++) {
+        s_member_t *member = &self->members[i];
+        int error = pthread_create (&member->thread, &attributes, run, member);
+        member->started = good = error == 0;
+        if (!good)
+            leat_bench_round_fail (self->swarm->round, "no thread: %s", strerror (error));
+    }
+    pthread_attr_destroy (&attributes);
+    return good;
+}
+
+static void s_crew_join (s_crew_t *self)
+{
+    for (unsigned i = 0; i < self->swarm->peers; i++)
+        if (self->members[i].started)
+            pthread_join (self->members[i].thread, NULL);
+}
+
+static leat_client_t *s_client (const s_crew_t *self, unsigned lane)
+{
+    return self->clients[lane % LEAT_BENCH_SWARM_CLIENTS];
+}
+
+static void s_stream (const s_crew_t *self, unsigned lane, char *name, size_t size)
+{
+    snprintf (name, size, "%s.%u", self->swarm->round->stream, lane);
+}
+
+static uint32_t s_window_size (const s_crew_t *self)
+{
+    size_t size = S_SHARED_SIZE / self->swarm->peers;
+    return (uint32_t) (size < S_WINDOW_MIN   ? S_WINDOW_MIN
+                       : size > S_WINDOW_MAX ? S_WINDOW_MAX
+                                             : size);
+}
+
+/* Its number, its stream, bytes of the pattern. */
+static const uint8_t *s_pattern (const s_member_t *self, uint64_t number)
+{
+    return self->crew->pattern + (number + self->lane) % LEAT_BENCH_PLACES * 8;
+}
+
+/* ---- producers ------------------------------------------------------------------------------- */
+
+static void *s_produce (void *arg)
+{
+    s_member_t *self = arg;
+    leat_bench_swarm_t *swarm = self->crew->swarm;
+    size_t size = swarm->round->plan.size;
+    uint64_t number = 0;
+    uint64_t lane = self->lane;
+    while (!atomic_load_explicit (&swarm->stop, memory_order_relaxed)) {
+        uint8_t *body = leat_producer_reserve (self->producer, size);
+        if (!body) {
+            leat_bench_producer_failed (swarm->round, self->producer, "cannot send");
+            return NULL;
+        }
+        memcpy (body, &number, 8);
+        memcpy (body + 8, &lane, 8);
+        memcpy (body + 16, s_pattern (self, number), size - 16);
+        leat_producer_commit (self->producer, size);
+        number++;
+    }
+    if (leat_producer_flush (self->producer, S_TIMEOUT_MS) != 0)
+        leat_bench_producer_failed (swarm->round, self->producer, "not all is confirmed");
+    swarm->lanes[lane].sent = number;
+    return NULL;
+}
+
+static bool s_open_producers (s_crew_t *self)
+{
+    leat_bench_round_t *round = self->swarm->round;
+    uint32_t window_size = s_window_size (self);
+    leat_producer_options_t options = { .window_size = window_size };
+    if (window_size / 2 < 256 * 1024)
+        options.batch_size = window_size / 2;
+    for (unsigned i = 0; i < self->swarm->peers; i++) {
+        char stream[128];
+        s_stream (self, i, stream, sizeof stream);
+        self->members[i].producer = leat_producer_new (s_client (self, i), stream, &options);
+        if (!self->members[i].producer) {
+            leat_bench_round_fail (round, "no producer %u: %s", i, strerror (errno));
+            return false;
+        }
+    }
+    for (unsigned i = 0; i < self->swarm->peers; i++) {
+        uint64_t known;
+        if (leat_producer_known (self->members[i].producer, &known, S_TIMEOUT_MS) != 0) {
+            leat_bench_producer_failed (round, self->members[i].producer, "cannot open a stream");
+            return false;
+        }
+    }
+    return true;
+}
+
+int leat_bench_swarm_produce (void *arg, int ready)
+{
+    leat_bench_swarm_t *swarm = arg;
+    s_crew_t crew;
+    bool good = s_crew_open (&crew, swarm) && s_open_producers (&crew);
+    if (good) {
+        leat_bench_ready (ready);
+        s_await (swarm->go);
+        good = s_crew_start (&crew, s_produce);
+        s_crew_join (&crew);
+        s_tell (swarm->drain);
+    }
+    s_crew_close (&crew);
+    return good && !swarm->round->error[0] ? 0 : 1;
+}
+
+/* ---- consumers ------------------------------------------------------------------------------- */
+
+static bool s_check (s_member_t *self, uint64_t number, const leat_record_t *record)
+{
+    leat_bench_round_t *round = self->crew->swarm->round;
+    size_t size = round->plan.size;
+    uint64_t lane = self->lane;
+    if (record->body_size == size && memcmp (record->body, &number, 8) == 0
+        && memcmp (record->body + 8, &lane, 8) == 0
+        && memcmp (record->body + 16, s_pattern (self, number), size - 16) == 0)
+        return true;
+    leat_bench_round_fail (round, "record %" PRIu64 " of stream %u is not as it was sent", number,
+                           self->lane);
+    return false;
+}
+
+static void *s_consume (void *arg)
+{
+    s_member_t *self = arg;
+    leat_bench_swarm_t *swarm = self->crew->swarm;
+    uint64_t number = 0;
+    bool good = true;
+    leat_lease_t *lease;
+    while (good && (lease = leat_consumer_receive_batch (self->consumer, -1)) != NULL) {
+        leat_delivered_t delivered;
+        while (good && leat_lease_next (lease, &delivered))
+            good = s_check (self, number++, &delivered.record);
+        leat_lease_ack (&lease);
+        atomic_store (&swarm->lanes[self->lane].received, number);
+    }
+    if (good && errno != ESHUTDOWN)
+        leat_bench_consumer_failed (swarm->round, self->consumer, "cannot receive");
+    return NULL;
+}
+
+static bool s_open_consumers (s_crew_t *self)
+{
+    leat_consumer_options_t options = { .credit_size = s_window_size (self) / 2 };
+    for (unsigned i = 0; i < self->swarm->peers; i++) {
+        char stream[128];
+        s_stream (self, i, stream, sizeof stream);
+        self->members[i].consumer = leat_consumer_new (s_client (self, i), stream, &options);
+        if (!self->members[i].consumer) {
+            leat_bench_round_fail (self->swarm->round, "no consumer %u: %s", i, strerror (errno));
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Everything that was sent has been received; false if that takes too long. */
+static bool s_drained (leat_bench_swarm_t *swarm)
+{
+    uint64_t sent = 0;
+    for (unsigned i = 0; i < swarm->peers; i++)
+        sent += swarm->lanes[i].sent;
+    uint64_t deadline_ns = leat_bench_now_ns () + S_TIMEOUT_MS * UINT64_C (1000000);
+    while (leat_bench_swarm_received (swarm) < sent && !swarm->round->error[0]) {
+        if (leat_bench_now_ns () > deadline_ns) {
+            leat_bench_round_fail (swarm->round, "%" PRIu64 " records of %" PRIu64 " came",
+                                   leat_bench_swarm_received (swarm), sent);
+            return false;
+        }
+        poll (NULL, 0, 10);
+    }
+    return true;
+}
+
+int leat_bench_swarm_consume (void *arg, int ready)
+{
+    leat_bench_swarm_t *swarm = arg;
+    leat_bench_round_t *round = swarm->round;
+    s_crew_t crew;
+    bool good =
+        s_crew_open (&crew, swarm) && s_open_consumers (&crew) && s_crew_start (&crew, s_consume);
+    if (good) {
+        leat_bench_ready (ready);
+        s_await (swarm->drain);
+        good = s_drained (swarm);
+    }
+    for (unsigned i = 0; i < swarm->peers; i++)
+        if (crew.members[i].started)
+            leat_consumer_leave (crew.members[i].consumer, 0);
+    s_crew_join (&crew);
+    for (unsigned i = 0; good && i < swarm->peers; i++) {
+        leat_consumer_t *consumer = crew.members[i].consumer;
+        uint64_t received = atomic_load (&swarm->lanes[i].received);
+        if (leat_consumer_leave (consumer, S_TIMEOUT_MS) != 0)
+            leat_bench_consumer_failed (round, consumer, "not all is settled");
+        else if (received != swarm->lanes[i].sent || leat_consumer_stale (consumer)
+                 || leat_consumer_damaged (consumer))
+            leat_bench_round_fail (round,
+                                   "stream %u: %" PRIu64 " records of %" PRIu64 " came, "
+                                   "%" PRIu64 " settled too late, %" PRIu64 " damaged",
+                                   i, received, swarm->lanes[i].sent,
+                                   leat_consumer_stale (consumer),
+                                   leat_consumer_damaged (consumer));
+    }
+    s_crew_close (&crew);
+    return good && !round->error[0] ? 0 : 1;
+}
