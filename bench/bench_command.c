@@ -6,18 +6,20 @@
 #include <string.h>
 
 #include "bench/balance.h"
+#include "bench/fair.h"
 #include "bench/many.h"
 #include "bench/report.h"
 #include "cli/message.h"
 
 static const char s_usage[] =
-    "Usage: leat bench throughput|latency|balance|many [OPTION...]\n"
+    "Usage: leat bench throughput|latency|balance|many|fair [OPTION...]\n"
     "Measures Leat beside what the machine and bare libzmq can do.\n"
     "\n"
     "  throughput   records a second through a broker\n"
     "  latency      from a producer to a consumer's callback\n"
     "  balance      tasks over consumers of different speeds\n"
     "  many         producers, consumers and streams, beside one of each\n"
+    "  fair         a paced stream while others flood the broker\n"
     "\n"
     "`leat bench throughput --help` lists the options.\n";
 
@@ -70,6 +72,8 @@ int leat_bench_command (int argc, char **argv)
         return leat_bench_balance_command (argc - 1, argv + 1);
     if (strcmp (name, "many") == 0)
         return leat_bench_many_command (argc - 1, argv + 1);
+    if (strcmp (name, "fair") == 0)
+        return leat_bench_fair_command (argc - 1, argv + 1);
     if (strcmp (name, "--help") == 0 || strcmp (name, "-?") == 0) {
         fputs (s_usage, stdout);
         return LEAT_EXIT_DONE;

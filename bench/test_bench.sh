@@ -98,6 +98,39 @@ for options in '--tasks 0' '--tasks 1000001' '--size 15' '--scenarios quick' '--
     [ -s "$work/stderr" ] || fail "balance $options: not a word on stderr"
 done
 
+# --- many: one is not different from one, and some are compared with one
+
+exits 0 many --peers 1 --seconds 0.1 --warm-up 0.05 --idle 0 --pairs 2
+shows '^1:1:1 +[0-9]+ '
+exits 0 many --peers 13 --seconds 0.1 --warm-up 0.05 --idle 0.1 --pairs 1 --size 16 --require 0.000001 --require-idle 1000
+shows '^13:13:13 +[1-9][0-9]* '
+shows '^many / one +[0-9]'
+shows '^idle broker, per cent of a core +[0-9]'
+shows '^KiB of the broker for an idle peer +-?[0-9]'
+[ ! -s "$work/stderr" ] || fail "many: something on stderr"
+exits 1 many --peers 3 --seconds 0.1 --warm-up 0 --idle 0 --pairs 1 --require 1000 --json
+says 'many / one is'
+shows '"broker_memory_per_peer"'
+for options in '--peers 0' '--peers 2001' '--size 15' '--idle 0 --require-idle 5' '--idle x' '--broker tcp://127.0.0.1:5560'; do
+    # shellcheck disable=SC2086
+    exits 2 many $options
+    [ -s "$work/stderr" ] || fail "many $options: not a word on stderr"
+done
+
+# --- fair: a quiet and a flooded stream
+
+exits 0 fair --flood 5 --rate 500 --seconds 0.3 --warm-up 0.05 --pairs 2
+shows '^quiet +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +0$'
+shows '^flooded +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[1-9][0-9]*$'
+[ ! -s "$work/stderr" ] || fail "fair: something on stderr"
+exits 0 fair --flood 1 --seconds 0.1 --warm-up 0 --pairs 1 --json
+shows '"settle_p99_us"'
+for options in '--flood 0' '--flood 2001' '--rate 0' '--size 23' '--rate 1e8 --seconds 10' '--peers 3'; do
+    # shellcheck disable=SC2086
+    exits 2 fair $options
+    [ -s "$work/stderr" ] || fail "fair $options: not a word on stderr"
+done
+
 # --- wrong options
 
 exits 2
@@ -124,12 +157,12 @@ shows '--require-proxy'
 
 # --- no process is left behind, however it ends
 
-# children PID: its children, once all three run.
+# children PID COUNT: its children, once that many run at least.
 children () {
     local found
     for _ in $(seq 2000); do
         found=$(cat "/proc/$1/task/$1/children" 2> /dev/null) || return 1
-        if [ "$(wc -w <<< "$found")" -eq 3 ]; then
+        if [ "$(wc -w <<< "$found")" -ge "$2" ]; then
             echo "$found"
             return 0
         fi
@@ -150,16 +183,18 @@ gone () {
     done
 }
 
-for contender in "${contenders[@]}"; do
+# leaves_none COUNT bench arguments...: killed in any way once it has so many children.
+leaves_none () {
+    local count=$1 signal pid got started
+    shift
     for signal in INT TERM KILL; do
         # A job in the background ignores SIGINT unless job control is on.
         set -m
-        "$leat" bench throughput --contenders "$contender" --seconds 50 --pairs 1 \
-            > "$work/stdout" 2> "$work/stderr" &
+        "$leat" bench "$@" > "$work/stdout" 2> "$work/stderr" &
         pid=$!
         set +m
-        if ! started=$(children "$pid"); then
-            fail "$contender: never had three processes"
+        if ! started=$(children "$pid" "$count"); then
+            fail "$*: never had $count processes"
             kill -KILL "$pid"
             continue
         fi
@@ -167,10 +202,18 @@ for contender in "${contenders[@]}"; do
         got=0
         wait "$pid" 2> /dev/null || got=$?
         # shellcheck disable=SC2086
-        gone $started || fail "$contender: SIG$signal left processes behind"
-        [ "$signal" = KILL ] || [ "$got" -eq 1 ] || fail "$contender: SIG$signal: exit code $got"
+        gone $started || fail "$*: SIG$signal left processes behind"
+        [ "$signal" = KILL ] || [ "$got" -eq 1 ] || fail "$*: SIG$signal: exit code $got"
     done
+}
+
+for contender in "${contenders[@]}"; do
+    leaves_none 3 throughput --contenders "$contender" --seconds 50 --pairs 1
 done
+leaves_none 6 balance --contenders leat --pairs 1
+leaves_none 4 balance --contenders push --pairs 1 # who pushed has soon nothing left to do
+leaves_none 3 many --peers 5 --idle 0 --seconds 50 --pairs 1
+leaves_none 3 fair --flood 5 --seconds 50 --pairs 1 # it begins with the quiet round
 
 if [ "$failures" -gt 0 ]; then
     echo "$failures failures"

@@ -1,0 +1,328 @@
+/* `leat bench fair`: what a flood in other streams does to a paced one.
+ * SPDX-License-Identifier: MPL-2.0 */
+#include "bench/fair.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/leat.h"
+#include "bench/option_values.h"
+#include "bench/paced.h"
+#include "bench/processes.h"
+#include "bench/records.h"
+#include "bench/statistics.h"
+#include "bench/swarm.h"
+#include "cli/message.h"
+#include "wire/alloc.h"
+
+/* How long all have after the measuring to bring what is under way to its end. */
+#define S_END_NS UINT64_C (60000000000)
+#define S_SIZE_MAX 65536
+#define S_ROUNDS_MAX 1000
+
+typedef struct {
+    const char *name;
+    leat_bench_plan_t plan;
+    unsigned flood; /* producers */
+    unsigned rounds;
+    double seconds;
+    double warm_up_seconds;
+    bool json;
+} s_options_t;
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+enum { S_PAIRS = 256, S_FLOOD, S_WARM_UP, S_SEED, S_JSON };
+
+static const struct argp_option s_option_table[] = {
+    { "flood", S_FLOOD, "N", 0,
+      "Producers that flood, each a stream of its own with a consumer, up to 2000 (default 64)",
+      0 },
+    { "rate", 'r', "N", 0, "Records a second of the paced stream (default 1000)", 0 },
+    { "size", 's', "SIZE", 0, "Bytes of a record (default 100)", 0 },
+    { "seconds", 't', "SECONDS", 0, "How long a round measures (default 5)", 0 },
+    { "warm-up", S_WARM_UP, "SECONDS", 0, "What comes before, unmeasured (default 1)", 0 },
+    { "pairs", S_PAIRS, "N", 0, "Rounds; each has one quiet and one flooded (default 3)", 0 },
+    { "seed", S_SEED, "N", 0, "Of the records' content (default 1)", 0 },
+    { "json", S_JSON, NULL, 0, "One object on stdout instead of a table", 0 },
+    { 0 }
+};
+
+static void s_finish (struct argp_state *state, s_options_t *self)
+{
+    leat_bench_plan_t *plan = &self->plan;
+    if (plan->rate * self->seconds > 50e6)
+        argp_error (state, "--rate times --seconds is more than 50 million samples");
+    plan->warm_up = (uint64_t) (plan->rate * self->warm_up_seconds) + 1;
+    plan->records = (uint64_t) (plan->rate * self->seconds) + 1;
+}
+
+static error_t s_parse (int key, char *text, struct argp_state *state)
+{
+    s_options_t *self = state->input;
+    switch (key) {
+    case 's':
+        self->plan.size =
+            leat_bench_option_size (state, "size", text, LEAT_BENCH_SIZE_MIN, S_SIZE_MAX);
+        return 0;
+    case 't':
+        self->seconds = leat_bench_option_number (state, "seconds", text, false);
+        return 0;
+    case 'r':
+        self->plan.rate = leat_bench_option_number (state, "rate", text, false);
+        return 0;
+    case S_WARM_UP:
+        self->warm_up_seconds = leat_bench_option_number (state, "warm-up", text, true);
+        return 0;
+    case S_FLOOD:
+        self->flood =
+            (unsigned) leat_bench_option_count (state, "flood", text, LEAT_BENCH_SWARM_MAX);
+        return 0;
+    case S_PAIRS:
+        self->rounds = (unsigned) leat_bench_option_count (state, "pairs", text, S_ROUNDS_MAX);
+        return 0;
+    case S_SEED:
+        self->plan.seed = leat_bench_option_count (state, "seed", text, UINT64_MAX);
+        return 0;
+    case S_JSON:
+        self->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error (state, "what is '%s'? There are options only", text);
+        return 0;
+    case ARGP_KEY_END:
+        s_finish (state, self);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static void s_options_parse (s_options_t *self, int argc, char **argv)
+{
+    static const struct argp argp = {
+        .options = s_option_table,
+        .parser = s_parse,
+        .doc = "How long records and settles of a paced stream take, alone and while other "
+               "producers flood other streams of the same broker.\v"
+               "A record's time starts when it was meant to be sent and ends when its consumer has "
+               "compared it; a settle's starts with the ack and ends when leat_consumer_flush "
+               "returns. All records of the flood are consumed and compared as well. Percentiles "
+               "are of all samples of a round; shown are their medians over the rounds."
+    };
+    *self = (s_options_t){ .name = "leat bench fair",
+                           .flood = 64,
+                           .rounds = 3,
+                           .seconds = 5,
+                           .warm_up_seconds = 1,
+                           .plan = { .size = 100, .rate = 1000, .seed = 1 } };
+    leat_bench_option_parse (&argp, self->name, argc, argv, self);
+}
+
+/* ---- a round --------------------------------------------------------------------------------- */
+
+enum {
+    S_RECORD_P50,
+    S_RECORD_P99,
+    S_RECORD_MAX,
+    S_SETTLE_P50,
+    S_SETTLE_P99,
+    S_SETTLE_MAX,
+    S_FLOOD_RATE,
+    S_VALUES
+};
+
+static const char *const s_value_names[S_VALUES] = { "record_p50_us",           "record_p99_us",
+                                                     "record_max_us",           "settle_p50_us",
+                                                     "settle_p99_us",           "settle_max_us",
+                                                     "flood_records_per_second" };
+
+typedef struct {
+    double values[2][S_VALUES][S_ROUNDS_MAX]; /* without, with the flood */
+} s_result_t;
+
+static int s_broker (void *arg, int ready)
+{
+    return leat_bench_broker_run (arg, ready);
+}
+
+static int s_produce (void *arg, int ready)
+{
+    return leat_bench_leat.roles[LEAT_BENCH_PRODUCER](arg, ready);
+}
+
+static bool s_start_flood (leat_bench_processes_t *processes, leat_bench_swarm_t *flood,
+                           double seconds)
+{
+    leat_bench_round_t *round = flood->round;
+    if (leat_bench_processes_start (processes, "flood's consumers", leat_bench_swarm_consume, flood,
+                                    round)
+            < 0
+        || leat_bench_processes_start (processes, "flood's producers", leat_bench_swarm_produce,
+                                       flood, round)
+               < 0)
+        return false;
+    leat_bench_swarm_go (flood);
+    return leat_bench_processes_wait (processes, LEAT_BENCH_NOBODY,
+                                      leat_bench_now_ns () + (uint64_t) (seconds * 1e9), round);
+}
+
+/* The paced stream begins when the flood has flowed for as long as the warm-up. */
+static bool s_measure (leat_bench_processes_t *processes, const s_options_t *options,
+                       leat_bench_paced_t *paced, leat_bench_swarm_t *flood, double *flood_rate)
+{
+    leat_bench_round_t *round = paced->round;
+    if (leat_bench_processes_start (processes, "broker", s_broker, round, round) < 0
+        || (flood && !s_start_flood (processes, flood, options->warm_up_seconds)))
+        return false;
+    int first =
+        leat_bench_processes_start (processes, "consumer", leat_bench_paced_consume, paced, round);
+    if (first < 0
+        || leat_bench_processes_start (processes, "producer", s_produce, round, round) < 0)
+        return false;
+    uint64_t before = flood ? leat_bench_swarm_received (flood) : 0;
+    uint64_t start_ns = leat_bench_now_ns ();
+    uint64_t deadline_ns =
+        start_ns + (uint64_t) ((options->warm_up_seconds + options->seconds) * 1e9) + S_END_NS;
+    if (!leat_bench_processes_wait (processes, first, deadline_ns, round)) {
+        leat_bench_round_fail (round, "the paced stream did not come to its end");
+        return false;
+    }
+    if (!flood)
+        return true;
+    *flood_rate = (double) (leat_bench_swarm_received (flood) - before) * 1e9
+                  / (double) (leat_bench_now_ns () - start_ns);
+    leat_bench_swarm_stop (flood);
+    if (leat_bench_processes_wait (processes, 1, leat_bench_now_ns () + S_END_NS, round))
+        return true;
+    leat_bench_round_fail (round, "the flood did not come to its end");
+    return false;
+}
+
+static void s_keep (double (*values)[S_ROUNDS_MAX], unsigned i, leat_bench_paced_t *paced)
+{
+    static const unsigned thousandths[] = { 500, 990, 1000 };
+    leat_bench_round_t *round = paced->round;
+    for (unsigned k = 0; k < 3; k++) {
+        values[S_RECORD_P50 + k][i] =
+            (double) leat_bench_percentile (round->samples, round->samples_count, thousandths[k])
+            / 1e3;
+        values[S_SETTLE_P50 + k][i] =
+            (double) leat_bench_percentile (paced->settles_ns, paced->settles_count, thousandths[k])
+            / 1e3;
+    }
+}
+
+static bool s_turn (leat_bench_processes_t *processes, const s_options_t *options, unsigned i,
+                    bool flooded, s_result_t *result)
+{
+    leat_bench_round_t *round = leat_bench_round_new (&options->plan, options->plan.records);
+    leat_bench_paced_t *paced = round ? leat_bench_paced_new (round) : NULL;
+    leat_bench_swarm_t *flood =
+        paced && flooded ? leat_bench_swarm_new (round, options->flood) : NULL;
+    bool good = paced && (flood || !flooded);
+    if (good) {
+        snprintf (round->stream, sizeof round->stream, "bench.%ld", (long) getpid ());
+        if (isatty (STDERR_FILENO))
+            fprintf (stderr, "\r\033[Kround %u of %u: %s", i + 1, options->rounds,
+                     flooded ? "flooded" : "quiet");
+        good =
+            s_measure (processes, options, paced, flood, &result->values[flooded][S_FLOOD_RATE][i]);
+        leat_bench_processes_end (processes, good, round);
+        if (isatty (STDERR_FILENO))
+            fprintf (stderr, "\r\033[K");
+        if (good && (!round->samples_count || !paced->settles_count)) {
+            leat_bench_round_fail (round, "nothing was measured");
+            good = false;
+        }
+        if (good)
+            s_keep (result->values[flooded], i, paced);
+        else
+            leat_message (options->name, "%s, round %u of %u: %s", flooded ? "flooded" : "quiet",
+                          i + 1, options->rounds, round->error);
+    } else {
+        leat_message (options->name, "no memory to share: %s", strerror (errno));
+    }
+    leat_bench_swarm_destroy (&flood);
+    leat_bench_paced_destroy (&paced);
+    leat_bench_round_destroy (&round);
+    return good;
+}
+
+/* ---- what came out --------------------------------------------------------------------------- */
+
+static bool s_print (const s_options_t *options, const s_result_t *result)
+{
+    unsigned rounds = options->rounds;
+    printf ("records of %zu bytes, %.0f a second, %u round%s, %ld processors; microseconds\n\n",
+            options->plan.size, options->plan.rate, rounds, rounds == 1 ? "" : "s",
+            sysconf (_SC_NPROCESSORS_ONLN));
+    printf ("%-9s %29s %29s   %s\n", "", "record, to its consumer", "settle, to the broker",
+            "records/s");
+    printf ("%-9s %9s %9s %9s %9s %9s %9s   %s\n", "", "p50", "p99", "max", "p50", "p99", "max",
+            "of the flood");
+    for (unsigned flooded = 0; flooded < 2; flooded++) {
+        printf ("%-9s", flooded ? "flooded" : "quiet");
+        for (unsigned k = 0; k < S_FLOOD_RATE; k++)
+            printf (" %9.1f", leat_bench_median (result->values[flooded][k], rounds));
+        printf (" %14.0f\n", leat_bench_median (result->values[flooded][S_FLOOD_RATE], rounds));
+    }
+    printf ("%-9s", "ratio");
+    for (unsigned k = 0; k < S_FLOOD_RATE; k++)
+        printf (" %9.2f",
+                leat_bench_ratio (result->values[1][k], result->values[0][k], rounds).ratio);
+    printf ("\n\nthe flood: %u producers, each with a stream and a consumer of its own\n",
+            options->flood);
+    return fflush (stdout) == 0;
+}
+
+static json_t *s_json_values (const double *values, unsigned count)
+{
+    json_t *list = json_array ();
+    for (unsigned i = 0; i < count; i++)
+        json_array_append_new (list, json_real (values[i]));
+    return json_pack ("{s:f, s:o}", "median", leat_bench_median (values, count), "rounds", list);
+}
+
+static bool s_print_json (const s_options_t *options, const s_result_t *result)
+{
+    json_t *root = json_pack (
+        "{s:s, s:I, s:I, s:I, s:I, s:f}", "benchmark", "fair", "flood", (json_int_t) options->flood,
+        "record_size", (json_int_t) options->plan.size, "rounds", (json_int_t) options->rounds,
+        "processors", (json_int_t) sysconf (_SC_NPROCESSORS_ONLN), "rate", options->plan.rate);
+    for (unsigned flooded = 0; flooded < 2; flooded++) {
+        json_t *object = json_object ();
+        for (unsigned k = 0; k < S_VALUES; k++)
+            json_object_set_new (object, s_value_names[k],
+                                 s_json_values (result->values[flooded][k], options->rounds));
+        json_object_set_new (root, flooded ? "flooded" : "quiet", object);
+    }
+    bool good = json_dumpf (root, stdout, JSON_INDENT (2) | JSON_REAL_PRECISION (6)) == 0
+                && putchar ('\n') != EOF && fflush (stdout) == 0;
+    json_decref (root);
+    return good;
+}
+
+int leat_bench_fair_command (int argc, char **argv)
+{
+    s_options_t options;
+    s_options_parse (&options, argc, argv);
+    s_result_t *result = leat_alloc (sizeof *result);
+    leat_bench_processes_t *processes = leat_bench_processes_new ();
+    bool good = true;
+    for (unsigned i = 0; good && i < options.rounds; i++)
+        good = s_turn (processes, &options, i, false, result)
+               && s_turn (processes, &options, i, true, result);
+    leat_bench_processes_destroy (&processes);
+    if (good) {
+        good = options.json ? s_print_json (&options, result) : s_print (&options, result);
+        if (!good)
+            leat_message (options.name, "cannot write to stdout");
+    }
+    free (result);
+    return good ? LEAT_EXIT_DONE : LEAT_EXIT_FAILED;
+}
