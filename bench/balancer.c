@@ -4,9 +4,12 @@
 
 #include <string.h>
 
+#include "bench/server.h"
+
 const leat_bench_balancer_t *const leat_bench_balancers[] = {
     &leat_bench_balance_leat,
     &leat_bench_balance_push,
+    &leat_bench_balance_beanstalkd,
     NULL,
 };
 
@@ -22,5 +25,6 @@ const leat_bench_balancer_t *leat_bench_balancer_find (const char *name, size_t 
 
 bool leat_bench_balancer_installed (const leat_bench_balancer_t *self)
 {
-    return !self->server;
+    char path[256];
+    return !self->server || leat_bench_server_find (self->server, path, sizeof path);
 }

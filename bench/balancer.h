@@ -25,6 +25,7 @@ typedef struct {
 
 extern const leat_bench_balancer_t leat_bench_balance_leat;
 extern const leat_bench_balancer_t leat_bench_balance_push;
+extern const leat_bench_balancer_t leat_bench_balance_beanstalkd;
 
 /* All that this program was built with, in the order of their turns; NULL behind the last. */
 extern const leat_bench_balancer_t *const leat_bench_balancers[];
