@@ -10,6 +10,15 @@ const leat_bench_balancer_t *const leat_bench_balancers[] = {
     &leat_bench_balance_leat,
     &leat_bench_balance_push,
     &leat_bench_balance_beanstalkd,
+#ifdef LEAT_WITH_RABBITMQ
+    &leat_bench_balance_rabbitmq_1,
+    &leat_bench_balance_rabbitmq_20,
+    &leat_bench_balance_rabbitmq_250,
+#endif
+#ifdef LEAT_WITH_NATS
+    &leat_bench_balance_nats_1,
+    &leat_bench_balance_nats_100,
+#endif
     NULL,
 };
 

@@ -27,6 +27,17 @@ extern const leat_bench_balancer_t leat_bench_balance_leat;
 extern const leat_bench_balancer_t leat_bench_balance_push;
 extern const leat_bench_balancer_t leat_bench_balance_beanstalkd;
 
+/* Only with the client libraries. */
+#ifdef LEAT_WITH_RABBITMQ
+extern const leat_bench_balancer_t leat_bench_balance_rabbitmq_1;
+extern const leat_bench_balancer_t leat_bench_balance_rabbitmq_20;
+extern const leat_bench_balancer_t leat_bench_balance_rabbitmq_250;
+#endif
+#ifdef LEAT_WITH_NATS
+extern const leat_bench_balancer_t leat_bench_balance_nats_1;
+extern const leat_bench_balancer_t leat_bench_balance_nats_100;
+#endif
+
 /* All that this program was built with, in the order of their turns; NULL behind the last. */
 extern const leat_bench_balancer_t *const leat_bench_balancers[];
 

@@ -9,20 +9,19 @@
  * if it is not installed. */
 bool leat_bench_server_find (const char *program, char *path, size_t size);
 
-/* What a server is started with. {PORT}, {PORT2} (another one), {DIR} and {PID} in an argument or a
+/* What a server is started with. {PORT}, {PORT2} and {PORT3} (others), {DIR} and {PID} in an argument or a
  * variable stand for free ports of the loopback, a temporary directory, and our own process id. */
 typedef struct {
     const char *program;
     const char *const *arguments; /* without argv[0]; NULL behind the last */
     const char *const *variables; /* NAME=VALUE; NULL behind the last; may be NULL */
-    /* Whether it can be used, once its port takes connections; NULL: then it can. */
-    bool (*usable) (unsigned port);
 } leat_bench_server_t;
 
 /* The role of a middle: makes the directory, starts the server in a process group of its own, writes
  * "127.0.0.1:PORT" to `front` and `back` of the round, is ready once the port takes connections, and
  * waits until SIGTERM comes or the server ends. Then it ends that group (SIGTERM, after some
- * seconds SIGKILL) and removes the directory. What the server prints goes to DIR/log, the end of
+ * seconds SIGKILL) and removes the directory. If the middle dies of a SIGKILL, so does the server;
+ * the directory stays then. What the server prints goes to DIR/log, the end of
  * which is told if it fails. */
 int leat_bench_server_run (const leat_bench_server_t *self, leat_bench_round_t *round, int ready);
 

@@ -82,6 +82,24 @@ for contender in leat push; do
     done
     [ ! -s "$work/stderr" ] || fail "balance, $contender: something on stderr"
 done
+# Brokers that are installed here, as --help and the report tell.
+exits 0 balance --help
+known=$(sed -n '/^Contenders of this program:/,$p' "$work/stdout" | tr -d '\n' | sed 's/^[^:]*: *//; s/\.$//; s/, */ /g')
+exits 0 balance --contenders leat --tasks 10 --pairs 1 --scenarios constant
+others=
+for contender in $known; do
+    case $contender in leat | push | *-20 | *-100 | *-250) continue ;; esac # one of each server
+    if grep -q "^$contender .*is not installed here" "$work/stdout"; then
+        echo "left out: $contender"
+    else
+        others="$others $contender"
+    fi
+done
+for contender in $others; do
+    exits 0 balance --contenders "$contender" --tasks 60 --pairs 1 --scenarios latecomer
+    shows "^latecomer +$contender +[01]\.[0-9]+ "
+    [ ! -s "$work/stderr" ] || fail "balance, $contender: something on stderr"
+done
 exits 0 balance --contenders leat --tasks 30 --pairs 2 --scenarios latecomer,constant --json
 shows '"benchmark": "balance"'
 shows '"scenario": "latecomer"'
@@ -159,10 +177,14 @@ shows '--require-proxy'
 
 # children PID COUNT: its children, once that many run at least.
 children () {
-    local found
+    local found child
     for _ in $(seq 2000); do
         found=$(cat "/proc/$1/task/$1/children" 2> /dev/null) || return 1
         if [ "$(wc -w <<< "$found")" -ge "$2" ]; then
+            # And what those have started: servers.
+            for child in $found; do
+                cat "/proc/$child/task/$child/children" 2> /dev/null
+            done
             echo "$found"
             return 0
         fi
@@ -212,6 +234,9 @@ for contender in "${contenders[@]}"; do
 done
 leaves_none 6 balance --contenders leat --pairs 1
 leaves_none 4 balance --contenders push --pairs 1 # who pushed has soon nothing left to do
+for contender in $others; do
+    leaves_none 6 balance --contenders "$contender" --pairs 1 --scenarios constant
+done
 leaves_none 3 many --peers 5 --idle 0 --seconds 50 --pairs 1
 leaves_none 3 fair --flood 5 --seconds 50 --pairs 1 # it begins with the quiet round
 
