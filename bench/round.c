@@ -16,7 +16,9 @@ void *leat_bench_shared_new (size_t size)
 {
     void *memory =
         mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
+    if (memory == MAP_FAILED)
+        return NULL;
+    return memory;
 }
 
 void leat_bench_shared_destroy (void *memory, size_t size)
