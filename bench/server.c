@@ -30,7 +30,7 @@ typedef struct {
     const leat_bench_server_t *server;
     leat_bench_round_t *round;
     char path[256];
-    char directory[64];
+    char directory[256];
     unsigned ports[3];
     pid_t pid; /* 0: does not run */
     int signals;
@@ -183,7 +183,7 @@ static bool s_wait (s_run_t *self, int timeout_ms)
 /* Tells what the server said last. */
 static int s_failed (s_run_t *self, const char *what)
 {
-    char name[128];
+    char name[300];
     char text[256] = "";
     snprintf (name, sizeof name, "%s/log", self->directory);
     FILE *file = fopen (name, "re");
@@ -241,7 +241,10 @@ static int s_remove (const char *path, const struct stat *status, int type, stru
 
 int leat_bench_server_run (const leat_bench_server_t *self, leat_bench_round_t *round, int ready)
 {
-    s_run_t run = { .server = self, .round = round, .directory = "/tmp/leat-bench-XXXXXX" };
+    s_run_t run = { .server = self, .round = round };
+    const char *temporary = getenv ("TMPDIR");
+    snprintf (run.directory, sizeof run.directory, "%s/leat-bench-XXXXXX",
+              temporary && temporary[0] ? temporary : "/tmp");
     if (!leat_bench_server_find (self->program, run.path, sizeof run.path)) {
         leat_bench_round_fail (round, "%s is not installed", self->program);
         return 1;

@@ -17,11 +17,11 @@ typedef struct {
     const char *const *variables; /* NAME=VALUE; NULL behind the last; may be NULL */
 } leat_bench_server_t;
 
-/* The role of a middle: makes the directory, starts the server in a process group of its own, writes
- * "127.0.0.1:PORT" to `front` and `back` of the round, is ready once the port takes connections, and
- * waits until SIGTERM comes or the server ends. Then it ends that group (SIGTERM, after some
- * seconds SIGKILL) and removes the directory. If the middle dies of a SIGKILL, so does the server;
- * the directory stays then. What the server prints goes to DIR/log, the end of
+/* The role of a middle: makes the directory (in $TMPDIR, else /tmp), starts the server in a process
+ * group of its own, writes "127.0.0.1:PORT" to `front` and `back` of the round, is ready once the
+ * port takes connections, and waits until SIGTERM comes or the server ends. Then it ends that group
+ * (SIGTERM, after some seconds SIGKILL) and removes the directory. If the middle dies of a SIGKILL,
+ * so does the server; the directory stays then. What the server prints goes to DIR/log, the end of
  * which is told if it fails. */
 int leat_bench_server_run (const leat_bench_server_t *self, leat_bench_round_t *round, int ready);
 

@@ -12,6 +12,7 @@ shift
 contenders=("$@")
 [ "${#contenders[@]}" -gt 0 ] || contenders=(relay proxy router leat)
 work=$(mktemp -d)
+export TMPDIR=$work # a server that was killed leaves its files
 trap 'rm -rf "$work"' EXIT
 failures=0
 
