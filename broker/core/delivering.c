@@ -104,7 +104,7 @@ void core_consumer_answer (leat_core_t *core, core_consumer_t *consumer)
     command.attached.durability = (uint8_t) group->stream->durability;
     command.attached.next_offset = group->stream->next_offset;
     leat_outbox_command (core->outbox, consumer->channel.session->peer, &command);
-    core_consumer_place (consumer);
+    core_consumer_place (core, consumer);
     core_group_wake (core, group);
 }
 
@@ -126,7 +126,7 @@ void core_consumer_end (leat_core_t *core, core_consumer_t *consumer, bool clean
     core_group_t *group = consumer->group;
     core_session_t *session = consumer->channel.session;
     if (consumer->channel.answered) {
-        core_consumer_unplace (consumer);
+        core_consumer_unplace (core, consumer);
         consumer->state = CORE_CONSUMER_LEAVING;
         core_leases_end (core, consumer, clean);
         s_ask_no_more (core, consumer);
@@ -203,17 +203,6 @@ static void s_rejected (leat_core_t *core, core_consumer_t *consumer, uint64_t f
     }
 }
 
-static void s_measure (leat_core_t *core, core_consumer_t *consumer, uint32_t settled)
-{
-    core_rate_count (core, &consumer->channel, settled);
-    uint64_t service_x16 = (core->now_us - consumer->busy_since_us) * 16 / settled;
-    consumer->busy_since_us = core->now_us;
-    if (!consumer->service_us_x16)
-        consumer->service_us_x16 = service_x16 ? service_x16 : 1;
-    else
-        consumer->service_us_x16 = (consumer->service_us_x16 * 7 + service_x16 + 7) / 8;
-}
-
 static void s_settle (leat_core_t *core, core_consumer_t *consumer, const leat_settle_t *settle)
 {
     static core_lease_fn *const outcomes[] = {
@@ -235,7 +224,7 @@ static void s_settle (leat_core_t *core, core_consumer_t *consumer, const leat_s
             stale[stale_count++] = range;
     }
     if (settled)
-        s_measure (core, consumer, settled);
+        core_consumer_settled (core, consumer, settled);
     if (stale_count) {
         leat_command_t command = { .id = LEAT_STALE };
         command.stale.channel = consumer->channel.number;
@@ -259,12 +248,32 @@ static void s_returned_part (leat_core_t *core, core_consumer_t *consumer, uint6
 static void s_returned (leat_core_t *core, core_consumer_t *consumer,
                         const leat_returned_t *returned)
 {
+    uint32_t given = 0;
     for (uint32_t i = 0; i < returned->ranges.count; i++) {
         leat_range_t range = leat_ranges_get (&returned->ranges, i);
         uint32_t taken = core_leases_take (core, consumer, &range, false, s_returned_part, NULL);
         if (taken < range.count)
             core->statistics.settles_stale++;
+        given += taken;
     }
+    if (!consumer->recall_end || returned->code != LEAT_OK)
+        return;
+    consumer->recalled_count += given;
+    core->statistics.records_recalled += given;
+    core_recall_over (core, consumer);
+    core_consumer_place (core, consumer);
+}
+
+/* One that has started all it had may be able to start more. */
+static void s_reported (leat_core_t *core, core_consumer_t *consumer, uint64_t position)
+{
+    uint32_t unstarted = consumer->unstarted;
+    core_consumer_reported (consumer, position < POSITION_MAX ? position : POSITION_MAX);
+    if (consumer->unstarted == unstarted)
+        return;
+    core_recall_started (core, consumer);
+    core_consumer_place (core, consumer);
+    core_group_wake (core, consumer->group);
 }
 
 static void s_allow (leat_core_t *core, core_consumer_t *consumer, const leat_allow_t *allow)
@@ -278,7 +287,7 @@ static void s_allow (leat_core_t *core, core_consumer_t *consumer, const leat_al
     }
     consumer->credit_records = allow->credit_records;
     consumer->credit_size = allow->credit_size;
-    core_consumer_place (consumer);
+    core_consumer_place (core, consumer);
     core_group_wake (core, consumer->group);
 }
 
@@ -303,7 +312,7 @@ static void s_leave (leat_core_t *core, core_consumer_t *consumer)
                      LEAT_BAD_STATE, "LEAVE was said before; LEFT follows");
         return;
     }
-    core_consumer_unplace (consumer);
+    core_consumer_unplace (core, consumer);
     consumer->state = CORE_CONSUMER_LEAVING;
     core_leases_end (core, consumer, true);
     s_ask_no_more (core, consumer);
@@ -318,9 +327,7 @@ void core_deliver_command (leat_core_t *core, core_consumer_t *consumer,
         s_settle (core, consumer, &command->settle);
         break;
     case LEAT_REPORT:
-        if (command->report.position > consumer->reported)
-            consumer->reported =
-                command->report.position < POSITION_MAX ? command->report.position : POSITION_MAX;
+        s_reported (core, consumer, command->report.position);
         break;
     case LEAT_RETURNED:
         s_returned (core, consumer, &command->returned);

@@ -6,31 +6,46 @@
 /* A consumer that is to run dry for a suspect and does not is let go after this. */
 static const uint64_t patience_us = 1000000;
 
-/* A slice is at least what its consumer does in this time: smaller ones cost more than they
- * balance. */
-static const uint64_t slice_us = 1000;
-
 /* How many consumers are looked at for one that was not let go lately. */
 enum { ISOLATION_CHOICES = 8 };
 
-/* ---- consumers with credit, least loaded first ------------------------------------------------ */
+/* ---- consumers with credit: who would finish one record more first ---------------------------- */
 
+/* Those that hold nothing come first, in the order of their speed, of which only so much is looked at
+ * that about equal ones take turns. The others follow by the time at which they would finish. */
 static int core_consumer_compare (const core_consumer_t *a, const core_consumer_t *b)
 {
-    if (a->load != b->load)
-        return a->load < b->load ? -1 : 1;
+    if (a->idle != b->idle)
+        return a->idle ? -1 : 1;
+    if (a->next_us != b->next_us)
+        return a->next_us < b->next_us ? -1 : 1;
     return (a->served > b->served) - (a->served < b->served);
 }
 
-RB_GENERATE (core_ready_consumers, core_consumer, by_load, core_consumer_compare)
+static int core_holder_compare (const core_consumer_t *a, const core_consumer_t *b)
+{
+    if (a->end_us != b->end_us)
+        return a->end_us < b->end_us ? -1 : 1;
+    return (a->served > b->served) - (a->served < b->served);
+}
+
+RB_GENERATE (core_ready_consumers, core_consumer, by_next, core_consumer_compare)
+RB_GENERATE (core_holders, core_consumer, by_end, core_holder_compare)
 
 static void s_remove (core_consumer_t *consumer)
 {
     if (!consumer->placed)
         return;
     RB_REMOVE (core_ready_consumers, &consumer->group->ready_consumers, consumer);
-    consumer->group->ready_consumer_count--;
     consumer->placed = false;
+}
+
+static void s_remove_holder (core_consumer_t *consumer)
+{
+    if (!consumer->holds)
+        return;
+    RB_REMOVE (core_holders, &consumer->group->holders, consumer);
+    consumer->holds = false;
 }
 
 static void s_isolation_end (core_consumer_t *consumer)
@@ -43,26 +58,76 @@ static void s_isolation_end (core_consumer_t *consumer)
     consumer->holds_suspect = false;
 }
 
-void core_consumer_unplace (core_consumer_t *consumer)
+void core_consumer_unplace (leat_core_t *core, core_consumer_t *consumer)
 {
     s_remove (consumer);
+    s_remove_holder (consumer);
     s_isolation_end (consumer);
+    core_recall_over (core, consumer);
+    core_consumer_rate (consumer, 0);
 }
 
-void core_consumer_place (core_consumer_t *consumer)
+/* Rounded up to a power of two or one and a half times that. */
+static uint64_t s_speed_class (double service_us)
 {
-    s_remove (consumer);
-    if (consumer->state == CORE_CONSUMER_ISOLATING || consumer->state == CORE_CONSUMER_LEAVING)
-        return;
+    uint64_t class_ns = 1;
+    while ((double) class_ns < service_us * 1000)
+        class_ns *= 2;
+    return class_ns > 2 && service_us * 1000 <= (double) (class_ns / 4 * 3) ? class_ns / 4 * 3
+                                                                            : class_ns;
+}
+
+static void s_place_ready (const leat_core_t *core, core_consumer_t *consumer)
+{
     bool room = consumer->leased < consumer->credit_records
                 && (consumer->leased_size < consumer->credit_size || !consumer->leased);
     consumer->state = room ? CORE_CONSUMER_READY : CORE_CONSUMER_FULL;
     if (!room)
         return;
-    consumer->load = consumer->leased;
+    double service_us = core_consumer_service_us (core, consumer);
+    consumer->idle = !consumer->leased;
+    consumer->next_us = consumer->idle ? s_speed_class (service_us)
+                                       : consumer->end_us + (uint64_t) service_us;
     consumer->placed = true;
     RB_INSERT (core_ready_consumers, &consumer->group->ready_consumers, consumer);
-    consumer->group->ready_consumer_count++;
+}
+
+void core_consumer_place (leat_core_t *core, core_consumer_t *consumer)
+{
+    s_remove (consumer);
+    s_remove_holder (consumer);
+    if (consumer->state == CORE_CONSUMER_LEAVING)
+        return;
+    consumer->end_us = core_consumer_end_us (core, consumer);
+    if (consumer->unstarted && !consumer->recall_end) {
+        consumer->holds = true;
+        RB_INSERT (core_holders, &consumer->group->holders, consumer);
+    }
+    if (consumer->state != CORE_CONSUMER_ISOLATING)
+        s_place_ready (core, consumer);
+}
+
+/* One that should have finished by now is looked at again: as long as it does not settle it counts as
+ * slower and slower, so this happens ever more rarely. */
+static core_consumer_t *s_first_busy (leat_core_t *core, core_group_t *group)
+{
+    core_consumer_t key = { .idle = false };
+    core_consumer_t *consumer;
+    while ((consumer = RB_NFIND (core_ready_consumers, &group->ready_consumers, &key))
+           && consumer->next_us < core->now_us)
+        core_consumer_place (core, consumer);
+    return consumer;
+}
+
+/* Who would finish the next record first. */
+static core_consumer_t *s_first (leat_core_t *core, core_group_t *group)
+{
+    core_consumer_t *busy = s_first_busy (core, group);
+    core_consumer_t *idle = RB_MIN (core_ready_consumers, &group->ready_consumers);
+    if (!busy || !idle || !idle->idle)
+        return idle;
+    uint64_t idle_us = core->now_us + (uint64_t) core_consumer_service_us (core, idle);
+    return busy->next_us < idle_us ? busy : idle;
 }
 
 /* ---- handing out ----------------------------------------------------------------------------- */
@@ -74,7 +139,6 @@ static uint32_t s_deliver (leat_core_t *core, core_consumer_t *consumer, core_ba
 {
     core_group_t *group = consumer->group;
     leat_slice_t slice = core_batch_slice (batch, first, &count);
-    s_remove (consumer); /* its load changes */
     core_lease_t *lease = core_lease_make (core, consumer, first, count, slice.size, mark);
     bool whole = !batch->parts && count == batch->count;
     leat_batch_t header = {
@@ -99,8 +163,10 @@ static uint32_t s_deliver (leat_core_t *core, core_consumer_t *consumer, core_ba
     core->statistics.records_delivered += count;
     core->statistics.slices_cut += !whole;
     leat_outbox_batch (core->outbox, consumer->channel.session->peer, &header, slice);
-    consumer->served = ++core->serial;
-    core_consumer_place (consumer);
+    s_remove (consumer);
+    s_remove_holder (consumer);
+    consumer->served = ++core->serial; /* which orders them */
+    core_consumer_place (core, consumer);
     return count;
 }
 
@@ -153,23 +219,25 @@ static void s_take_work (core_group_t *group, const s_work_t *work, uint32_t cou
     }
 }
 
-/* How many records at once: a fair share of what is ready, but not less than a millisecond's work;
- * never more than credit and batch have. 0 if the next record does not fit the consumer's credit. */
-static uint32_t s_portion (const core_group_t *group, const core_consumer_t *consumer,
+/* How many records at once; 0 if the consumer has enough for now, or has no credit for the next
+ * record. */
+static uint32_t s_portion (const leat_core_t *core, const core_consumer_t *consumer,
                            core_batch_t *batch, const s_work_t *work)
 {
-    uint64_t share =
-        (core_group_ready (group) + group->ready_consumer_count - 1) / group->ready_consumer_count;
-    uint64_t brisk = consumer->service_us_x16 ? slice_us * 16 / consumer->service_us_x16 : 0;
-    uint64_t count = share > brisk ? share : brisk;
+    uint64_t count = core_consumer_portion (core, consumer);
     uint64_t left = batch->first + batch->count - work->first;
     uint64_t credit = consumer->credit_records - consumer->leased;
+    /* What would be left of the batch is not worth a cut. */
+    if (count && left <= count * (consumer->group->consumer_count == 1 ? 4 : 1) + count / 4)
+        count = left;
     if (count > work->count)
         count = work->count;
     if (count > left)
         count = left;
     if (count > credit)
         count = credit;
+    if (!count)
+        return 0;
     uint64_t room = consumer->credit_size > consumer->leased_size
                         ? consumer->credit_size - consumer->leased_size
                         : 0;
@@ -180,11 +248,12 @@ static uint32_t s_portion (const core_group_t *group, const core_consumer_t *con
 static void s_spread (leat_core_t *core, core_group_t *group)
 {
     s_work_t work;
-    while (group->ready_consumer_count && s_next_work (core, group, &work)) {
-        core_consumer_t *consumer = RB_MIN (core_ready_consumers, &group->ready_consumers);
+    bool any;
+    while ((any = s_next_work (core, group, &work)) && !RB_EMPTY (&group->ready_consumers)) {
+        core_consumer_t *consumer = s_first (core, group);
         core_batch_t *batch = core_batch_at (group->stream, work.first);
         leat_assert (batch);
-        uint32_t count = s_portion (group, consumer, batch, &work);
+        uint32_t count = s_portion (core, consumer, batch, &work);
         if (!count) {
             s_remove (consumer); /* until its next settle makes room */
             consumer->state = CORE_CONSUMER_FULL;
@@ -193,6 +262,8 @@ static void s_spread (leat_core_t *core, core_group_t *group)
         count = s_deliver (core, consumer, batch, work.first, count, work.mark);
         s_take_work (group, &work, count);
     }
+    if (!any)
+        core_recall (core, group);
 }
 
 /* ---- suspects, one at a time per consumer ----------------------------------------------------- */
@@ -228,7 +299,7 @@ static uint64_t s_serve_isolating (leat_core_t *core, core_group_t *group)
         if (!mark || late || !consumer->credit_records) {
             s_isolation_end (consumer);
             consumer->isolating_since_us = core->now_us;
-            core_consumer_place (consumer);
+            core_consumer_place (core, consumer);
         } else if (consumer->leased) {
             running_dry++;
         } else {

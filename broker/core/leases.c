@@ -12,11 +12,62 @@ static int core_lease_compare (const core_lease_t *a, const core_lease_t *b)
 
 RB_GENERATE (core_leases, core_lease, by_epoch, core_lease_compare)
 
+/* ---- what was certainly not started ----------------------------------------------------------- */
+
+/*      position     0 ------- reported ----- boundary -------------- consumer->position
+ *                                 \_ max_unreported _/
+ *      records      perhaps started, or gone       | unstarted, or given back
+ */
+uint64_t core_consumer_boundary (const core_consumer_t *consumer)
+{
+    return consumer->reported + consumer->max_unreported;
+}
+
+/* How many of `count` records from `position` on are at or beyond the boundary. */
+static uint32_t s_unstarted_in (uint64_t position, uint32_t count, uint64_t boundary)
+{
+    if (position >= boundary)
+        return count;
+    uint64_t started = boundary - position;
+    return started < count ? (uint32_t) (count - started) : 0;
+}
+
+/* The first lease that ends beyond a position; epochs and positions grow together. */
+static core_lease_t *s_lease_beyond (core_consumer_t *consumer, uint64_t position)
+{
+    core_lease_t *found = NULL;
+    core_lease_t *lease = RB_ROOT (&consumer->leases);
+    while (lease) {
+        bool beyond = lease->position + lease->count > position;
+        if (beyond)
+            found = lease;
+        lease = beyond ? RB_LEFT (lease, by_epoch) : RB_RIGHT (lease, by_epoch);
+    }
+    return found;
+}
+
+void core_consumer_reported (core_consumer_t *consumer, uint64_t position)
+{
+    if (position <= consumer->reported)
+        return;
+    uint64_t before = core_consumer_boundary (consumer);
+    consumer->reported = position;
+    uint64_t boundary = core_consumer_boundary (consumer);
+    core_lease_t *lease = s_lease_beyond (consumer, before);
+    for (; lease && lease->position < boundary; lease = RB_NEXT (core_leases, , lease))
+        consumer->unstarted -= s_unstarted_in (lease->position, lease->count, before)
+                               - s_unstarted_in (lease->position, lease->count, boundary);
+}
+
+/* ---- leases ---------------------------------------------------------------------------------- */
+
 core_lease_t *core_lease_make (leat_core_t *core, core_consumer_t *consumer, uint64_t first,
                                uint32_t count, uint64_t size, core_mark_t *mark)
 {
-    if (!consumer->leased)
+    if (!consumer->leased) {
         consumer->busy_since_us = core->now_us;
+        consumer->fresh = true;
+    }
     core_lease_t *lease = leat_alloc (sizeof *lease);
     lease->epoch = core_next_epoch (core);
     lease->first = first;
@@ -25,6 +76,8 @@ core_lease_t *core_lease_make (leat_core_t *core, core_consumer_t *consumer, uin
     lease->position = consumer->position;
     lease->mark = mark;
     RB_INSERT (core_leases, &consumer->leases, lease);
+    consumer->unstarted +=
+        s_unstarted_in (lease->position, count, core_consumer_boundary (consumer));
     consumer->position += count;
     consumer->leased += count;
     consumer->leased_size += size;
@@ -71,11 +124,13 @@ static void s_take_part (leat_core_t *core, core_consumer_t *consumer, core_leas
     }
     if (!lease->count)
         s_lease_drop (consumer, lease);
+    consumer->unstarted -=
+        s_unstarted_in (position - count, count, core_consumer_boundary (consumer));
     consumer->leased -= count;
     consumer->leased_size -= size;
     consumer->group->leased -= count;
-    if (started && consumer->reported < position)
-        consumer->reported = position;
+    if (started)
+        core_consumer_reported (consumer, position);
     fn (core, consumer, first, count, mark, arg);
 }
 
@@ -99,7 +154,7 @@ uint32_t core_leases_take (leat_core_t *core, core_consumer_t *consumer, const l
         lease = next;
     }
     if (taken) {
-        core_consumer_place (consumer);
+        core_consumer_place (core, consumer);
         core_group_wake (core, consumer->group);
     }
     return taken;
@@ -121,16 +176,13 @@ static void s_suspect (leat_core_t *core, core_group_t *group, uint64_t offset, 
 /* Records of the lease that may have been started when positions below `boundary` may. */
 static uint32_t s_suspects_in (const core_lease_t *lease, uint64_t boundary)
 {
-    if (lease->position >= boundary)
-        return 0;
-    uint64_t started = boundary - lease->position;
-    return started < lease->count ? (uint32_t) started : lease->count;
+    return lease->count - s_unstarted_in (lease->position, lease->count, boundary);
 }
 
 void core_leases_end (leat_core_t *core, core_consumer_t *consumer, bool clean)
 {
     core_group_t *group = consumer->group;
-    uint64_t boundary = clean ? 0 : consumer->reported + consumer->max_unreported;
+    uint64_t boundary = clean ? 0 : core_consumer_boundary (consumer);
     uint64_t suspects = 0;
     core_lease_t *lease;
     RB_FOREACH (lease, core_leases, &consumer->leases)
@@ -147,5 +199,6 @@ void core_leases_end (leat_core_t *core, core_consumer_t *consumer, bool clean)
     }
     consumer->leased = 0;
     consumer->leased_size = 0;
+    consumer->unstarted = 0;
     core_group_wake (core, group);
 }

@@ -32,6 +32,8 @@
     X (credit_records, 1000000, count, "records that one consumer may hold")                          \
     X (credit_size, 268435456, size, "bytes that one consumer may hold")                              \
     X (unreported, 65536, count, "max_unreported of a consumer; each may become a suspect")           \
+    X (work_in_hand, 50, ms,                                                                          \
+       "work that a consumer holds; more is recalled more often, less may idle: 2 round trips")       \
     X (marked_records, 100000, count,                                                                 \
        "records of a group with attempts, delays or suspicion; at it nothing fresh goes out")         \
     X (attempts, 5, count, "attempts before a record becomes a dead letter")                          \

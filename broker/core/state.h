@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "broker/core/core.h"
+#include "broker/core/pace.h"
 #include "broker/core/statistics.h"
 #include "wire/alloc.h"
 #include "wire/assert.h"
@@ -166,9 +167,13 @@ struct core_consumer {
     core_channel_t channel; /* first */
     core_group_t *group;
     core_consumer_state_t state;
-    RB_ENTRY (core_consumer) by_load; /* in group->ready_consumers */
+    RB_ENTRY (core_consumer) by_next; /* in group->ready_consumers */
     bool placed;                      /* is there */
-    uint32_t load;                    /* `leased` when it was put there */
+    bool idle;                        /* held nothing when it was put there */
+    uint64_t next_us;                 /* when it would finish one record more; idle: see dispatch.c */
+    RB_ENTRY (core_consumer) by_end;  /* in group->holders */
+    bool holds;                       /* is there */
+    uint64_t end_us;                  /* when it would finish what it holds */
     TAILQ_ENTRY (core_consumer) in_group;
     uint64_t served; /* serial of the last delivery: ties go to who waited longest */
     uint32_t credit_records;
@@ -178,6 +183,7 @@ struct core_consumer {
     uint64_t leased_size;
     uint64_t position;           /* records delivered since ATTACHED */
     uint64_t reported;           /* records at positions below this may have been started */
+    uint32_t unstarted;          /* records leased that certainly were not; see leases.c */
     uint64_t isolating_since_us; /* began, or was given up in favour of another */
     bool holds_suspect;
     TAILQ_ENTRY (core_consumer) in_isolating; /* in group->isolating */
@@ -185,8 +191,15 @@ struct core_consumer {
     uint64_t empty_token;
     TAILQ_ENTRY (core_consumer) in_askers;
     RB_HEAD (core_leases, core_lease) leases;
-    uint64_t busy_since_us;  /* since when it has work, or its last settle */
-    uint64_t service_us_x16; /* time per record, moving average, in sixteenths */
+    uint64_t busy_since_us; /* since when it has work, or its last settle */
+    bool fresh;             /* the former */
+    core_pace_t pace;
+    uint64_t rate;         /* what of group->rate is its */
+    uint32_t ramp;         /* records that it may hold before more is known; grows as it settles */
+    uint32_t recalled;     /* records asked back that an answer is waited for; see recall.c */
+    uint64_t recall_end;   /* position behind the last one asked for; 0: nothing is */
+    core_timer_t patience; /* runs while an answer is waited for */
+    uint64_t recalled_count; /* statistics: records that it gave back when asked */
     uint64_t redelivered;
 };
 
@@ -310,7 +323,11 @@ struct core_group {
     TAILQ_HEAD (, core_consumer) isolating;
     uint32_t isolating_count;
     RB_HEAD (core_ready_consumers, core_consumer) ready_consumers;
-    uint32_t ready_consumer_count;
+    RB_HEAD (core_holders, core_consumer) holders; /* of unstarted records, not asked for any yet */
+    uint64_t rate;                                 /* of all consumers whose rate is known */
+    uint32_t rate_count;                           /* so many */
+    uint64_t recalled;                             /* records asked back, see recall.c */
+    core_timer_t second_look;                      /* whether a recall is worth it by now */
     TAILQ_HEAD (, core_consumer) askers; /* of EMPTY */
     bool awake;
     TAILQ_ENTRY (core_group) in_awake; /* in core->awake: dispatch has something to look at */
@@ -623,6 +640,10 @@ uint32_t core_leases_take (leat_core_t *core, core_consumer_t *consumer, const l
                            bool started, core_lease_fn *fn, void *arg);
 /* Everything goes back: clean, or with suspects. */
 void core_leases_end (leat_core_t *core, core_consumer_t *consumer, bool clean);
+/* Records at positions below this may have been started. */
+uint64_t core_consumer_boundary (const core_consumer_t *consumer);
+/* Raises what is reported. */
+void core_consumer_reported (core_consumer_t *consumer, uint64_t position);
 
 /* delivering.c */
 void core_deliver_attach (leat_core_t *core, core_session_t *session, const leat_attach_t *attach);
@@ -636,8 +657,31 @@ void core_waiter_answer (leat_core_t *core, core_waiter_t *waiter);
 /* dispatch.c */
 void core_dispatch (leat_core_t *core);
 /* Puts the consumer where its credit and state say it belongs. */
-void core_consumer_place (core_consumer_t *consumer);
-void core_consumer_unplace (core_consumer_t *consumer);
+void core_consumer_place (leat_core_t *core, core_consumer_t *consumer);
+void core_consumer_unplace (leat_core_t *core, core_consumer_t *consumer);
+
+/* balance.c */
+/* Time per record that is to be expected of it now, in microseconds. */
+double core_consumer_service_us (const leat_core_t *core, const core_consumer_t *consumer);
+/* When it will have finished what it holds. */
+uint64_t core_consumer_end_us (const leat_core_t *core, const core_consumer_t *consumer);
+/* How many records it should hold at most, whatever its credit; never below 1. */
+uint64_t core_consumer_ceiling (const leat_core_t *core, const core_consumer_t *consumer);
+/* How many of those that are ready it should get now; 0 if it has enough. */
+uint64_t core_consumer_portion (const leat_core_t *core, const core_consumer_t *consumer);
+/* So many of its records were settled. */
+void core_consumer_settled (leat_core_t *core, core_consumer_t *consumer, uint32_t count);
+/* What it adds to the rate of its group; 0: nothing, or it is not known. */
+void core_consumer_rate (core_consumer_t *consumer, uint64_t rate);
+
+/* recall.c */
+/* Nothing is ready, and somebody has nothing to do: asks those for records who have too many. */
+void core_recall (leat_core_t *core, core_group_t *group);
+/* No answer is waited for any more: it came, or none will. To be placed by the caller. */
+void core_recall_over (leat_core_t *core, core_consumer_t *consumer);
+/* It has reported or settled something: if it may have started all that it was asked for, it answers
+ * nothing. To be placed by the caller. */
+void core_recall_started (leat_core_t *core, core_consumer_t *consumer);
 
 /* commits.c */
 /* The data commit that is being built. */
@@ -672,7 +716,8 @@ RB_PROTOTYPE (core_chunks, core_chunk, by_number, core_chunk_compare)
 RB_PROTOTYPE (core_ranges, core_range, by_first, core_range_compare)
 RB_PROTOTYPE (core_marks, core_mark, by_offset, core_mark_compare)
 RB_PROTOTYPE (core_groups, core_group, by_name, core_group_compare)
-RB_PROTOTYPE (core_ready_consumers, core_consumer, by_load, core_consumer_compare)
+RB_PROTOTYPE (core_ready_consumers, core_consumer, by_next, core_consumer_compare)
+RB_PROTOTYPE (core_holders, core_consumer, by_end, core_holder_compare)
 RB_PROTOTYPE (core_leases, core_lease, by_epoch, core_lease_compare)
 
 #endif

@@ -75,7 +75,10 @@ static void s_visit_channel (const leat_core_t *core, const core_channel_t *chan
         row.group = (leat_text_t){ consumer->group->name, consumer->group->name_size };
         row.in_flight = consumer->leased;
         row.credit = consumer->credit_records;
-        row.service_us = (consumer->service_us_x16 + 15) / 16;
+        double service_us = consumer->pace.service_us;
+        row.service_us = (uint64_t) service_us + (service_us > (double) (uint64_t) service_us);
+        row.work_us = (uint64_t) (service_us * consumer->leased);
+        row.recalled = consumer->recalled_count;
         row.redelivered = consumer->redelivered;
         if (visitor->consumer)
             visitor->consumer (visitor->arg, &row);

@@ -23,6 +23,9 @@
     X (records_settled, "records settled, once per group")                                         \
     X (records_redelivered, "records handed out again that may have been started before")          \
     X (records_returned, "records given back unstarted")                                           \
+    X (recalls, "RECALLs sent")                                                                    \
+    X (recalls_unanswered, "of them those that were not answered in time")                         \
+    X (records_recalled, "records that consumers gave back when they were asked")                  \
     X (records_suspect, "records that a lost consumer may have started")                           \
     X (records_dead, "records set aside as dead letters")                                          \
     X (records_parked, "dead letters that had no room and stay in their stream")                   \
@@ -81,6 +84,8 @@ typedef struct {
     uint64_t credit;      /* consumers: records; producers: bytes left */
     uint64_t rate;        /* records a second, over the last seconds */
     uint64_t service_us;  /* consumers: time per record, moving average; 0 unknown */
+    uint64_t work_us;     /* consumers: what they hold takes so long */
+    uint64_t recalled;    /* consumers: records given back when asked */
     uint64_t heartbeat_age_ms;
 } leat_channel_statistics_t;
 

@@ -210,6 +210,7 @@ core_group_t *core_group_make (leat_core_t *core, core_stream_t *stream, leat_te
     TAILQ_INIT (&group->askers);
     TAILQ_INIT (&group->isolating);
     RB_INIT (&group->ready_consumers);
+    RB_INIT (&group->holders);
     RB_INSERT (core_groups, &stream->groups, group);
     stream->group_count++;
     if (stream->next_group_id <= id)
@@ -239,6 +240,7 @@ void core_group_destroy (leat_core_t *core, core_group_t *group)
     }
     core_settled_clear (&group->settled);
     core_timer_stop (core, &group->patience);
+    core_timer_stop (core, &group->second_look);
     if (group->awake)
         TAILQ_REMOVE (&core->awake, group, in_awake);
     if (group->asking)

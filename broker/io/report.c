@@ -141,6 +141,9 @@ static void s_add_producer (void *arg, const leat_channel_statistics_t *row)
 static void s_add_consumer (void *arg, const leat_channel_statistics_t *row)
 {
     json_t *channel = s_channel (row);
+    s_set (channel, "work_in_hand_ms",
+           row->service_us ? json_real ((double) row->work_us / 1000) : json_null ());
+    s_set (channel, "recalled", s_number (row->recalled));
     s_set (channel, "redelivered", s_number (row->redelivered));
     s_append (((lists_t *) arg)->consumers, channel);
 }
