@@ -40,11 +40,11 @@ static uint64_t s_share (const core_consumer_t *consumer, uint64_t records)
     const core_group_t *group = consumer->group;
     uint64_t rate = s_rate (consumer);
     if (!rate)
-        return records / group->consumer_count;
+        return records / group->taker_count;
     if (records > records_max)
         records = records_max;
     uint64_t known = group->rate / group->rate_count;
-    uint64_t all = group->rate + known * (group->consumer_count - group->rate_count);
+    uint64_t all = group->rate + known * (group->taker_count - group->rate_count);
     return records * (rate / 16 + 1) / (all / 16 + 1);
 }
 
@@ -76,7 +76,7 @@ uint64_t core_consumer_end_us (const leat_core_t *core, const core_consumer_t *c
 uint64_t core_consumer_ceiling (const leat_core_t *core, const core_consumer_t *consumer)
 {
     const core_group_t *group = consumer->group;
-    bool alone = group->consumer_count == 1;
+    bool alone = group->taker_count == 1;
     uint64_t ramp = consumer->ramp + (alone ? RAMP_ALONE : RAMP_FIRST);
     uint64_t most = ramp;
     if (consumer->pace.service_us > 0) {
@@ -91,6 +91,8 @@ uint64_t core_consumer_ceiling (const leat_core_t *core, const core_consumer_t *
             most = share;
         if ((double) most < least)
             most = (uint64_t) least;
+        if (most < RAMP_FIRST)
+            most = RAMP_FIRST;
         if (most > ramp)
             most = ramp;
     }
@@ -106,7 +108,7 @@ uint64_t core_consumer_portion (const leat_core_t *core, const core_consumer_t *
     if (most <= consumer->leased || most - consumer->leased < part)
         return 0;
     uint64_t count = most - consumer->leased;
-    if (consumer->group->consumer_count == 1)
+    if (consumer->group->taker_count == 1)
         return count;
     /* While others want some too, not more than its part of what is ready. */
     uint64_t share = s_share (consumer, core_group_ready (consumer->group));
@@ -117,11 +119,14 @@ uint64_t core_consumer_portion (const leat_core_t *core, const core_consumer_t *
     return count < fair ? count : fair;
 }
 
-void core_consumer_rate (core_consumer_t *consumer, uint64_t rate)
+void core_consumer_counts (core_consumer_t *consumer, bool takes)
 {
     core_group_t *group = consumer->group;
+    uint64_t rate = takes ? core_pace_rate (&consumer->pace) : 0;
+    group->taker_count += takes - consumer->takes;
     group->rate += rate - consumer->rate;
     group->rate_count += (rate > 0) - (consumer->rate > 0);
+    consumer->takes = takes;
     consumer->rate = rate;
 }
 
@@ -133,7 +138,6 @@ void core_consumer_settled (leat_core_t *core, core_consumer_t *consumer, uint32
     consumer->busy_since_us = core->now_us;
     consumer->fresh = false;
     consumer->ramp = count < RAMP_MAX - consumer->ramp ? consumer->ramp + count : RAMP_MAX;
-    core_consumer_rate (consumer, core_pace_rate (&consumer->pace));
     core_recall_started (core, consumer);
     core_consumer_place (core, consumer);
 }

@@ -7,12 +7,15 @@ static uint64_t s_check_consumer (const core_consumer_t *consumer)
 {
     uint64_t records = 0;
     uint64_t size = 0;
+    uint64_t unstarted = 0;
     core_lease_t *lease;
     RB_FOREACH (lease, core_leases, (struct core_leases *) &consumer->leases) {
         leat_assert (lease->count);
         leat_assert (lease->position + lease->count <= consumer->position);
         records += lease->count;
         size += lease->size;
+        for (uint32_t i = 0; i < lease->count; i++)
+            unstarted += lease->position + i >= core_consumer_boundary (consumer);
         if (lease->mark) {
             leat_assert (lease->count == 1);
             leat_assert (lease->mark->offset == lease->first);
@@ -23,6 +26,10 @@ static uint64_t s_check_consumer (const core_consumer_t *consumer)
     }
     leat_assert (records == consumer->leased);
     leat_assert (size == consumer->leased_size);
+    leat_assert (unstarted == consumer->unstarted);
+    leat_assert (consumer->recalled <= consumer->position);
+    leat_assert (consumer->recall_end || !consumer->recalled);
+    leat_assert (!consumer->holds || (unstarted && !consumer->recall_end));
     leat_assert (!consumer->holds_suspect || consumer->leased <= 1);
     return records;
 }
@@ -34,10 +41,19 @@ static void s_check_group (core_group_t *group)
     uint64_t leased = 0;
     uint32_t consumers = 0;
     core_consumer_t *consumer;
+    uint64_t rate = 0;
+    uint64_t recalled = 0;
+    uint32_t takers = 0;
     TAILQ_FOREACH (consumer, &group->consumers, in_group) {
         leased += s_check_consumer (consumer);
         consumers++;
+        rate += consumer->rate;
+        recalled += consumer->recalled;
+        takers += consumer->takes;
     }
+    leat_assert (rate == group->rate);
+    leat_assert (recalled == group->recalled);
+    leat_assert (takers == group->taker_count);
     leat_assert (leased == group->leased);
     leat_assert (consumers == group->consumer_count);
     uint64_t returned = 0;

@@ -64,7 +64,7 @@ void core_consumer_unplace (leat_core_t *core, core_consumer_t *consumer)
     s_remove_holder (consumer);
     s_isolation_end (consumer);
     core_recall_over (core, consumer);
-    core_consumer_rate (consumer, 0);
+    core_consumer_counts (consumer, false);
 }
 
 /* Rounded up to a power of two or one and a half times that. */
@@ -98,6 +98,7 @@ void core_consumer_place (leat_core_t *core, core_consumer_t *consumer)
     s_remove_holder (consumer);
     if (consumer->state == CORE_CONSUMER_LEAVING)
         return;
+    core_consumer_counts (consumer, consumer->credit_records);
     consumer->end_us = core_consumer_end_us (core, consumer);
     if (consumer->unstarted && !consumer->recall_end) {
         consumer->holds = true;
@@ -228,7 +229,7 @@ static uint32_t s_portion (const leat_core_t *core, const core_consumer_t *consu
     uint64_t left = batch->first + batch->count - work->first;
     uint64_t credit = consumer->credit_records - consumer->leased;
     /* What would be left of the batch is not worth a cut. */
-    if (count && left <= count * (consumer->group->consumer_count == 1 ? 4 : 1) + count / 4)
+    if (count && left <= count * (consumer->group->taker_count == 1 ? 4 : 1) + count / 4)
         count = left;
     if (count > work->count)
         count = work->count;

@@ -194,6 +194,7 @@ struct core_consumer {
     uint64_t busy_since_us; /* since when it has work, or its last settle */
     bool fresh;             /* the former */
     core_pace_t pace;
+    bool takes;            /* is counted in group->taker_count */
     uint64_t rate;         /* what of group->rate is its */
     uint32_t ramp;         /* records that it may hold before more is known; grows as it settles */
     uint32_t recalled;     /* records asked back that an answer is waited for; see recall.c */
@@ -324,7 +325,8 @@ struct core_group {
     uint32_t isolating_count;
     RB_HEAD (core_ready_consumers, core_consumer) ready_consumers;
     RB_HEAD (core_holders, core_consumer) holders; /* of unstarted records, not asked for any yet */
-    uint64_t rate;                                 /* of all consumers whose rate is known */
+    uint32_t taker_count;                          /* consumers that are not paused */
+    uint64_t rate;                                 /* of all of them whose rate is known */
     uint32_t rate_count;                           /* so many */
     uint64_t recalled;                             /* records asked back, see recall.c */
     core_timer_t second_look;                      /* whether a recall is worth it by now */
@@ -671,8 +673,8 @@ uint64_t core_consumer_ceiling (const leat_core_t *core, const core_consumer_t *
 uint64_t core_consumer_portion (const leat_core_t *core, const core_consumer_t *consumer);
 /* So many of its records were settled. */
 void core_consumer_settled (leat_core_t *core, core_consumer_t *consumer, uint32_t count);
-/* What it adds to the rate of its group; 0: nothing, or it is not known. */
-void core_consumer_rate (core_consumer_t *consumer, uint64_t rate);
+/* Whether its group counts on it: it is attached and not paused. */
+void core_consumer_counts (core_consumer_t *consumer, bool takes);
 
 /* recall.c */
 /* Nothing is ready, and somebody has nothing to do: asks those for records who have too many. */

@@ -11,6 +11,7 @@ leat_limits_t driver_limits (void)
 {
     leat_limits_t limits;
     leat_limits_default (&limits);
+    limits.work_in_hand = 86400000;
     return limits;
 }
 

@@ -68,7 +68,8 @@ typedef struct {
 /* A new core with these limits (NULL for the defaults) and an empty store, at some time. */
 driver_t *driver_new (const leat_limits_t *limits);
 void driver_destroy (driver_t **self_p);
-/* The defaults, for a test to change. */
+/* The defaults, for a test to change, but for work_in_hand: consumers of tests take their time, which
+ * must not matter where balancing is not looked at. */
 leat_limits_t driver_limits (void);
 
 /* Another core takes over what the store has kept; nobody has a session any more. */

@@ -355,7 +355,8 @@ static void s_step (s_run_t *run)
 
 static uint64_t s_ours (s_run_t *run)
 {
-    leat_limits_t limits = driver_limits ();
+    leat_limits_t limits;
+    leat_limits_default (&limits);
     limits.grant_min_size = 4194304; /* all is published at once */
     run->driver = driver_new (&limits);
     run->driver->hasty = true;
