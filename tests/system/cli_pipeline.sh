@@ -168,8 +168,10 @@ start "$work/writer" perl -MFcntl -e 'open (STDOUT, ">", shift) or die $!;
     "$work/fifo" "$leat" consume unhurried --exit-when-empty
 writer=$last
 exec 9< "$work/fifo"
-# More is held by it than a pipe has room for (64 KiB), and it has not given up.
-wait_until "leased records" stream_has_at_least unhurried in_flight 50000
+# It has filled some of the pipe, more is held by it than that has room for (64 KiB), and it has not
+# given up.
+wait_until "settled records" stream_has_at_least unhurried settled 2000
+wait_until "leased records" stream_has_at_least unhurried in_flight 2000
 cat <&9 > "$work/stdout"
 exec 9<&-
 expect_end "$writer" 0
