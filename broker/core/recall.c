@@ -95,14 +95,19 @@ static core_consumer_t *s_last (leat_core_t *core, core_group_t *group)
     return last;
 }
 
+/* How long it is busy from now on. */
+static double s_busy_us (const leat_core_t *core, const core_consumer_t *consumer)
+{
+    return consumer->end_us > core->now_us ? (double) (consumer->end_us - core->now_us) : 0;
+}
+
 /* How many records `to` should get of `from`; 0 if it is not worth it. */
 static uint64_t s_count (const leat_core_t *core, const core_consumer_t *from,
                          const core_consumer_t *to)
 {
     double from_us = core_consumer_service_us (core, from);
     double to_us = core_consumer_service_us (core, to);
-    double ahead_us =
-        (double) (from->end_us - core->now_us) - (double) (to->end_us - core->now_us + way_us);
+    double ahead_us = s_busy_us (core, from) - s_busy_us (core, to) - (double) way_us;
     if (ahead_us < to_us + (double) gain_us)
         return 0;
     double count = ahead_us / (from_us + to_us);

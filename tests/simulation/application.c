@@ -133,7 +133,9 @@ static void s_take (sim_t *sim, sim_client_t *client, sim_consumer_t *consumer)
                               .epoch = delivery.epoch,
                               .first = delivery.first,
                               .count = delivery.count };
-        uint64_t pace = sim->draining ? 1000 : consumer->handle_us;
+        uint64_t pace = consumer->handle_us;
+        if (sim->draining)
+            pace = consumer->slow ? 30000 : 1000;
         /* Some work takes longer than any silence may last. */
         if (sim->draining && sim_chance (&sim->random, 1))
             pace = 2000 * sim->plan.limits.heartbeat_timeout;

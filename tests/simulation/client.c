@@ -67,7 +67,8 @@ static void s_start_consumer (sim_t *sim, sim_client_t *client, sim_consumer_t *
     consumer->engine = leat_consumer_engine_new (&options);
     consumer->max_unreported = options.max_unreported ? options.max_unreported : 1;
     consumer->parallel = (unsigned) sim_between (&sim->random, 1, 6);
-    consumer->handle_us = sim->plan.handle_us << sim_below (&sim->random, 4);
+    consumer->handle_us = sim->plan.handle_us << sim_below (&sim->random, 6);
+    consumer->slow = sim_chance (&sim->random, 25);
     if (!leat_session_add_consumer (client->session, consumer->engine))
         sim_violation (sim, "a session takes consumers", "%s", client->name);
 }

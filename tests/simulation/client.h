@@ -56,6 +56,7 @@ typedef struct {
     uint32_t max_unreported;
     unsigned parallel;
     uint64_t handle_us;
+    bool slow; /* much slower than others, once faults have stopped */
     sim_task_t tasks[SIM_TASKS_MAX];
     unsigned tasks_count;
     bool asked_empty;

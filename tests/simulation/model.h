@@ -59,6 +59,7 @@ typedef struct {
     uint64_t fresh;         /* offset above every record handed out in this life */
     size_t done;            /* every record below is settled or parked */
     uint64_t idle_since_us; /* a consumer could take what is ready, since; 0: no */
+    uint64_t hoard_since_us; /* a consumer could take what another holds, since; 0: no */
 } sim_group_t;
 
 typedef struct {
@@ -107,6 +108,11 @@ struct sim_channel {
     uint64_t outstanding;
     uint64_t outstanding_size;
     bool lone; /* has a suspect */
+    uint64_t settled;       /* records, with effect */
+    uint64_t gathered;      /* the most of one SETTLE */
+    uint64_t busy_since_us; /* its last settle, or when it got something after it had nothing */
+    uint64_t slowest_us;    /* the most that a record of one SETTLE took */
+    uint64_t recall_end;    /* position behind what it was asked for and did not answer; 0: nothing */
     uint64_t free_since_us;
     uint64_t settles; /* entries that its settles had, for SETTLED */
     struct sim_confirm {
@@ -183,6 +189,14 @@ void sim_model_consumer_hears (sim_t *sim, sim_channel_t *channel, const leat_co
 void sim_model_delivered (sim_t *sim, sim_channel_t *channel, const leat_batch_t *batch,
                           leat_slice_t body);
 void sim_model_consumer_ended (sim_t *sim, sim_channel_t *channel, bool clean);
+
+/* model_balance.c: for model_lease.c and model_check.c. Records were settled, are about to be
+ * delivered, were asked or given back; and a moment without faults. */
+void sim_model_balance_settled (sim_t *sim, sim_channel_t *channel, uint64_t records);
+void sim_model_balance_delivered (sim_t *sim, sim_channel_t *channel, uint64_t count);
+void sim_model_balance_recalled (sim_t *sim, sim_channel_t *channel, const leat_ranges_t *ranges);
+void sim_model_balance_returned (sim_channel_t *channel);
+void sim_model_balance_check (sim_t *sim, const sim_stream_t *stream, sim_group_t *group);
 
 /* model_check.c: a producer was told that everything up to `sequence` is confirmed; an application was
  * handed a record by its consumer. */

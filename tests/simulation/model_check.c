@@ -214,6 +214,8 @@ void sim_model_check_idle (sim_t *sim)
         sim_stream_t *stream = &sim->model->streams[index];
         for (unsigned number = 0; stream->exists && number < SIM_MODEL_GROUPS_MAX; number++) {
             sim_group_t *group = &stream->groups[number];
+            if (group->exists)
+                sim_model_balance_check (sim, stream, group);
             if (!group->exists || s_group_at_rest (stream, group, NULL, 0)
                 || !s_has_ready (sim, group) || !s_has_free_consumer (sim, group)) {
                 group->idle_since_us = 0;

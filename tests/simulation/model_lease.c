@@ -117,12 +117,15 @@ static void s_settle_record (sim_t *sim, sim_channel_t *channel, const leat_sett
 
 static void s_says_settle (sim_t *sim, sim_channel_t *channel, const leat_settle_t *settle)
 {
+    uint64_t before = channel->outstanding;
     for (uint32_t index = 0; index < settle->entries.count; index++) {
         leat_settle_entry_t entry = leat_settles_get (&settle->entries, index);
         for (uint64_t offset = entry.first;
              offset < entry.first + entry.count && offset < channel->group->marks_count; offset++)
             s_settle_record (sim, channel, &entry, offset);
     }
+    if (channel->outstanding < before)
+        sim_model_balance_settled (sim, channel, before - channel->outstanding);
     size_t room = sizeof channel->confirms / sizeof *channel->confirms;
     if ((settle->flags & LEAT_SETTLE_CONFIRM) && channel->confirms_count < room) {
         struct sim_confirm *confirm = &channel->confirms[channel->confirms_count++];
@@ -141,6 +144,7 @@ static void s_says_returned (sim_t *sim, sim_channel_t *channel, const leat_rang
             if (mark->holder != channel || mark->epoch != range.epoch)
                 continue;
             SIM_COUNT (sim, records_returned);
+            SIM_COUNT_MORE (sim, records_recalled, channel->recall_end > mark->position);
             s_release (sim, channel, offset);
         }
     }
@@ -177,6 +181,8 @@ void sim_model_consumer_says (sim_t *sim, sim_channel_t *channel, const leat_com
         break;
     case LEAT_RETURNED:
         s_says_returned (sim, channel, &command->returned.ranges);
+        if (command->returned.code == LEAT_OK)
+            sim_model_balance_returned (channel);
         break;
     case LEAT_ASK_EMPTY:
         channel->asking = true;
@@ -287,6 +293,7 @@ void sim_model_delivered (sim_t *sim, sim_channel_t *channel, const leat_batch_t
     sim->model->newest_epoch = batch->epoch;
     s_check_payload (sim, stream, batch, bytes, body.size);
     s_check_credit (sim, channel, batch, body.size);
+    sim_model_balance_delivered (sim, channel, batch->count);
     for (uint64_t offset = batch->first; offset < batch->first + batch->count; offset++) {
         sim_mark_t *mark = &group->marks[offset];
         s_check_mark (sim, channel, batch, offset);
@@ -390,6 +397,9 @@ void sim_model_consumer_hears (sim_t *sim, sim_channel_t *channel, const leat_co
     case LEAT_LEFT:
         s_check_committed (sim, channel, channel->acks_count, "LEFT");
         channel->ended = true;
+        break;
+    case LEAT_RECALL:
+        sim_model_balance_recalled (sim, channel, &command->recall.ranges);
         break;
     case LEAT_REVOKED:
         sim_violation (sim, "nothing is revoked unasked", "peer %llu, channel %u",

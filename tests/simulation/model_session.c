@@ -456,6 +456,7 @@ static void s_hears_command (sim_t *sim, sim_peer_t *peer, const leat_command_t 
     case LEAT_SETTLED:
     case LEAT_EMPTY:
     case LEAT_LEFT:
+    case LEAT_RECALL:
     case LEAT_REVOKED:
     case LEAT_STALE:
         channel = s_channel (peer, command->close.channel, false);
