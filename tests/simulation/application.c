@@ -137,7 +137,7 @@ static void s_take (sim_t *sim, sim_client_t *client, sim_consumer_t *consumer)
         if (sim->draining)
             pace = consumer->slow ? 30000 : 1000;
         /* Some work takes longer than any silence may last. */
-        if (sim->draining && sim_chance (&sim->random, 1))
+        if (sim->draining && sim_chance (&sim->random, consumer->slow ? 4 : 1))
             pace = 2000 * sim->plan.limits.heartbeat_timeout;
         task->due_us = sim->now_us + sim_below (&sim->random, 2 * pace);
         consumer->tasks_count++;
