@@ -86,8 +86,8 @@ static void s_place_ready (const leat_core_t *core, core_consumer_t *consumer)
         return;
     double service_us = core_consumer_service_us (core, consumer);
     consumer->idle = !consumer->leased;
-    consumer->next_us = consumer->idle ? s_speed_class (service_us)
-                                       : consumer->end_us + (uint64_t) service_us;
+    consumer->next_us =
+        consumer->idle ? s_speed_class (service_us) : consumer->end_us + (uint64_t) service_us;
     consumer->placed = true;
     RB_INSERT (core_ready_consumers, &consumer->group->ready_consumers, consumer);
 }

@@ -56,9 +56,9 @@ typedef struct {
     sim_mark_t *marks; /* by offset */
     size_t marks_count;
     size_t marks_room;
-    uint64_t fresh;         /* offset above every record handed out in this life */
-    size_t done;            /* every record below is settled or parked */
-    uint64_t idle_since_us; /* a consumer could take what is ready, since; 0: no */
+    uint64_t fresh;          /* offset above every record handed out in this life */
+    size_t done;             /* every record below is settled or parked */
+    uint64_t idle_since_us;  /* a consumer could take what is ready, since; 0: no */
     uint64_t hoard_since_us; /* a consumer could take what another holds, since; 0: no */
 } sim_group_t;
 
@@ -107,12 +107,12 @@ struct sim_channel {
     uint64_t reported;
     uint64_t outstanding;
     uint64_t outstanding_size;
-    bool lone; /* has a suspect */
+    bool lone;              /* has a suspect */
     uint64_t settled;       /* records, with effect */
     uint64_t gathered;      /* the most of one SETTLE */
     uint64_t busy_since_us; /* its last settle, or when it got something after it had nothing */
     uint64_t slowest_us;    /* the most that a record of one SETTLE took */
-    uint64_t recall_end;    /* position behind what it was asked for and did not answer; 0: nothing */
+    uint64_t recall_end; /* position behind what it was asked for and did not answer; 0: nothing */
     uint64_t free_since_us;
     uint64_t settles; /* entries that its settles had, for SETTLED */
     struct sim_confirm {

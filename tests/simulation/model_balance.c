@@ -65,8 +65,7 @@ static uint64_t s_ceiling (const sim_t *sim, const sim_channel_t *channel)
     uint64_t most = FIRST_RECORDS + channel->settled;
     uint64_t waited_us = channel->outstanding ? sim->now_us - channel->busy_since_us : 0;
     if (channel->settled && waited_us) {
-        uint64_t work =
-            sim->plan.limits.work_in_hand * 1000 * channel->gathered / waited_us;
+        uint64_t work = sim->plan.limits.work_in_hand * 1000 * channel->gathered / waited_us;
         if (work < most)
             most = work > FIRST_RECORDS ? work : FIRST_RECORDS;
     }
@@ -113,7 +112,8 @@ void sim_model_balance_recalled (sim_t *sim, sim_channel_t *channel, const leat_
                 wrong = "what is asked back is held and was not started";
                 break;
             }
-            if (mark->holder != channel || mark->epoch != range.epoch || mark->position < s_boundary (channel))
+            if (mark->holder != channel || mark->epoch != range.epoch
+                || mark->position < s_boundary (channel))
                 wrong = "what is asked back is held and was not started";
             else if (channel->recall_end <= mark->position)
                 channel->recall_end = mark->position + 1;

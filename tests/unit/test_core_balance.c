@@ -13,13 +13,7 @@
 
 #include "wire/alloc.h"
 
-enum {
-    DELAY_US = 100,
-    WORKERS_MAX = 8,
-    TASKS_MAX = 20000,
-    BATCH = 1000,
-    PRODUCER = 99
-};
+enum { DELAY_US = 100, WORKERS_MAX = 8, TASKS_MAX = 20000, BATCH = 1000, PRODUCER = 99 };
 
 static const uint64_t never = UINT64_MAX;
 
@@ -32,12 +26,12 @@ typedef struct {
     double sigma;   /* of its logarithm; 0: all take the same time */
     double speeds[WORKERS_MAX];
     uint32_t workers;
-    uint32_t slowed;     /* this one turns 20 times slower... */
-    double slowed_at;    /* ... after so much of the ideal makespan without that; 0: none does */
-    uint32_t late;       /* this one joins... */
-    double late_at;      /* ... after so much of the ideal makespan; 0: none does */
-    uint32_t gather_us;  /* settles are gathered for so long; 0: one record per SETTLE */
-    double required;     /* ideal to ours; 0: only told */
+    uint32_t slowed;    /* this one turns 20 times slower... */
+    double slowed_at;   /* ... after so much of the ideal makespan without that; 0: none does */
+    uint32_t late;      /* this one joins... */
+    double late_at;     /* ... after so much of the ideal makespan; 0: none does */
+    uint32_t gather_us; /* settles are gathered for so long; 0: one record per SETTLE */
+    double required;    /* ideal to ours; 0: only told */
 } s_job_t;
 
 typedef struct {
@@ -257,11 +251,13 @@ static void s_post (s_run_t *run, uint32_t number)
             ranges[returns++] = range;
     }
     leat_command_t command = { .id = LEAT_SETTLE };
-    command.settle = (leat_settle_t){ .channel = 1, .entries = { .count = settles, .entries = entries } };
+    command.settle =
+        (leat_settle_t){ .channel = 1, .entries = { .count = settles, .entries = entries } };
     if (settles)
         driver_post (run->driver, number + 1, &command);
     command = (leat_command_t){ .id = LEAT_RETURNED };
-    command.returned = (leat_returned_t){ .channel = 1, .ranges = { .count = returns, .entries = ranges } };
+    command.returned =
+        (leat_returned_t){ .channel = 1, .ranges = { .count = returns, .entries = ranges } };
     if (returns)
         driver_post (run->driver, number + 1, &command);
 }
@@ -277,8 +273,8 @@ static void s_deliver (s_run_t *run)
         s_queue_t *down = &run->workers[message->peer - 1].down;
         s_message_t sent = { driver->now_us + DELAY_US, S_DELIVER, { 0 } };
         if (message->is_batch) {
-            sent.range = (leat_range_t){ message->batch.epoch, message->batch.first,
-                                         message->batch.count };
+            sent.range =
+                (leat_range_t){ message->batch.epoch, message->batch.first, message->batch.count };
             s_push (down, &sent);
         } else if (message->command.id == LEAT_RECALL) {
             sent.what = S_RECALL;
