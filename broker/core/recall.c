@@ -160,8 +160,9 @@ void core_recall (leat_core_t *core, core_group_t *group)
         } else {
             core_consumer_t *from = s_last (core, group);
             uint64_t count = from && from != to ? s_count (core, from, to) : 0;
-            if (count)
-                s_ask (core, from, count);
+            if (!count)
+                break; /* who comes next is slower, or has something to do */
+            s_ask (core, from, count);
             if (count > wanted)
                 coming += count - wanted;
         }

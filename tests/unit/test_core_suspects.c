@@ -207,6 +207,8 @@ static void test_idle_consumer_takes_over (void **state)
     driver_settle (driver, 3, 1, three.epoch, 2, 2, LEAT_ACK);
     driver_wait (driver, 1500);
     driver_expect_deliver (driver, 3, 1, 0, 1);
+    /* While 3 had nothing to do, 4 was asked for what it had not started. */
+    driver_expect (driver, 4, LEAT_RECALL);
     driver_expect_nothing (driver, 4);
     driver_destroy (&driver);
 }
