@@ -1,7 +1,7 @@
 /* How much a consumer should have in hand, and when it will be done with it.
  * SPDX-License-Identifier: MPL-2.0 */
 
-#include "broker/core/state.h"
+#include "broker/core/balance.h"
 
 /* What hides a round trip, and what a client takes to gather its settles: a consumer that has so much
  * left to do does not idle before more comes. */

@@ -1,7 +1,7 @@
 /* From ATTACH to LEFT: what consumers say.
  * SPDX-License-Identifier: MPL-2.0 */
 
-#include "broker/core/state.h"
+#include "broker/core/balance.h"
 
 /* No channel delivers so many records; keeps sums of positions from running over. */
 #define POSITION_MAX (UINT64_C (1) << 62)

@@ -1,7 +1,7 @@
 /* Who gets which records next.
  * SPDX-License-Identifier: MPL-2.0 */
 
-#include "broker/core/state.h"
+#include "broker/core/balance.h"
 
 /* A consumer that is to run dry for a suspect and does not is let go after this. */
 static const uint64_t patience_us = 1000000;
@@ -67,14 +67,15 @@ void core_consumer_unplace (leat_core_t *core, core_consumer_t *consumer)
     core_consumer_counts (consumer, false);
 }
 
-/* Rounded up to a power of two or one and a half times that. */
+/* Rounded up to a power of two, or one and a half times that, in nanoseconds. */
 static uint64_t s_speed_class (double service_us)
 {
-    uint64_t class_ns = 1;
-    while ((double) class_ns < service_us * 1000)
+    double service_ns = service_us * 1000;
+    uint64_t class_ns = 4;
+    while ((double) class_ns < service_ns)
         class_ns *= 2;
-    return class_ns > 2 && service_us * 1000 <= (double) (class_ns / 4 * 3) ? class_ns / 4 * 3
-                                                                            : class_ns;
+    uint64_t lower_ns = class_ns / 4 * 3;
+    return service_ns <= (double) lower_ns ? lower_ns : class_ns;
 }
 
 static void s_place_ready (const leat_core_t *core, core_consumer_t *consumer)

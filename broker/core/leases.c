@@ -1,7 +1,7 @@
 /* Leases: who has which records, and what becomes of them when they end.
  * SPDX-License-Identifier: MPL-2.0 */
 
-#include "broker/core/state.h"
+#include "broker/core/balance.h"
 
 static int core_lease_compare (const core_lease_t *a, const core_lease_t *b)
 {

@@ -1,7 +1,7 @@
 /* Who is asked for records that somebody else could handle earlier.
  * SPDX-License-Identifier: MPL-2.0 */
 
-#include "broker/core/state.h"
+#include "broker/core/balance.h"
 
 /*      now                                         end
  *       |----- holds, started ---|--- unstarted ----|     who would finish last, at `service` a record

@@ -170,10 +170,10 @@ struct core_consumer {
     RB_ENTRY (core_consumer) by_next; /* in group->ready_consumers */
     bool placed;                      /* is there */
     bool idle;                        /* held nothing when it was put there */
-    uint64_t next_us;                 /* when it would finish one record more; idle: see dispatch.c */
-    RB_ENTRY (core_consumer) by_end;  /* in group->holders */
-    bool holds;                       /* is there */
-    uint64_t end_us;                  /* when it would finish what it holds */
+    uint64_t next_us; /* when it would finish one record more; idle: see dispatch.c */
+    RB_ENTRY (core_consumer) by_end; /* in group->holders */
+    bool holds;                      /* is there */
+    uint64_t end_us;                 /* when it would finish what it holds */
     TAILQ_ENTRY (core_consumer) in_group;
     uint64_t served; /* serial of the last delivery: ties go to who waited longest */
     uint32_t credit_records;
@@ -330,7 +330,7 @@ struct core_group {
     uint32_t rate_count;                           /* so many */
     uint64_t recalled;                             /* records asked back, see recall.c */
     core_timer_t second_look;                      /* whether a recall is worth it by now */
-    TAILQ_HEAD (, core_consumer) askers; /* of EMPTY */
+    TAILQ_HEAD (, core_consumer) askers;           /* of EMPTY */
     bool awake;
     TAILQ_ENTRY (core_group) in_awake; /* in core->awake: dispatch has something to look at */
     core_timer_t patience; /* looks again at consumers that are to run dry for a suspect */
@@ -658,32 +658,6 @@ void core_waiter_answer (leat_core_t *core, core_waiter_t *waiter);
 
 /* dispatch.c */
 void core_dispatch (leat_core_t *core);
-/* Puts the consumer where its credit and state say it belongs. */
-void core_consumer_place (leat_core_t *core, core_consumer_t *consumer);
-void core_consumer_unplace (leat_core_t *core, core_consumer_t *consumer);
-
-/* balance.c */
-/* Time per record that is to be expected of it now, in microseconds. */
-double core_consumer_service_us (const leat_core_t *core, const core_consumer_t *consumer);
-/* When it will have finished what it holds. */
-uint64_t core_consumer_end_us (const leat_core_t *core, const core_consumer_t *consumer);
-/* How many records it should hold at most, whatever its credit; never below 1. */
-uint64_t core_consumer_ceiling (const leat_core_t *core, const core_consumer_t *consumer);
-/* How many of those that are ready it should get now; 0 if it has enough. */
-uint64_t core_consumer_portion (const leat_core_t *core, const core_consumer_t *consumer);
-/* So many of its records were settled. */
-void core_consumer_settled (leat_core_t *core, core_consumer_t *consumer, uint32_t count);
-/* Whether its group counts on it: it is attached and not paused. */
-void core_consumer_counts (core_consumer_t *consumer, bool takes);
-
-/* recall.c */
-/* Nothing is ready, and somebody has nothing to do: asks those for records who have too many. */
-void core_recall (leat_core_t *core, core_group_t *group);
-/* No answer is waited for any more: it came, or none will. To be placed by the caller. */
-void core_recall_over (leat_core_t *core, core_consumer_t *consumer);
-/* It has reported or settled something: if it may have started all that it was asked for, it answers
- * nothing. To be placed by the caller. */
-void core_recall_started (leat_core_t *core, core_consumer_t *consumer);
 
 /* commits.c */
 /* The data commit that is being built. */
@@ -718,8 +692,6 @@ RB_PROTOTYPE (core_chunks, core_chunk, by_number, core_chunk_compare)
 RB_PROTOTYPE (core_ranges, core_range, by_first, core_range_compare)
 RB_PROTOTYPE (core_marks, core_mark, by_offset, core_mark_compare)
 RB_PROTOTYPE (core_groups, core_group, by_name, core_group_compare)
-RB_PROTOTYPE (core_ready_consumers, core_consumer, by_next, core_consumer_compare)
-RB_PROTOTYPE (core_holders, core_consumer, by_end, core_holder_compare)
 RB_PROTOTYPE (core_leases, core_lease, by_epoch, core_lease_compare)
 
 #endif
