@@ -56,6 +56,10 @@ void leat_consumer_engine_forget (leat_consumer_engine_t *self)
     self->reported = 0;
     self->taken_end = 0;
     self->said = 0;
+    self->started_end = 0;
+    self->exact_us = 0;
+    self->revoked = false;
+    self->late = false;
     self->allow_unsent = false;
     self->settles_unconfirmed = false;
     self->flush_sent = self->flush_asked;
@@ -83,6 +87,7 @@ bool leat_consumer_engine_take (leat_consumer_engine_t *self, uint32_t count_max
         count = count_max;
     leat_consumer_engine_report (self, position + count, outbox);
     leat_leases_take (self->leases, count, delivery);
+    self->started_end = position + count;
     delivery->session = self->session;
     self->pace_started += count;
     return true;
@@ -104,6 +109,7 @@ uint32_t leat_consumer_engine_settle (leat_consumer_engine_t *self, uint64_t ses
         if (self->counts->records[LEAT_LEASE_SETTLED] == 0)
             self->settled_us = now_us;
         held = leat_leases_settle (self->leases, epoch, first, count, &settlement);
+        self->late = self->late || (self->revoked && held < count);
     }
     self->stale += count - held;
     return held;

@@ -12,6 +12,7 @@
 enum {
     S_RETRY_MIN_US = 100 * 1000,
     S_RETRY_MAX_US = 5 * 1000 * 1000,
+    S_EXACT_US = 250 * 1000,
     S_PACE_US = 1000, /* over how long the pace of takes is measured, at least */
     S_AHEAD_OF_DELIVERY = 16
 };
@@ -142,6 +143,8 @@ static void s_send_settles (leat_consumer_engine_t *self, leat_outbox_t *outbox)
         }
         leat_outbox_command (outbox, 0, &command);
         free (entries);
+        self->revoked = false;
+        self->late = false;
     }
 }
 
@@ -300,6 +303,7 @@ static void s_revoked (leat_consumer_engine_t *self, const leat_revoked_t *revok
                        leat_outbox_t *outbox)
 {
     uint64_t position = self->reported;
+    self->revoked = true;
     for (uint32_t index = 0; index < revoked->ranges.count; index++)
         self->stale +=
             leat_leases_revoke (self->leases, leat_ranges_get (&revoked->ranges, index), &position);
@@ -468,6 +472,37 @@ static uint64_t s_settles_due (const leat_consumer_engine_t *self)
     return self->settled_us + self->options.settle_delay_us;
 }
 
+/* Records within max_unreported are started without a word. One that takes long is reported all the
+ * same, so that the broker knows it from those that wait, should it be overdue. */
+static bool s_exact_needed (const leat_consumer_engine_t *self)
+{
+    return self->started_end > self->reported && self->counts->records[LEAT_LEASE_STARTED] > 0;
+}
+
+static void s_report_exactly (leat_consumer_engine_t *self, uint64_t now_us, leat_outbox_t *outbox)
+{
+    if (!s_exact_needed (self)) {
+        self->exact_us = 0;
+    } else if (self->exact_us == 0) {
+        self->exact_us = now_us + S_EXACT_US;
+    } else if (now_us >= self->exact_us) {
+        s_send_report (self, self->started_end, outbox);
+        self->exact_us = 0;
+    }
+}
+
+/* Nothing is held that this could settle, so it is empty. */
+static void s_say_late (leat_consumer_engine_t *self, leat_outbox_t *outbox)
+{
+    if (!self->late)
+        return;
+    leat_command_t command = { .id = LEAT_SETTLE };
+    command.settle.channel = self->channel;
+    leat_outbox_command (outbox, 0, &command);
+    self->revoked = false;
+    self->late = false;
+}
+
 static bool s_empty_unsent (const leat_consumer_engine_t *self)
 {
     return self->empty_token > 0 && !self->empty && !self->empty_sent;
@@ -494,6 +529,8 @@ void leat_consumer_engine_run (leat_consumer_engine_t *self, uint64_t now_us, le
         s_send_settles (self, outbox);
         s_report_beside_settles (self, outbox);
     }
+    s_say_late (self, outbox);
+    s_report_exactly (self, now_us, outbox);
     if (s_empty_unsent (self)) {
         leat_command_t command = { .id = LEAT_ASK_EMPTY };
         command.ask_empty =
@@ -518,9 +555,11 @@ uint64_t leat_consumer_engine_deadline (const leat_consumer_engine_t *self)
     if (self->link != LEAT_LINK_UP || self->leave_sent)
         return UINT64_MAX;
     if (self->allow_unsent || self->counts->pieces[LEAT_LEASE_GIVEN] > 0 || s_empty_unsent (self)
-        || s_leave_due (self))
+        || s_leave_due (self) || self->late)
         return 0;
     uint64_t deadline = s_settles_due (self);
+    if (s_exact_needed (self) && self->exact_us < deadline)
+        deadline = self->exact_us; /* 0: the next run knows */
     /* A pace that is no longer kept must not serve for the next REPORT. */
     uint64_t pace_us = self->pace_us + S_PACE_US;
     if (self->ahead > 0 && self->counts->records[LEAT_LEASE_WAITING] > 0 && pace_us < deadline)

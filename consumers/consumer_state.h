@@ -44,6 +44,11 @@ struct leat_consumer_engine {
     uint64_t reported;  /* the broker was told that records below may be started, ... */
     uint64_t said;      /* ... of this by REPORT alone */
 
+    uint64_t started_end; /* behind the last record that was started */
+    uint64_t exact_us;    /* when that is reported, if it still has to be then; 0: not yet known */
+    bool revoked;         /* REVOKED came since the broker heard a SETTLE */
+    bool late; /* the application settled what was taken away: the broker hears that it lives */
+
     uint64_t pace_us;      /* when the measuring of the pace began */
     uint64_t pace_started; /* records started since then */
     uint64_t ahead;        /* how far a REPORT runs ahead */

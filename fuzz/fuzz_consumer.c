@@ -69,8 +69,9 @@ static void s_look_at_message (s_fuzz_t *self, const leat_message_t *message)
         break;
     case LEAT_SETTLE:
         leat_assert (command.settle.channel == CHANNEL);
-        leat_assert (command.settle.entries.count > 0
-                     || command.settle.flags == LEAT_SETTLE_CONFIRM);
+        /* An empty one without CONFIRM says that the application goes on after REVOKED. */
+        leat_assert (command.settle.entries.count > 0 || command.settle.flags == LEAT_SETTLE_CONFIRM
+                     || !command.settle.flags);
         break;
     case LEAT_RETURNED:
         leat_assert (command.returned.channel == CHANNEL && command.returned.ranges.count > 0);

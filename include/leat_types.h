@@ -58,7 +58,8 @@ typedef enum {
     X (24, DELETED, "the stream or group was deleted")                                             \
     X (25, DISPLACED, "another session uses this identity now; stop")                              \
     X (26, TIMED_OUT, "nothing was heard for a heartbeat timeout; say HELLO on a new connection")  \
-    X (27, OVERDUE, "the record was held for longer than the stream's max_processing")
+    X (27, OVERDUE, "the record was held for longer than the stream's max_processing")               \
+    X (28, NO_SUCH_CONSUMER, "no client of that name consumes here now; leat stats lists them")
 
 typedef enum {
 #define X(number, name, text) LEAT_##name = (number),

@@ -1,7 +1,7 @@
 /* Commits: what the store is asked to keep, and what happens when it has, or refuses.
  * SPDX-License-Identifier: MPL-2.0 */
 
-#include "broker/core/state.h"
+#include "broker/core/administration.h"
 
 /* ---- building -------------------------------------------------------------------------------- */
 
@@ -17,6 +17,7 @@ static core_commit_t *s_record_new (leat_core_t *core, bool settles)
     TAILQ_INIT (&record->dying);
     STAILQ_INIT (&record->trims);
     TAILQ_INIT (&record->waiters);
+    TAILQ_INIT (&record->requests);
     return record;
 }
 
@@ -95,11 +96,11 @@ void core_data_add_stream (leat_core_t *core, core_stream_t *stream)
     leat_operation_stream_created_t *created = &operation.stream_created;
     created->stream = stream->id;
     created->stream_name = (leat_text_t){ stream->name, stream->name_size };
-    created->durability = (uint8_t) stream->durability;
+    created->durability = (uint8_t) stream->settings.durability;
     created->retention = LEAT_RETENTION_WORK;
-    created->max_size = core->limits.stream_size;
-    created->max_attempts = (uint32_t) core->limits.attempts;
-    created->dead_size = core->limits.dead_size;
+    created->max_processing_ms = stream->settings.max_processing_ms;
+    created->max_attempts = stream->settings.max_attempts;
+    created->dead_size = stream->settings.dead_size;
     leat_commit_add (core_data (core), &operation);
     TAILQ_INSERT_TAIL (&core->data_record->streams, stream, in_commit);
 }
@@ -296,6 +297,7 @@ static void s_record_free (core_commit_t *record)
         TAILQ_REMOVE (&record->waiters, waiter, next);
         free (waiter);
     }
+    core_requests_drop (&record->requests);
     core_trim_t *trim;
     while ((trim = STAILQ_FIRST (&record->trims))) {
         STAILQ_REMOVE_HEAD (&record->trims, next);
@@ -398,6 +400,7 @@ static void s_data_committed (leat_core_t *core, core_commit_t *record)
         group->committed = true;
         core_group_wake (core, group);
     }
+    core_requests_committed (core, &record->requests);
     s_answer_waiting (core);
 }
 
@@ -440,6 +443,7 @@ static void s_refuse_waiting (leat_core_t *core, const core_stream_t *stream,
  * a stream that an earlier commit creates. */
 static void s_undo_data (leat_core_t *core, core_commit_t *record)
 {
+    core_requests_undone (core, &record->requests);
     core_group_t *group;
     while ((group = TAILQ_LAST (&record->groups, core_new_groups))) {
         TAILQ_REMOVE (&record->groups, group, in_commit);

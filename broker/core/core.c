@@ -1,7 +1,7 @@
 /* The core's public face: inputs are checked and handed to the file that knows about them.
  * SPDX-License-Identifier: MPL-2.0 */
 
-#include "broker/core/state.h"
+#include "broker/core/administration.h"
 
 leat_core_t *leat_core_new (const leat_core_options_t *options)
 {
@@ -149,20 +149,6 @@ static void s_refuse_malformed (leat_core_t *core, uint64_t peer, uint8_t id, le
 
 /* ---- receiving ------------------------------------------------------------------------------- */
 
-/* Administration is answered by name; request numbers are the first field of each. */
-static void s_receive_administration (leat_core_t *core, uint64_t peer,
-                                      const leat_command_t *command)
-{
-    char reason[120];
-    snprintf (reason, sizeof reason, "%s is part of the protocol, but not handled by this broker",
-              leat_command_name (command->id));
-    leat_refused_t refused = { .command = command->id,
-                               .code = LEAT_NOT_HANDLED,
-                               .token = command->stream_list.request,
-                               .reason = leat_text (reason) };
-    core_refuse_full (core, peer, &refused);
-}
-
 static void s_refuse_for_channel (leat_core_t *core, const core_session_t *session,
                                   const leat_command_t *command, leat_code_t code,
                                   const char *reason)
@@ -243,7 +229,7 @@ static void s_receive_command (leat_core_t *core, core_session_t *session,
         break;
     default:
         if (command->id >= LEAT_STREAM_LIST && command->id <= LEAT_DEAD_DROP)
-            s_receive_administration (core, session->peer, command);
+            core_administer (core, session, command);
         else
             core_refuse (core, session->peer, command->id, 0, LEAT_BAD_STATE,
                          "only a broker sends that");

@@ -1,7 +1,9 @@
 /* From ATTACH to LEFT: what consumers say.
  * SPDX-License-Identifier: MPL-2.0 */
 
+#include "broker/core/administration.h"
 #include "broker/core/balance.h"
+#include "broker/core/processing.h"
 
 /* No channel delivers so many records; keeps sums of positions from running over. */
 #define POSITION_MAX (UINT64_C (1) << 62)
@@ -45,11 +47,8 @@ static core_group_t *s_obtain_group (leat_core_t *core, core_session_t *session,
                      "the stream has as many groups as this broker allows");
         return NULL;
     }
-    uint64_t start = core_group_start (stream, (leat_start_t) attach->start, attach->start_value);
-    group = core_group_make (core, stream, attach->group, stream->next_group_id, start);
-    core_data_add_group (core, group);
-    core_group_begin (core, group);
-    return group;
+    return core_group_create (core, stream, attach->group, (leat_start_t) attach->start,
+                              attach->start_value);
 }
 
 void core_deliver_attach (leat_core_t *core, core_session_t *session, const leat_attach_t *attach)
@@ -101,9 +100,10 @@ void core_consumer_answer (leat_core_t *core, core_consumer_t *consumer)
     group->consumer_count++;
     leat_command_t command = { .id = LEAT_ATTACHED };
     command.attached.channel = consumer->channel.number;
-    command.attached.durability = (uint8_t) group->stream->durability;
+    command.attached.durability = (uint8_t) group->stream->settings.durability;
     command.attached.next_offset = group->stream->next_offset;
     leat_outbox_command (core->outbox, consumer->channel.session->peer, &command);
+    core_consumer_drain_again (core, consumer);
     core_consumer_place (core, consumer);
     core_group_wake (core, group);
 }
@@ -139,6 +139,7 @@ void core_consumer_end (leat_core_t *core, core_consumer_t *consumer, bool clean
     }
     RB_REMOVE (core_channels, &session->channels, &consumer->channel);
     session->channel_count--;
+    core_processing_end (core, consumer);
     free (consumer);
 }
 
@@ -211,6 +212,7 @@ static void s_settle (leat_core_t *core, core_consumer_t *consumer, const leat_s
     leat_range_t stale[LEAT_ENTRIES_MAX];
     uint32_t stale_count = 0;
     uint32_t settled = 0;
+    core_processing_alive (core, consumer);
     for (uint32_t i = 0; i < settle->entries.count; i++) {
         s_settle_t each = { leat_settles_get (&settle->entries, i), settle->reason };
         leat_range_t range = { each.entry.epoch, each.entry.first, each.entry.count };
@@ -265,10 +267,14 @@ static void s_returned (leat_core_t *core, core_consumer_t *consumer,
 }
 
 /* One that has started all it had may be able to start more. */
-static void s_reported (leat_core_t *core, core_consumer_t *consumer, uint64_t position)
+static void s_report (leat_core_t *core, core_consumer_t *consumer, uint64_t position)
 {
+    core_processing_alive (core, consumer);
+    if (position <= consumer->reported)
+        return;
     uint32_t unstarted = consumer->unstarted;
     core_consumer_reported (consumer, position < POSITION_MAX ? position : POSITION_MAX);
+    core_processing_note (core, consumer);
     if (consumer->unstarted == unstarted)
         return;
     core_recall_started (core, consumer);
@@ -327,7 +333,7 @@ void core_deliver_command (leat_core_t *core, core_consumer_t *consumer,
         s_settle (core, consumer, &command->settle);
         break;
     case LEAT_REPORT:
-        s_reported (core, consumer, command->report.position);
+        s_report (core, consumer, command->report.position);
         break;
     case LEAT_RETURNED:
         s_returned (core, consumer, &command->returned);
@@ -353,7 +359,7 @@ void core_waiter_answer (leat_core_t *core, core_waiter_t *waiter)
     } else {
         command.settled.channel = consumer->channel.number;
         command.settled.flags =
-            consumer->group->stream->durability == LEAT_SYNC ? LEAT_SETTLED_DURABLE : 0;
+            consumer->group->stream->settings.durability == LEAT_SYNC ? LEAT_SETTLED_DURABLE : 0;
         command.settled.token = waiter->token;
     }
     leat_outbox_command (core->outbox, peer, &command);

@@ -9,6 +9,9 @@ static const uint64_t patience_us = 1000000;
 /* How many consumers are looked at for one that was not let go lately. */
 enum { ISOLATION_CHOICES = 8 };
 
+/* More than any time that a consumer may be expected to take. */
+static const uint64_t stuck_us = UINT64_C (1) << 62;
+
 /* ---- consumers with credit: who would finish one record more first ---------------------------- */
 
 /* Those that hold nothing come first, in the order of their speed, of which only so much is looked at
@@ -80,15 +83,18 @@ static uint64_t s_speed_class (double service_us)
 
 static void s_place_ready (const leat_core_t *core, core_consumer_t *consumer)
 {
-    bool room = consumer->leased < consumer->credit_records
+    bool room = !consumer->draining && consumer->leased < consumer->credit_records
                 && (consumer->leased_size < consumer->credit_size || !consumer->leased);
     consumer->state = room ? CORE_CONSUMER_READY : CORE_CONSUMER_FULL;
     if (!room)
         return;
     double service_us = core_consumer_service_us (core, consumer);
-    consumer->idle = !consumer->leased;
+    consumer->idle = !consumer->leased && !consumer->stuck;
     consumer->next_us =
         consumer->idle ? s_speed_class (service_us) : consumer->end_us + (uint64_t) service_us;
+    /* One that is stuck gets something only where nobody else can. */
+    if (consumer->stuck)
+        consumer->next_us = stuck_us;
     consumer->placed = true;
     RB_INSERT (core_ready_consumers, &consumer->group->ready_consumers, consumer);
 }

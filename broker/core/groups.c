@@ -169,11 +169,14 @@ bool core_mark_charge (leat_core_t *core, core_mark_t *mark, leat_code_t code)
     mark->attempts++;
     mark->redelivered = true;
     s_mark_changed (core, mark);
-    if (mark->attempts < core->limits.attempts)
+    if (mark->attempts < core_attempts (core, mark->group->stream))
         return true;
     char reason[100];
-    int size = snprintf (reason, sizeof reason, "%u attempts, the last one %s", mark->attempts,
-                         code == LEAT_TIMED_OUT ? "ended its consumer" : "was nacked");
+    const char *how = code == LEAT_TIMED_OUT ? "ended its consumer"
+                      : code == LEAT_OVERDUE ? "took longer than max_processing"
+                                             : "was nacked";
+    int size =
+        snprintf (reason, sizeof reason, "%u attempts, the last one %s", mark->attempts, how);
     core_mark_kill (core, mark, code, (leat_text_t){ reason, (size_t) size });
     return false;
 }
@@ -279,7 +282,7 @@ static void s_bury (leat_core_t *core, core_mark_t *mark)
     uint64_t cost = leat_batch_cost (leat_buffer_size (body));
     core_stream_t *dead =
         mark->group->stream->holds_dead ? NULL : core_stream_for_dead (core, mark->group->stream);
-    if (dead && dead->held_size + cost > core->limits.dead_size) {
+    if (dead && dead->held_size + cost > core_dead_size (core, mark->group->stream)) {
         core_limit_hit (core, LEAT_LIMIT_dead_size);
         dead = NULL;
     }

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MPL-2.0 */
 
 #include "broker/core/balance.h"
+#include "broker/core/processing.h"
 
 static int core_lease_compare (const core_lease_t *a, const core_lease_t *b)
 {
@@ -82,6 +83,7 @@ core_lease_t *core_lease_make (leat_core_t *core, core_consumer_t *consumer, uin
     consumer->leased += count;
     consumer->leased_size += size;
     consumer->group->leased += count;
+    core_processing_note (core, consumer);
     return lease;
 }
 
@@ -129,8 +131,10 @@ static void s_take_part (leat_core_t *core, core_consumer_t *consumer, core_leas
     consumer->leased -= count;
     consumer->leased_size -= size;
     consumer->group->leased -= count;
-    if (started)
+    if (started && consumer->reported < position) {
         core_consumer_reported (consumer, position);
+        core_processing_note (core, consumer);
+    }
     fn (core, consumer, first, count, mark, arg);
 }
 

@@ -88,7 +88,7 @@ void core_producer_answer (leat_core_t *core, core_producer_t *producer)
     command.opened.flags = sequence->known ? LEAT_OPENED_KNOWN : 0;
     command.opened.sequence = sequence->committed;
     command.opened.limit = producer->limit;
-    command.opened.durability = (uint8_t) producer->channel.stream->durability;
+    command.opened.durability = (uint8_t) producer->channel.stream->settings.durability;
     producer->told = producer->limit;
     leat_outbox_command (core->outbox, producer->channel.session->peer, &command);
 }

@@ -8,17 +8,42 @@
 
 /* ---- operations ------------------------------------------------------------------------------ */
 
+static bool s_settings (core_settings_t *settings, uint8_t durability, uint64_t max_processing_ms,
+                        uint32_t max_attempts, uint64_t dead_size)
+{
+    *settings = (core_settings_t){ .durability = (leat_durability_t) durability,
+                                   .max_processing_ms = max_processing_ms,
+                                   .max_attempts = max_attempts,
+                                   .dead_size = dead_size };
+    return durability <= LEAT_SYNC && max_processing_ms <= CORE_PROCESSING_MAX_MS;
+}
+
 static leat_code_t s_stream_created (leat_core_t *core,
                                      const leat_operation_stream_created_t *operation)
 {
+    core_settings_t settings;
     if (!leat_name_valid (operation->stream_name) || !operation->stream
-        || operation->stream == UINT32_MAX || operation->durability > LEAT_SYNC
+        || operation->stream == UINT32_MAX
+        || !s_settings (&settings, operation->durability, operation->max_processing_ms,
+                        operation->max_attempts, operation->dead_size)
         || core_stream_by_id (core, operation->stream)
         || core_stream_find (core, operation->stream_name))
         return LEAT_MALFORMED;
     core_stream_t *stream = core_stream_make (core, operation->stream_name, operation->stream);
-    stream->durability = (leat_durability_t) operation->durability;
+    stream->settings = settings;
     stream->committed = true;
+    return LEAT_OK;
+}
+
+static leat_code_t s_stream_set (leat_core_t *core, const leat_operation_stream_set_t *operation)
+{
+    core_stream_t *stream = core_stream_by_id (core, operation->stream);
+    core_settings_t settings;
+    if (!stream
+        || !s_settings (&settings, operation->durability, operation->max_processing_ms,
+                        operation->max_attempts, operation->dead_size))
+        return LEAT_MALFORMED;
+    stream->settings = settings;
     return LEAT_OK;
 }
 
@@ -240,6 +265,8 @@ static leat_code_t s_apply (leat_core_t *core, const leat_operation_t *operation
     switch (operation->id) {
     case LEAT_OPERATION_STREAM_CREATED:
         return s_stream_created (core, &operation->stream_created);
+    case LEAT_OPERATION_STREAM_SET:
+        return s_stream_set (core, &operation->stream_set);
     case LEAT_OPERATION_GROUP_CREATED:
         return s_group_created (core, &operation->group_created);
     case LEAT_OPERATION_SEQUENCE:
@@ -296,7 +323,7 @@ static void s_place_mark (leat_core_t *core, core_mark_t *mark)
         core_mark_destroy (core, mark);
     else if (mark->state == CORE_MARK_PARKED)
         core_mark_set (core, mark, CORE_MARK_DYING); /* there may be room for it now */
-    else if (mark->attempts >= core->limits.attempts)
+    else if (mark->attempts >= core_attempts (core, mark->group->stream))
         core_mark_kill (core, mark, LEAT_TIMED_OUT, leat_text ("too many attempts"));
     else if (mark->due_ms > core->wall_ms)
         core_mark_delay (core, mark, mark->due_ms - core->wall_ms);

@@ -12,6 +12,7 @@
 
 #include "broker/core/core.h"
 #include "broker/core/pace.h"
+#include "broker/core/settings.h"
 #include "broker/core/statistics.h"
 #include "wire/alloc.h"
 #include "wire/assert.h"
@@ -48,6 +49,8 @@ typedef struct core_group core_group_t;
 typedef struct core_mark core_mark_t;
 typedef struct core_lease core_lease_t;
 typedef struct core_commit core_commit_t;
+typedef struct core_request core_request_t;
+typedef struct core_processing core_processing_t;
 
 /* ---- timers (timers.c) ----------------------------------------------------------------------- */
 
@@ -202,6 +205,9 @@ struct core_consumer {
     core_timer_t patience; /* runs while an answer is waited for */
     uint64_t recalled_count; /* statistics: records that it gave back when asked */
     uint64_t redelivered;
+    core_processing_t *processing; /* NULL while its stream has had no max_processing */
+    bool stuck;                    /* a record became overdue and nothing was heard of any since */
+    bool draining;                 /* DRAIN was said, or is once it is attached */
 };
 
 /* A range of records that one consumer has, all delivered by one DELIVER. A settle or return of the
@@ -352,7 +358,7 @@ struct core_stream {
     bool committed;
     TAILQ_ENTRY (core_stream) in_commit; /* that creates it */
     bool holds_dead;                     /* its name ends in .dead */
-    leat_durability_t durability;
+    core_settings_t settings;            /* as they are committed */
     uint64_t next_offset;
     uint64_t committed_offset; /* everything below is committed */
     RB_HEAD (core_batches, core_batch) batches;
@@ -392,6 +398,8 @@ typedef struct core_waiter {
 
 TAILQ_HEAD (core_waiters, core_waiter);
 
+TAILQ_HEAD (core_requests, core_request); /* see administration.h */
+
 /* A commit at the store. Data (appends, creations, dead letters) and settles go in commits of their
  * own, so that a store without space can refuse the one and take the other. */
 struct core_commit {
@@ -407,6 +415,7 @@ struct core_commit {
     struct core_marks_queue dying;
     struct core_trims trims;
     struct core_waiters waiters;
+    struct core_requests requests;
 };
 
 /* ---- the core -------------------------------------------------------------------------------- */
@@ -550,6 +559,9 @@ core_stream_t *core_stream_find (leat_core_t *core, leat_text_t name);
 core_stream_t *core_stream_by_id (leat_core_t *core, uint32_t id);
 /* New stream object; the caller commits it. */
 core_stream_t *core_stream_make (leat_core_t *core, leat_text_t name, uint32_t id);
+/* The same, and commits it; NULL at the limit. `settings` may be NULL. */
+core_stream_t *core_stream_create (leat_core_t *core, leat_text_t name,
+                                   const core_settings_t *settings);
 /* Finds or creates (and commits) a stream for a channel; NULL, and refused, if that can't be. */
 core_stream_t *core_stream_obtain (leat_core_t *core, core_session_t *session, uint8_t command,
                                    uint32_t channel, leat_text_t name, bool must_exist);
@@ -560,6 +572,9 @@ core_group_t *core_group_find (core_stream_t *stream, leat_text_t name);
 core_group_t *core_group_by_id (core_stream_t *stream, uint32_t id);
 core_group_t *core_group_make (leat_core_t *core, core_stream_t *stream, leat_text_t name,
                                uint32_t id, uint64_t start);
+/* The same, and commits it. */
+core_group_t *core_group_create (leat_core_t *core, core_stream_t *stream, leat_text_t name,
+                                 leat_start_t start, uint64_t value);
 void core_group_destroy (leat_core_t *core, core_group_t *group);
 /* What others have settled and nobody holds any more, whole batches and what compaction left out,
  * counts as settled for a group that is new. */
@@ -568,6 +583,11 @@ void core_group_skip_gone (leat_core_t *core, core_group_t *group);
 void core_group_undo (leat_core_t *core, core_group_t *group);
 /* The offset that a new group begins at. */
 uint64_t core_group_start (const core_stream_t *stream, leat_start_t start, uint64_t value);
+
+/* Charged attempts after which a record of the stream is dead, and bytes that its dead letters take at
+ * most: what was set for it, or else the broker's limits. */
+uint64_t core_attempts (const leat_core_t *core, const core_stream_t *stream);
+uint64_t core_dead_size (const leat_core_t *core, const core_stream_t *stream);
 
 /* batches.c */
 core_batch_t *core_batch_make (leat_core_t *core, core_stream_t *stream, uint64_t first,

@@ -40,7 +40,7 @@ static void s_visit_stream (core_stream_t *stream, const leat_statistics_visitor
     const core_batch_t *oldest = RB_MIN (core_batches, &stream->batches);
     leat_stream_statistics_t row = {
         .name = { stream->name, stream->name_size },
-        .durability = stream->durability,
+        .durability = stream->settings.durability,
         .first_offset = oldest ? oldest->first : stream->next_offset,
         .next_offset = stream->next_offset,
         .accepted = stream->accepted_count,

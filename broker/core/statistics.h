@@ -27,6 +27,7 @@
     X (recalls_unanswered, "of them those that were not answered in time")                         \
     X (records_recalled, "records that consumers gave back when they were asked")                  \
     X (records_suspect, "records that a lost consumer may have started")                           \
+    X (records_overdue, "records taken away after their stream's max_processing")                  \
     X (records_dead, "records set aside as dead letters")                                          \
     X (records_parked, "dead letters that had no room and stay in their stream")                   \
     X (settles_stale, "settles that held no lease")                                                \

@@ -43,7 +43,7 @@ core_stream_t *core_stream_make (leat_core_t *core, leat_text_t name, uint32_t i
     stream->name = leat_copy_text (name.data, name.size);
     stream->name_size = name.size;
     stream->holds_dead = leat_name_reserved (name);
-    stream->durability = core->durable ? LEAT_SYNC : LEAT_MEMORY;
+    stream->settings.durability = core->durable ? LEAT_SYNC : LEAT_MEMORY;
     stream->next_group_id = 1;
     RB_INIT (&stream->batches);
     RB_INIT (&stream->groups);
@@ -57,14 +57,16 @@ core_stream_t *core_stream_make (leat_core_t *core, leat_text_t name, uint32_t i
     return stream;
 }
 
-/* Creates a stream and puts that into the data commit. */
-static core_stream_t *s_stream_create (leat_core_t *core, leat_text_t name)
+core_stream_t *core_stream_create (leat_core_t *core, leat_text_t name,
+                                   const core_settings_t *settings)
 {
     if (core->statistics.streams >= core->limits.streams) {
         core_limit_hit (core, LEAT_LIMIT_streams);
         return NULL;
     }
     core_stream_t *stream = core_stream_make (core, name, core->next_stream_id);
+    if (settings)
+        stream->settings = *settings;
     core_data_add_stream (core, stream);
     return stream;
 }
@@ -85,7 +87,7 @@ core_stream_t *core_stream_obtain (leat_core_t *core, core_session_t *session, u
                      "a stream's name has at most 123 bytes");
         return NULL;
     }
-    stream = s_stream_create (core, name);
+    stream = core_stream_create (core, name, NULL);
     if (!stream)
         core_refuse (core, session->peer, command, channel, LEAT_LIMIT_REACHED,
                      "the broker has as many streams as it is allowed to");
@@ -98,7 +100,17 @@ core_stream_t *core_stream_for_dead (leat_core_t *core, core_stream_t *stream)
     int size = snprintf (name, sizeof name, "%.*s.dead", (int) stream->name_size, stream->name);
     leat_text_t text = { name, (size_t) size };
     core_stream_t *dead = core_stream_find (core, text);
-    return dead ? dead : s_stream_create (core, text);
+    return dead ? dead : core_stream_create (core, text, NULL);
+}
+
+uint64_t core_attempts (const leat_core_t *core, const core_stream_t *stream)
+{
+    return stream->settings.max_attempts ? stream->settings.max_attempts : core->limits.attempts;
+}
+
+uint64_t core_dead_size (const leat_core_t *core, const core_stream_t *stream)
+{
+    return stream->settings.dead_size ? stream->settings.dead_size : core->limits.dead_size;
 }
 
 void core_stream_destroy (leat_core_t *core, core_stream_t *stream)
@@ -223,6 +235,16 @@ core_group_t *core_group_make (leat_core_t *core, core_stream_t *stream, leat_te
             batch->unsettled += batch->first + batch->count - start;
         batch->whole = batch->unsettled;
     }
+    return group;
+}
+
+core_group_t *core_group_create (leat_core_t *core, core_stream_t *stream, leat_text_t name,
+                                 leat_start_t start, uint64_t value)
+{
+    core_group_t *group = core_group_make (core, stream, name, stream->next_group_id,
+                                           core_group_start (stream, start, value));
+    core_data_add_group (core, group);
+    core_group_begin (core, group);
     return group;
 }
 

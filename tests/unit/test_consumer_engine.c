@@ -163,7 +163,7 @@ static void test_when_settles_go (void **state)
     assert_int_equal (leat_consumer_engine_deadline (scene->engine), begin_us + 500);
     scene->now_us = begin_us + 500;
     assert_string_equal (scene_run (scene), "SETTLE ack 7:0+2\n");
-    assert_true (leat_consumer_engine_deadline (scene->engine) == UINT64_MAX);
+    assert_true (leat_consumer_engine_deadline (scene->engine) >= begin_us + 250000);
 
     scene_settle (scene, &delivery, 2, 9, LEAT_ACK);
     assert_string_equal (scene_run (scene), "");
@@ -430,6 +430,55 @@ static void test_revoked (void **state)
     scene_destroy (scene);
 }
 
+/* What takes long is reported even where it need not have been, once. */
+static void test_long_ones_are_reported (void **state)
+{
+    scene_t *scene = NEW (.max_unreported = 3);
+    scene_deliver (scene, 7, 0, 20);
+    leat_delivery_t delivery = scene_take (scene, 1, 7, 0, 1);
+    assert_string_equal (scene_run (scene), "");
+    scene->now_us += 200000;
+    scene_take (scene, 1, 7, 1, 1);
+    assert_string_equal (scene_run (scene), "");
+    scene->now_us += 49999;
+    assert_string_equal (scene_run (scene), "");
+    assert_true (leat_consumer_engine_deadline (scene->engine) == scene->now_us + 1);
+    scene->now_us += 1;
+    assert_string_equal (scene_run (scene), "REPORT 2\n");
+    scene->now_us += 1000000;
+    assert_string_equal (scene_run (scene), "");
+    assert_true (leat_consumer_engine_deadline (scene->engine) == UINT64_MAX);
+
+    /* A settle reports too, and what is finished is not reported. */
+    scene_settle (scene, &delivery, 0, 2, LEAT_ACK);
+    assert_string_equal (scene_run (scene), "");
+    scene_take (scene, 1, 7, 2, 1);
+    scene_run (scene);
+    scene_settle (scene, &delivery, 2, 1, LEAT_ACK);
+    scene->now_us += 300000;
+    assert_string_equal (scene_run (scene), "SETTLE ack 7:0+3\n");
+    assert_true (leat_consumer_engine_deadline (scene->engine) == UINT64_MAX);
+    scene_destroy (scene);
+}
+
+/* Whose application settles what was taken away tells the broker that it lives. */
+static void test_late_settles (void **state)
+{
+    scene_t *scene = NEW (.max_unreported = 2);
+    scene_deliver (scene, 7, 0, 2);
+    leat_delivery_t delivery = scene_take (scene, 2, 7, 0, 2);
+    RANGES (scene, LEAT_REVOKED, { 7, 0, 2 });
+    assert_string_equal (scene_run (scene), "");
+    assert_int_equal (scene_settle (scene, &delivery, 0, 1, LEAT_ACK), 0);
+    assert_int_equal (leat_consumer_engine_stale (scene->engine), 1);
+    assert_int_equal (leat_consumer_engine_deadline (scene->engine), 0);
+    assert_string_equal (scene_run (scene), "SETTLE\n");
+    assert_int_equal (scene_settle (scene, &delivery, 1, 1, LEAT_ACK), 0);
+    assert_string_equal (scene_run (scene), "");
+    assert_int_equal (leat_consumer_engine_stale (scene->engine), 2);
+    scene_destroy (scene);
+}
+
 /* The broker may have dropped a settle that met REVOKED on the way; what it reported is said again. */
 static void test_revoked_reports_again (void **state)
 {
@@ -501,6 +550,8 @@ int main (void)
         cmocka_unit_test (test_lost),
         cmocka_unit_test (test_recall),
         cmocka_unit_test (test_revoked),
+        cmocka_unit_test (test_long_ones_are_reported),
+        cmocka_unit_test (test_late_settles),
         cmocka_unit_test (test_revoked_reports_again),
         cmocka_unit_test (test_damaged),
     };

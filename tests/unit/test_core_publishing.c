@@ -489,6 +489,9 @@ static void test_wrong_states (void **state)
         driver_expect_refused (driver, 1, of_brokers[i], LEAT_BAD_STATE);
     }
     for (unsigned id = LEAT_STREAM_LIST; id < LEAT_RESULT; id++) {
+        if (id <= LEAT_STREAM_SET || id == LEAT_GROUP_LIST || id == LEAT_GROUP_CREATE
+            || id == LEAT_CONSUMER_DRAIN)
+            continue; /* see test_core_administration.c */
         command = (leat_command_t){ .id = (uint8_t) id };
         command.stream_list.request = 99;
         driver_send (driver, 1, &command);
