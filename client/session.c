@@ -55,6 +55,7 @@ leat_session_t *leat_session_new (const leat_session_options_t *options)
         self->life = s_random (self);
     while (!self->life);
     self->channels = leat_channels_new ();
+    self->requests = leat_requests_new ();
     self->outbox = leat_outbox_new ();
     if (!leat_name_valid (leat_text (self->identity))) {
         leat_quote_t quote;
@@ -73,6 +74,7 @@ void leat_session_destroy (leat_session_t **self_p)
     if (self == NULL)
         return;
     leat_channels_destroy (&self->channels);
+    leat_requests_destroy (&self->requests);
     leat_outbox_destroy (&self->outbox);
     free (self->identity);
     free (self->software);
@@ -88,6 +90,7 @@ static void s_drop_connection (leat_session_t *self)
     leat_outbox_clear (self->outbox);
     self->window.used = 0;
     leat_channels_lost (self->channels);
+    leat_requests_lost (self->requests);
     self->has_said_hello = false;
     self->has_said_bye = false;
 }
@@ -274,6 +277,7 @@ void leat_session_run (leat_session_t *self)
     if (self->phase == PHASE_READY && !self->has_said_bye) {
         leat_channels_begin (self->channels, &self->terms, self->outbox);
         leat_channels_run (self->channels, self->now_us, &self->window, self->outbox);
+        leat_requests_run (self->requests, self->outbox);
     }
     if (self->is_closing && self->phase != PHASE_OVER)
         s_run_closing (self);
@@ -296,7 +300,8 @@ uint64_t leat_session_deadline (const leat_session_t *self)
     case PHASE_READY:
         break;
     }
-    if (leat_channels_waiting (self->channels) && !self->has_said_bye)
+    if ((leat_channels_waiting (self->channels) || leat_requests_waiting (self->requests))
+        && !self->has_said_bye)
         return self->now_us;
     deadline_us = s_earlier (deadline_us, self->received_us + s_timeout_us (self));
     deadline_us = s_earlier (deadline_us, s_ping_us (self));
@@ -337,6 +342,16 @@ void leat_session_remove_producer (leat_session_t *self, struct leat_producer_en
 void leat_session_remove_consumer (leat_session_t *self, struct leat_consumer_engine *consumer)
 {
     leat_channels_remove_consumer (self->channels, consumer);
+}
+
+void leat_session_add_request (leat_session_t *self, struct leat_request *request)
+{
+    leat_requests_add (self->requests, request);
+}
+
+void leat_session_remove_request (leat_session_t *self, struct leat_request *request)
+{
+    leat_requests_remove (self->requests, request);
 }
 
 leat_outbox_t *leat_session_outbox (leat_session_t *self)

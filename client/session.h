@@ -36,6 +36,7 @@
 typedef struct leat_session leat_session_t;
 struct leat_producer_engine;
 struct leat_consumer_engine;
+struct leat_request;
 
 typedef enum {
     LEAT_SESSION_WAITING,  /* no connection; the next attempt has its time */
@@ -94,6 +95,11 @@ bool leat_session_add_consumer (leat_session_t *self, struct leat_consumer_engin
  * failed still had on its way stays in the window until the broker has answered it. */
 void leat_session_remove_producer (leat_session_t *self, struct leat_producer_engine *producer);
 void leat_session_remove_consumer (leat_session_t *self, struct leat_consumer_engine *consumer);
+
+/* Adds a question for the broker (client/requests.h), which the caller goes on owning and removes before
+ * it is destroyed. */
+void leat_session_add_request (leat_session_t *self, struct leat_request *request);
+void leat_session_remove_request (leat_session_t *self, struct leat_request *request);
 
 /* Time passes: monotonic microseconds, which never decrease, and milliseconds since 1970 UTC. */
 void leat_session_tick (leat_session_t *self, uint64_t now_us, uint64_t wall_ms);

@@ -110,6 +110,8 @@ static bool s_refused (leat_session_t *self, const leat_refused_t *refused,
     if (refused->command >= LEAT_OPEN && refused->command <= LEAT_STALE)
         return leat_channels_receive (self->channels, command, self->now_us, &self->window,
                                       self->outbox);
+    if (refused->command >= LEAT_STREAM_LIST && refused->command <= LEAT_DEAD_DROP)
+        return leat_requests_refused (self->requests, refused);
     leat_fault_refused (&self->fault, refused->code, leat_command_name (refused->command),
                         refused->reason);
     return true;
@@ -127,6 +129,9 @@ static bool s_command (leat_session_t *self, const leat_command_t *command)
         return s_bye (self, &command->bye);
     case LEAT_REFUSED:
         return s_refused (self, &command->refused, command);
+    case LEAT_RESULT:
+        return self->phase == PHASE_READY
+               && leat_requests_result (self->requests, &command->result);
     case LEAT_PONG:
         return self->phase == PHASE_READY && command->pong.token <= self->token;
     default:

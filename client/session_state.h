@@ -5,6 +5,7 @@
 
 #include "client/channels.h"
 #include "client/fault.h"
+#include "client/requests.h"
 #include "client/session.h"
 
 /* What is true of the connection. Whether the session is closing is another matter. */
@@ -34,6 +35,7 @@ struct leat_session {
     leat_session_terms_t terms;
     leat_session_window_t window;
     leat_channels_t *channels;
+    leat_requests_t *requests;
     leat_outbox_t *outbox;
     leat_fault_t fault;
     uint64_t losses;

@@ -8,11 +8,12 @@
  *      leat_producer_t --+                                  +-- leat_consumer_t
  *      leat_producer_t --+-- leat_client_t ===== broker ====+   (any client's)
  *      leat_consumer_t --+   one thread, one socket
+ *      leat_admin_t -----+
  *
  * Rules that hold everywhere:
  *
  * - An object comes from leat_X_new and goes with leat_X_destroy (&x), which sets the pointer to NULL
- *   and takes NULL. Producers and consumers are destroyed before or after their client.
+ *   and takes NULL. Producers, consumers and admins are destroyed before or after their client.
  * - Functions that can fail return -1 (or NULL) and set errno. These values mean the same everywhere:
  *      EINVAL      an argument cannot be right: a name, a size, an option
  *      EAGAIN      not now, and the caller did not want to wait
@@ -32,6 +33,7 @@
  *
  * Before 1.0 the interface may change with the minor version, which is in the soname. */
 
+#include "leat_admin.h"
 #include "leat_client.h"
 #include "leat_consumer.h"
 #include "leat_producer.h"

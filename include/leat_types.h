@@ -29,6 +29,19 @@ typedef enum {
     LEAT_START_TIME = 3 /* milliseconds since 1970-01-01 UTC */
 } leat_start_t;
 
+/* How safe the committed records of a stream are. */
+typedef enum {
+    LEAT_MEMORY = 0, /* until the broker ends */
+    LEAT_ASYNC = 1,  /* on disk; a power cut may take the last 100 ms */
+    LEAT_SYNC = 2    /* on disk before they are confirmed */
+} leat_durability_t;
+
+/* How long a stream keeps a record. */
+typedef enum {
+    LEAT_RETENTION_WORK = 0, /* until every group has settled a record */
+    LEAT_RETENTION_LOG = 1   /* until too old or too much */
+} leat_retention_t;
+
 /* Why something was refused. X (number, NAME, what it means and what a peer should do). */
 #define LEAT_CODES(X)                                                                              \
     X (0, OK, "nothing is wrong")                                                                  \
@@ -58,7 +71,7 @@ typedef enum {
     X (24, DELETED, "the stream or group was deleted")                                             \
     X (25, DISPLACED, "another session uses this identity now; stop")                              \
     X (26, TIMED_OUT, "nothing was heard for a heartbeat timeout; say HELLO on a new connection")  \
-    X (27, OVERDUE, "the record was held for longer than the stream's max_processing")               \
+    X (27, OVERDUE, "the record was held for longer than the stream's max_processing")             \
     X (28, NO_SUCH_CONSUMER, "no client of that name consumes here now; leat stats lists them")
 
 typedef enum {

@@ -68,19 +68,6 @@ enum {
     LEAT_DELIVER_REDELIVERED = 1 /* these records may have been started before */
 };
 
-/* durability of a stream */
-typedef enum {
-    LEAT_MEMORY = 0, /* until the broker ends */
-    LEAT_ASYNC = 1,
-    LEAT_SYNC = 2
-} leat_durability_t;
-
-/* retention of a stream */
-typedef enum {
-    LEAT_RETENTION_WORK = 0, /* until every group has settled a record */
-    LEAT_RETENTION_LOG = 1   /* until too old or too much */
-} leat_retention_t;
-
 /* Bytes somewhere else, not zero-terminated: a view into a received frame or a literal. */
 typedef struct {
     const char *data;
