@@ -17,6 +17,9 @@
     X (broker, "run a broker")                                                                     \
     X (produce, "send lines or files to a stream")                                                 \
     X (consume, "take records from a stream: to stdout, or to a command each")                     \
+    X (stream, "list, create and set streams")                                                     \
+    X (group, "list and create groups of consumers")                                               \
+    X (drain, "ask a consumer to finish what it does and leave")                                   \
     X (stats, "show what a broker is doing")                                                       \
     LEAT_COMMANDS_BENCH (X)
 

@@ -74,7 +74,7 @@ int leat_connection_open (const leat_connection_settings_t *settings, leat_clien
                           *text ? text : strerror (errno));
             return LEAT_EXIT_FAILED;
         }
-        if (leat_signals_received (settings->signals)) {
+        if (settings->signals && leat_signals_received (settings->signals)) {
             leat_message (settings->program,
                           "ended by a signal before a broker was reached at %s; nothing was done",
                           settings->endpoint);

@@ -11,7 +11,7 @@ typedef struct {
     const char *endpoint;
     const char *identity; /* NULL: random */
     int timeout_ms;
-    const leat_signals_t *signals;
+    const leat_signals_t *signals; /* NULL: signals do what they always do */
 } leat_connection_settings_t;
 
 /* The flag, else $LEAT_BROKER, else the default: an endpoint, or several with commas between. NULL after a

@@ -27,7 +27,7 @@ static const command_t s_commands[] = {
 };
 
 /* Names that mean something elsewhere in the documentation, or will. */
-static const char *const s_later[] = { "stream", "group", "dead", "top", "bench" };
+static const char *const s_later[] = { "dead", "top", "bench" };
 
 #define S_COUNT(array) (sizeof (array) / sizeof *(array))
 

@@ -4,11 +4,11 @@
 #include <argp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli/commands.h"
 #include "cli/connection.h"
 #include "cli/message.h"
+#include "cli/place.h"
 #include "cli/text.h"
 #include "cli/units.h"
 #include "consumers/consume_run.h"
@@ -81,45 +81,10 @@ static void s_number (const char *option, leat_units_t units, const char *value,
         argp_error (state, "--%s cannot be '%s': %s", option, value, why);
 }
 
-/* 2026-01-31T12:00:00Z or 2026-01-31, in UTC. */
-static bool s_date (const char *text, uint64_t *time_ms)
-{
-    static const char *const forms[] = { "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d" };
-    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-        struct tm parts = { 0 };
-        const char *end = strptime (text, forms[i], &parts);
-        if (!end || *end)
-            continue;
-        time_t seconds = timegm (&parts);
-        if (seconds < 0)
-            return false;
-        *time_ms = (uint64_t) seconds * 1000;
-        return true;
-    }
-    return false;
-}
-
 static void s_from (leat_consume_settings_t *run, const char *value, struct argp_state *state)
 {
-    const char *why;
-    uint64_t number;
-    if (strcmp (value, "earliest") == 0)
-        run->start = LEAT_START_EARLIEST;
-    else if (strcmp (value, "latest") == 0)
-        run->start = LEAT_START_LATEST;
-    else if (leat_count_parse (value, &run->start_value, &why))
-        run->start = LEAT_START_OFFSET;
-    else if (s_date (value, &run->start_value))
-        run->start = LEAT_START_TIME;
-    else if (leat_duration_parse (value, &number, &why)) {
-        uint64_t now_ms = (uint64_t) time (NULL) * 1000;
-        run->start = LEAT_START_TIME;
-        run->start_value = now_ms > number ? now_ms - number : 0;
-    } else
-        argp_error (state,
-                    "--from cannot be '%s': it is earliest, latest, an offset such as 1000, a time "
-                    "such as 2026-01-31T12:00:00Z, or how long ago, such as 1h",
-                    value);
+    if (!leat_place_parse (value, &run->start, &run->start_value))
+        argp_error (state, "--from cannot be '%s': " LEAT_PLACE_FORMS, value);
 }
 
 static void s_delimiter (settings_t *settings, const char *value, struct argp_state *state)

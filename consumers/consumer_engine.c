@@ -80,9 +80,12 @@ bool leat_consumer_engine_take (leat_consumer_engine_t *self, uint32_t count_max
 {
     uint64_t position;
     uint32_t count;
-    if (self->state != LEAT_CONSUMER_ATTACHED || count_max == 0
-        || !leat_leases_oldest (self->leases, &position, &count))
+    if (self->state != LEAT_CONSUMER_ATTACHED || count_max == 0)
         return false;
+    if (!leat_leases_oldest (self->leases, &position, &count)) {
+        self->late = self->revoked; /* an application that asks for more goes on */
+        return false;
+    }
     if (count > count_max)
         count = count_max;
     leat_consumer_engine_report (self, position + count, outbox);

@@ -47,7 +47,7 @@ struct leat_consumer_engine {
     uint64_t started_end; /* behind the last record that was started */
     uint64_t exact_us;    /* when that is reported, if it still has to be then; 0: not yet known */
     bool revoked;         /* REVOKED came since the broker heard a SETTLE */
-    bool late; /* the application settled what was taken away: the broker hears that it lives */
+    bool late;            /* its application went on after that: the broker is told */
 
     uint64_t pace_us;      /* when the measuring of the pace began */
     uint64_t pace_started; /* records started since then */

@@ -40,11 +40,13 @@ static void s_check_group (core_group_t *group)
     core_stream_t *stream = group->stream;
     uint64_t leased = 0;
     uint32_t consumers = 0;
+    uint32_t stuck = 0;
     core_consumer_t *consumer;
     uint64_t rate = 0;
     uint64_t recalled = 0;
     uint32_t takers = 0;
     TAILQ_FOREACH (consumer, &group->consumers, in_group) {
+        stuck += consumer->stuck;
         leased += s_check_consumer (consumer);
         consumers++;
         rate += consumer->rate;
@@ -56,6 +58,7 @@ static void s_check_group (core_group_t *group)
     leat_assert (takers == group->taker_count);
     leat_assert (leased == group->leased);
     leat_assert (consumers == group->consumer_count);
+    leat_assert (stuck == group->stuck_count);
     uint64_t returned = 0;
     core_range_t *range;
     RB_FOREACH (range, core_ranges, &group->returned)

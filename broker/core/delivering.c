@@ -98,6 +98,7 @@ void core_consumer_answer (leat_core_t *core, core_consumer_t *consumer)
     consumer->channel.answered = true;
     TAILQ_INSERT_TAIL (&group->consumers, consumer, in_group);
     group->consumer_count++;
+    core_processing_balance (core, group);
     leat_command_t command = { .id = LEAT_ATTACHED };
     command.attached.channel = consumer->channel.number;
     command.attached.durability = (uint8_t) group->stream->settings.durability;
@@ -133,13 +134,14 @@ void core_consumer_end (leat_core_t *core, core_consumer_t *consumer, bool clean
         core_waiters_drop (core, consumer);
         TAILQ_REMOVE (&group->consumers, consumer, in_group);
         group->consumer_count--;
+        core_processing_end (core, consumer);
+        core_processing_balance (core, group);
         core_group_wake (core, group);
     } else {
         TAILQ_REMOVE (&core->waiting, &consumer->channel, waiting);
     }
     RB_REMOVE (core_channels, &session->channels, &consumer->channel);
     session->channel_count--;
-    core_processing_end (core, consumer);
     free (consumer);
 }
 
@@ -291,6 +293,7 @@ static void s_allow (leat_core_t *core, core_consumer_t *consumer, const leat_al
                      LEAT_TOO_LARGE, "the credit is larger than this broker allows");
         return;
     }
+    core_processing_alive (core, consumer);
     consumer->credit_records = allow->credit_records;
     consumer->credit_size = allow->credit_size;
     core_consumer_place (core, consumer);

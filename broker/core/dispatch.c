@@ -9,9 +9,6 @@ static const uint64_t patience_us = 1000000;
 /* How many consumers are looked at for one that was not let go lately. */
 enum { ISOLATION_CHOICES = 8 };
 
-/* More than any time that a consumer may be expected to take. */
-static const uint64_t stuck_us = UINT64_C (1) << 62;
-
 /* ---- consumers with credit: who would finish one record more first ---------------------------- */
 
 /* Those that hold nothing come first, in the order of their speed, of which only so much is looked at
@@ -70,6 +67,13 @@ void core_consumer_unplace (leat_core_t *core, core_consumer_t *consumer)
     core_consumer_counts (consumer, false);
 }
 
+/* It is to leave; or its handlers seem to hang, and others of its group do not. */
+static bool s_gets_nothing (const core_consumer_t *consumer)
+{
+    return consumer->draining
+           || (consumer->stuck && consumer->group->stuck_count < consumer->group->consumer_count);
+}
+
 /* Rounded up to a power of two, or one and a half times that, in nanoseconds. */
 static uint64_t s_speed_class (double service_us)
 {
@@ -83,18 +87,15 @@ static uint64_t s_speed_class (double service_us)
 
 static void s_place_ready (const leat_core_t *core, core_consumer_t *consumer)
 {
-    bool room = !consumer->draining && consumer->leased < consumer->credit_records
+    bool room = !s_gets_nothing (consumer) && consumer->leased < consumer->credit_records
                 && (consumer->leased_size < consumer->credit_size || !consumer->leased);
     consumer->state = room ? CORE_CONSUMER_READY : CORE_CONSUMER_FULL;
     if (!room)
         return;
     double service_us = core_consumer_service_us (core, consumer);
-    consumer->idle = !consumer->leased && !consumer->stuck;
+    consumer->idle = !consumer->leased;
     consumer->next_us =
         consumer->idle ? s_speed_class (service_us) : consumer->end_us + (uint64_t) service_us;
-    /* One that is stuck gets something only where nobody else can. */
-    if (consumer->stuck)
-        consumer->next_us = stuck_us;
     consumer->placed = true;
     RB_INSERT (core_ready_consumers, &consumer->group->ready_consumers, consumer);
 }
@@ -304,7 +305,7 @@ static uint64_t s_serve_isolating (leat_core_t *core, core_group_t *group)
         if (consumer->leased && consumer->holds_suspect)
             continue;
         bool late = consumer->leased && core->now_us - consumer->isolating_since_us > patience_us;
-        if (!mark || late || !consumer->credit_records) {
+        if (!mark || late || !consumer->credit_records || s_gets_nothing (consumer)) {
             s_isolation_end (consumer);
             consumer->isolating_since_us = core->now_us;
             core_consumer_place (core, consumer);

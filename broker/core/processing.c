@@ -76,24 +76,6 @@ void core_processing_note (leat_core_t *core, core_consumer_t *consumer)
         s_set_timer (core, self);
 }
 
-void core_processing_alive (leat_core_t *core, core_consumer_t *consumer)
-{
-    if (!consumer->stuck)
-        return;
-    consumer->stuck = false;
-    core_consumer_place (core, consumer);
-    core_group_wake (core, consumer->group);
-}
-
-void core_processing_end (leat_core_t *core, core_consumer_t *consumer)
-{
-    if (!consumer->processing)
-        return;
-    core_timer_stop (core, &consumer->processing->timer);
-    free (consumer->processing);
-    consumer->processing = NULL;
-}
-
 void core_processing_changed (leat_core_t *core, core_stream_t *stream)
 {
     core_group_t *group;
@@ -102,6 +84,8 @@ void core_processing_changed (leat_core_t *core, core_stream_t *stream)
         TAILQ_FOREACH (consumer, &group->consumers, in_group) {
             if (!stream->settings.max_processing_ms) {
                 core_processing_end (core, consumer);
+                core_consumer_place (core, consumer);
+                core_group_wake (core, group);
                 continue;
             }
             core_processing_note (core, consumer);
@@ -197,7 +181,7 @@ static uint64_t s_revoke (leat_core_t *core, core_consumer_t *consumer, uint64_t
     return taken;
 }
 
-/* Asks for the rest: what waits behind a handler that may never end waits in vain. */
+/* Asks for all that it holds; it gives back what is not started. */
 static void s_recall (leat_core_t *core, core_consumer_t *consumer)
 {
     s_ranges_t ranges = { .id = LEAT_RECALL };
@@ -209,6 +193,51 @@ static void s_recall (leat_core_t *core, core_consumer_t *consumer)
     s_send (core, consumer, &ranges);
 }
 
+/* ---- stuck ----------------------------------------------------------------------------------- */
+
+void core_processing_balance (leat_core_t *core, core_group_t *group)
+{
+    core_consumer_t *consumer;
+    if (!group->stuck_count)
+        return;
+    TAILQ_FOREACH (consumer, &group->consumers, in_group) {
+        if (!consumer->stuck)
+            continue;
+        core_consumer_place (core, consumer);
+        if (group->stuck_count < group->consumer_count)
+            s_recall (core, consumer);
+    }
+    core_group_wake (core, group);
+}
+
+static void s_set_stuck (leat_core_t *core, core_consumer_t *consumer, bool stuck)
+{
+    if (consumer->stuck == stuck)
+        return;
+    consumer->stuck = stuck;
+    consumer->group->stuck_count += stuck ? 1 : UINT32_MAX;
+    core_consumer_place (core, consumer);
+    core_group_wake (core, consumer->group);
+    core_processing_balance (core, consumer->group);
+}
+
+void core_processing_alive (leat_core_t *core, core_consumer_t *consumer)
+{
+    s_set_stuck (core, consumer, false);
+}
+
+void core_processing_end (leat_core_t *core, core_consumer_t *consumer)
+{
+    if (consumer->stuck)
+        consumer->group->stuck_count--;
+    consumer->stuck = false;
+    if (!consumer->processing)
+        return;
+    core_timer_stop (core, &consumer->processing->timer);
+    free (consumer->processing);
+    consumer->processing = NULL;
+}
+
 static void s_fire (leat_core_t *core, core_timer_t *timer)
 {
     core_processing_t *self = CORE_OWNER (timer, core_processing_t, timer);
@@ -217,14 +246,11 @@ static void s_fire (leat_core_t *core, core_timer_t *timer)
     self->first = (self->first + 1) % SPANS;
     self->count--;
     s_set_timer (core, self);
-    if (!s_revoke (core, consumer, span.end) || consumer->state == CORE_CONSUMER_LEAVING)
+    if (!s_revoke (core, consumer, span.end) || consumer->state == CORE_CONSUMER_LEAVING
+        || consumer->busy_since_us > span.since_us)
         return;
-    /* Nothing was settled since: perhaps it handles nothing at all any more. */
-    if (consumer->busy_since_us <= span.since_us) {
-        consumer->stuck = true;
-        s_recall (core, consumer);
-    }
-    /* The next suspect is better off with another one. */
-    core_consumer_unplace (core, consumer);
-    core_consumer_place (core, consumer);
+    /* Nothing was settled since: perhaps it handles nothing at all any more, and what waits behind a
+     * handler that never ends waits in vain. */
+    s_recall (core, consumer);
+    s_set_stuck (core, consumer, true);
 }

@@ -12,8 +12,12 @@ void core_processing_note (leat_core_t *core, core_consumer_t *consumer);
 /* The consumer said something that only one does whose application goes on. */
 void core_processing_alive (leat_core_t *core, core_consumer_t *consumer);
 
-/* The consumer is gone. */
+/* The consumer is gone; the caller balances its group after that. */
 void core_processing_end (leat_core_t *core, core_consumer_t *consumer);
+
+/* Consumers came, went, or got stuck: who is stuck gets nothing while others of the group are not, and
+ * gives back what it holds. */
+void core_processing_balance (leat_core_t *core, core_group_t *group);
 
 /* max_processing of the stream was changed. What its consumers have started has the new time: from
  * when it was started, or from now if there was no limit before. */

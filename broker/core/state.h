@@ -327,6 +327,7 @@ struct core_group {
     uint64_t leased;
     TAILQ_HEAD (, core_consumer) consumers;
     uint32_t consumer_count;
+    uint32_t stuck_count;
     TAILQ_HEAD (, core_consumer) isolating;
     uint32_t isolating_count;
     RB_HEAD (core_ready_consumers, core_consumer) ready_consumers;

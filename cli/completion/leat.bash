@@ -20,6 +20,17 @@ _leat () {
         fi
         command+=("${COMP_WORDS[2]}")
     fi
+    if [ "$COMP_CWORD" -eq 2 ] && [[ $word != -* ]]; then
+        case ${command[0]} in
+        stream) words="list create set" ;;
+        group) words="list create" ;;
+        *) words= ;;
+        esac
+        if [ "$words" ]; then
+            mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
+            return
+        fi
+    fi
     if [[ $word == -* ]]; then
         words=$("$leat" "${command[@]}" --help 2> /dev/null |
             grep -oE -- '^ +(-.,)? *--[a-z-]+' | grep -oE -- '--[a-z-]+')

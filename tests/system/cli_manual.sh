@@ -62,6 +62,8 @@ diff <(complete_words '') <({
     printf '%s\n' --help --version
     echo "$commands"
 } | sort) || fail "completion of commands"
+diff <(complete_words stream '') <(printf '%s\n' create list set) || fail "completion of actions"
+[ "$(complete_words group c)" = create ] || fail "completion of group c"
 [ "$(complete_words pro)" = produce ] || fail "completion of pro"
 diff <(complete_words bench '') <(benchmarks | sort) || fail "completion of benchmarks"
 for benchmark in $(benchmarks); do

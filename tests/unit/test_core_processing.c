@@ -88,7 +88,6 @@ static void test_started_is_charged (void **state)
     driver_return (driver, 2, 1, batch.epoch, 2, 3); /* all but the one that it may have started */
     s_consumer (driver, 3, 10, 1);
     s_consumer (driver, 4, 10, 1);
-    driver_wait (driver, 1100); /* until nobody waits for 2 to run dry any more */
     uint64_t lone = 0;
     for (uint64_t peer = 3; peer <= 4; peer++) {
         leat_batch_t next = driver_expect_any_deliver (driver, peer);
@@ -160,7 +159,6 @@ static void test_several_are_not_charged (void **state)
     s_expect_revoked (driver, 2, batch.epoch, 2, 1); /* this one alone: it is charged */
     s_expect_recall (driver, 2, batch.epoch, 3, 3);
     s_consumer (driver, 3, 1, 1);
-    driver_wait (driver, 2100); /* until nobody waits for 2 to run dry any more */
     driver_drop (driver, 2);
     for (uint64_t offset = 0; offset < 3; offset++) {
         leat_batch_t next = driver_expect_deliver (driver, 3, 1, offset, 1);
@@ -220,7 +218,8 @@ static void test_dead_at_last (void **state)
     driver_destroy (&driver);
 }
 
-/* One that is stuck gets something only where nobody else can, until it is heard. */
+/* One that is stuck gets nothing while there is another one, and is asked for what it has, until it is
+ * heard. */
 static void test_stuck (void **state)
 {
     driver_t *driver = s_begin (1, 1000);
@@ -235,9 +234,35 @@ static void test_stuck (void **state)
     batch = driver_expect_deliver (driver, 3, 1, 1, 1);
     driver_publish (driver, 1, 1, 3, 1); /* it holds more than the other, and gets it */
     driver_expect_deliver (driver, 3, 1, 2, 1);
-    driver_settle_full (driver, 2, 1, NULL, 0, 0, NULL);
+    driver_drop (driver, 1);
+    driver_allow (driver, 3, 1, 0, 0); /* even if that one takes nothing now */
     driver_publish (driver, 1, 1, 4, 1);
+    driver_expect_nothing (driver, 2);
+    driver_settle_full (driver, 2, 1, NULL, 0, 0, NULL);
     driver_expect_deliver (driver, 2, 1, 3, 1);
+    driver_destroy (&driver);
+}
+
+/* Where all are stuck they get what there is; who comes then gets it instead. */
+static void test_all_stuck (void **state)
+{
+    driver_t *driver = s_begin (2, 1000);
+    s_consumer (driver, 2, 100, 1);
+    leat_batch_t batch = driver_expect_deliver (driver, 2, 1, 0, 2);
+    driver_settle (driver, 2, 1, batch.epoch, 0, 1, LEAT_ACK); /* 1 may be started now */
+    driver_wait (driver, 1100);
+    s_expect_revoked (driver, 2, batch.epoch, 1, 1);
+    batch = driver_expect_deliver (driver, 2, 1, 1, 1); /* alone, as nobody else is there */
+    driver_publish (driver, 1, 1, 3, 5);
+    driver_expect_nothing (driver, 2);
+    driver_drop (driver, 1);
+    s_consumer (driver, 3, 100, 1);
+    s_expect_recall (driver, 2, batch.epoch, 1, 1);
+    driver_expect_deliver (driver, 3, 1, 2, 5);
+    driver_return (driver, 2, 1, batch.epoch, 1, 1);
+    driver_expect_nothing (driver, 2);
+    driver_lose (driver, 3);
+    driver_expect_any_deliver (driver, 2); /* the only one again */
     driver_destroy (&driver);
 }
 
@@ -326,6 +351,7 @@ int main (void)
         cmocka_unit_test (test_one_of_many),
         cmocka_unit_test (test_dead_at_last),
         cmocka_unit_test (test_stuck),
+        cmocka_unit_test (test_all_stuck),
         cmocka_unit_test (test_changed),
         cmocka_unit_test (test_many_reports),
         cmocka_unit_test (test_ends),

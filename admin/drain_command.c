@@ -1,0 +1,83 @@
+/* leat drain: asks a consumer to leave.
+ * SPDX-License-Identifier: MPL-2.0 */
+#include <inttypes.h>
+
+#include "admin/operator.h"
+#include "cli/commands.h"
+#include "cli/message.h"
+#include "wire/protocol.h"
+
+static const char s_program[] = "leat drain";
+
+enum { OPTION_STREAM = 256 };
+
+static const struct argp_option s_options[] = {
+    { "stream", OPTION_STREAM, "STREAM", 0, "Only what it consumes of STREAM (default: everything)",
+      0 },
+    { "quiet", 'q', NULL, 0, "Say nothing but errors", 0 },
+    { 0 }
+};
+
+typedef struct {
+    leat_operator_t common;
+    const char *consumer;
+    const char *stream; /* or NULL */
+    bool quiet;
+} settings_t;
+
+static error_t s_parse (int key, char *value, struct argp_state *state)
+{
+    settings_t *settings = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &settings->common;
+        return 0;
+    case OPTION_STREAM:
+        leat_operator_check_name ("--stream", value, LEAT_NAME_MAX, state);
+        settings->stream = value;
+        return 0;
+    case 'q':
+        settings->quiet = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (state->arg_num > 0)
+            argp_error (state, "what is '%s'? There is one CONSUMER", value);
+        leat_operator_check_name ("a consumer", value, LEAT_NAME_MAX, state);
+        settings->consumer = value;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_error (state, "CONSUMER is missing: `leat stats` lists them");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+int leat_drain_command (int argc, char **argv)
+{
+    static const struct argp_child children[] = { { &leat_operator_argp, 0, NULL, 0 }, { 0 } };
+    static const struct argp argp = {
+        s_options,
+        s_parse,
+        "CONSUMER",
+        "Asks CONSUMER to finish what it has started, give back the rest and leave. It gets nothing "
+        "more from then on.",
+        children,
+        NULL,
+        NULL
+    };
+    settings_t settings = { .common = { .program = s_program } };
+    argp_parse (&argp, argc, argv, 0, NULL, &settings);
+    int code = leat_operator_open (&settings.common);
+    if (code == LEAT_EXIT_DONE) {
+        uint32_t consumers = 0;
+        int result = leat_admin_drain (settings.common.admin, settings.consumer, settings.stream,
+                                       &consumers, settings.common.timeout_ms);
+        code = leat_operator_answer (&settings.common, result);
+        if (code == LEAT_EXIT_DONE && !settings.quiet)
+            leat_message (s_program, "'%s' was asked to leave: %" PRIu32 " %s", settings.consumer,
+                          consumers, consumers == 1 ? "consumer" : "consumers");
+    }
+    leat_operator_close (&settings.common);
+    return code;
+}
