@@ -242,6 +242,11 @@ static void s_fire (leat_core_t *core, core_timer_t *timer)
 {
     core_processing_t *self = CORE_OWNER (timer, core_processing_t, timer);
     core_consumer_t *consumer = self->consumer;
+    if (core_session_silent (core, consumer->channel.session)) {
+        /* It is lost at this same moment, with all that it holds. */
+        core_timer_set (core, timer, core->now_us + 1000, s_fire);
+        return;
+    }
     const s_span_t span = self->spans[self->first];
     self->first = (self->first + 1) % SPANS;
     self->count--;

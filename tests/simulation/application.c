@@ -220,6 +220,10 @@ static void s_consume (sim_t *sim, sim_client_t *client, sim_consumer_t *consume
         if (task->used && task->due_us <= sim->now_us)
             s_finish (sim, client, consumer, task);
     }
+    if (leat_consumer_engine_drained (consumer->engine) && !client->closing) {
+        SIM_COUNT (sim, consumers_drained);
+        sim_client_close (sim, client);
+    }
     s_whim (sim, consumer);
     if (!client->closing)
         s_take (sim, client, consumer);
@@ -237,6 +241,7 @@ void sim_application_start (sim_t *sim, sim_client_t *client)
     }
     for (unsigned index = 0; index < client->consumers_count; index++)
         s_consume (sim, client, &client->consumers[index]);
+    sim_operator_run (sim, client);
 }
 
 void sim_application_run (sim_t *sim, sim_client_t *client, bool sent)

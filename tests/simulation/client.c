@@ -102,6 +102,7 @@ static void s_start (sim_t *sim, sim_client_t *client)
 static void s_stop (sim_t *sim, sim_client_t *client)
 {
     sim_network_close (sim, &client->connection);
+    sim_operator_forget (client);
     leat_session_destroy (&client->session);
     for (unsigned index = 0; index < client->producers_count; index++)
         leat_producer_engine_destroy (&client->producers[index].engine);

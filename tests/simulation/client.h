@@ -72,6 +72,8 @@ typedef struct {
     size_t decisions_room;
 } sim_consumer_t;
 
+struct leat_request;
+
 struct sim_client {
     unsigned number;
     unsigned identity;
@@ -88,8 +90,9 @@ struct sim_client {
     unsigned producers_count;
     sim_consumer_t consumers[SIM_CONSUMERS_MAX];
     unsigned consumers_count;
-    bool dies;           /* a record that it has just started kills it */
-    uint64_t freezes_us; /* or freezes it for so long */
+    struct leat_request *request; /* of an operator, under way; or NULL */
+    bool dies;                    /* a record that it has just started kills it */
+    uint64_t freezes_us;          /* or freezes it for so long */
 };
 
 /* A client that starts at `start_us`, with neither producers nor consumers; `identity` as another
@@ -121,6 +124,10 @@ void sim_application_start (sim_t *sim, sim_client_t *client);
 void sim_application_run (sim_t *sim, sim_client_t *client, bool sent);
 /* Everything that its producers had planned is confirmed. */
 bool sim_application_done (const sim_client_t *client);
+
+/* operator.c: asks the broker for something now and then; what becomes of it when the client ends. */
+void sim_operator_run (sim_t *sim, sim_client_t *client);
+void sim_operator_forget (sim_client_t *client);
 
 /* wiretap.c: what a client sends and hears, checked against what it was told. */
 void sim_wiretap_sent (sim_t *sim, sim_client_t *client, const leat_message_t *message);

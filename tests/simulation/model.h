@@ -31,6 +31,7 @@ typedef struct {
     sim_channel_t *holder; /* of the live lease */
     uint64_t epoch;        /* of the newest lease, in any life */
     uint64_t position;     /* on the holder's channel */
+    uint64_t since_us;     /* may have been started by its holder since; SIM_NEVER: not started */
     uint64_t due_ms;       /* not before; 0: now */
     uint32_t charged;
     bool suspect;  /* may have been started by one that was lost; goes out alone */
@@ -71,6 +72,9 @@ typedef struct {
     size_t records_room;
     uint64_t submitted; /* next offset, what is under way at the store included */
     uint64_t held_size;
+    uint64_t processing_ms; /* durable: max_processing */
+    uint64_t former_ms;     /* the one before, */
+    uint64_t set_us;        /* until then */
     sim_group_t groups[SIM_MODEL_GROUPS_MAX];
 } sim_stream_t;
 
@@ -113,6 +117,9 @@ struct sim_channel {
     uint64_t busy_since_us; /* its last settle, or when it got something after it had nothing */
     uint64_t slowest_us;    /* the most that a record of one SETTLE took */
     uint64_t recall_end; /* position behind what it was asked for and did not answer; 0: nothing */
+    bool lone; /* has a suspect */
+    bool drained;
+    bool benched; /* something was taken away, and nothing was heard of its application since */
     uint64_t free_since_us;
     uint64_t settles; /* entries that its settles had, for SETTLED */
     struct sim_confirm {
@@ -206,6 +213,9 @@ void sim_model_handed (sim_t *sim, unsigned stream, uint64_t offset, bool extend
 
 /* model_check.c: a moment without faults: no consumer idles while there is work for it. */
 void sim_model_check_idle (sim_t *sim);
+
+/* model_check.c: a moment without faults: what was started too long ago was taken away. */
+void sim_model_check_overdue (sim_t *sim);
 
 /* model_check.c: a broker with a durable store has ended in order: the store knows all it knew. */
 void sim_model_check_shut_down (sim_t *sim);

@@ -200,7 +200,8 @@ static bool s_has_free_consumer (const sim_t *sim, const sim_group_t *group)
         for (const sim_channel_t *channel = peer->channels; peer->live && channel;
              channel = channel->next) {
             if (channel->group == group && channel->answered && !channel->ended
-                && channel->credit_records && !channel->outstanding)
+                && channel->credit_records && !channel->outstanding && !channel->drained
+                && !channel->benched)
                 return true;
         }
     }
@@ -227,6 +228,35 @@ void sim_model_check_idle (sim_t *sim)
                 sim_violation (sim, "no consumer with credit idles while there is work",
                                "stream %s, group %s, for %llu us", stream->name, group->name,
                                (unsigned long long) (sim->now_us - group->idle_since_us));
+        }
+    }
+}
+
+static void s_check_overdue (sim_t *sim, const sim_stream_t *stream, const sim_group_t *group)
+{
+    uint64_t limit_us = stream->processing_ms * 1000;
+    for (size_t offset = 0; offset < group->marks_count; offset++) {
+        const sim_mark_t *mark = &group->marks[offset];
+        if (!mark->holder || mark->since_us == SIM_NEVER)
+            continue;
+        uint64_t since_us = mark->since_us > stream->set_us ? mark->since_us : stream->set_us;
+        if (sim->now_us - since_us > limit_us + limit_us / 64 + 1000000)
+            sim_violation (
+                sim, "what is overdue is taken away",
+                "stream %s, group %s, offset %zu, peer %llu, for %llu us, limit %llu us",
+                stream->name, group->name, offset, (unsigned long long) mark->holder->peer->number,
+                (unsigned long long) (sim->now_us - since_us), (unsigned long long) limit_us);
+    }
+}
+
+void sim_model_check_overdue (sim_t *sim)
+{
+    for (unsigned index = 0; index < SIM_MODEL_STREAMS_MAX; index++) {
+        const sim_stream_t *stream = &sim->model->streams[index];
+        for (unsigned number = 0; stream->processing_ms && number < SIM_MODEL_GROUPS_MAX;
+             number++) {
+            if (stream->groups[number].exists)
+                s_check_overdue (sim, stream, &stream->groups[number]);
         }
     }
 }

@@ -44,9 +44,19 @@ static void s_stream_created (sim_t *sim, const leat_operation_stream_created_t 
         stream->exists = true;
         stream->id = created->stream;
         sim_model_text (stream->name, created->stream_name);
+        stream->processing_ms = created->max_processing_ms;
         return;
     }
     sim_violation (sim, "few streams are created", "more than %d", SIM_MODEL_STREAMS_MAX);
+}
+
+static void s_stream_set (sim_t *sim, const leat_operation_stream_set_t *set)
+{
+    sim_stream_t *stream = sim_model_commit_stream (sim, set->stream);
+    stream->former_ms = stream->processing_ms;
+    stream->processing_ms = set->max_processing_ms;
+    stream->set_us = sim->now_us;
+    SIM_COUNT (sim, stream_settings);
 }
 
 /* True if every group there is has settled the record, as far as the core knows: then it is gone if
@@ -290,6 +300,9 @@ static void s_apply (sim_t *sim, const leat_operation_t *operation, unsigned pas
     switch (operation->id + 100 * pass) {
     case LEAT_OPERATION_STREAM_CREATED:
         s_stream_created (sim, &operation->stream_created);
+        break;
+    case LEAT_OPERATION_STREAM_SET:
+        s_stream_set (sim, &operation->stream_set);
         break;
     case LEAT_OPERATION_GROUP_CREATED:
         s_group_created (sim, &operation->group_created);

@@ -33,6 +33,17 @@ static bool s_may_have_started (const sim_channel_t *channel, const sim_mark_t *
     return mark->position < channel->reported + channel->max_unreported;
 }
 
+/* More of what it holds may have been started from now on. */
+static void s_started (sim_t *sim, const sim_channel_t *channel)
+{
+    for (size_t offset = 0; offset < channel->group->marks_count; offset++) {
+        sim_mark_t *mark = &channel->group->marks[offset];
+        if (mark->holder == channel && mark->since_us == SIM_NEVER
+            && s_may_have_started (channel, mark))
+            mark->since_us = sim->now_us;
+    }
+}
+
 /* Lost: what may have been started is suspect; if that is one record, it is charged. */
 void sim_model_consumer_ended (sim_t *sim, sim_channel_t *channel, bool clean)
 {
@@ -97,6 +108,7 @@ static void s_settle_record (sim_t *sim, sim_channel_t *channel, const leat_sett
     if (channel->reported <= mark->position)
         channel->reported = mark->position + 1;
     s_release (sim, channel, offset);
+    s_started (sim, channel);
     switch (entry->outcome) {
     case LEAT_ACK:
         SIM_COUNT (sim, settle_ack);
@@ -162,6 +174,8 @@ static void s_says_leave (sim_t *sim, sim_channel_t *channel)
 
 void sim_model_consumer_says (sim_t *sim, sim_channel_t *channel, const leat_command_t *command)
 {
+    if (command->id != LEAT_RETURNED)
+        channel->benched = false;
     switch (command->id) {
     case LEAT_ALLOW:
         if (command->allow.credit_records > sim->plan.limits.credit_records
@@ -175,6 +189,7 @@ void sim_model_consumer_says (sim_t *sim, sim_channel_t *channel, const leat_com
         if (channel->reported < command->report.position)
             channel->reported =
                 command->report.position >> 62 ? (uint64_t) 1 << 62 : command->report.position;
+        s_started (sim, channel);
         break;
     case LEAT_SETTLE:
         s_says_settle (sim, channel, &command->settle);
@@ -201,6 +216,9 @@ void sim_model_consumer_says (sim_t *sim, sim_channel_t *channel, const leat_com
 static void s_check_credit (sim_t *sim, const sim_channel_t *channel, const leat_batch_t *batch,
                             uint64_t size)
 {
+    if (channel->drained)
+        sim_violation (sim, "who was asked to leave gets nothing more", "peer %llu, channel %u",
+                       (unsigned long long) channel->peer->number, channel->number);
     if (channel->lone)
         sim_violation (sim, "who has a suspect gets nothing else", "peer %llu, channel %u",
                        (unsigned long long) channel->peer->number, channel->number);
@@ -301,6 +319,7 @@ void sim_model_delivered (sim_t *sim, sim_channel_t *channel, const leat_batch_t
         mark->holder = channel;
         mark->epoch = batch->epoch;
         mark->position = channel->position++;
+        mark->since_us = s_may_have_started (channel, mark) ? sim->now_us : SIM_NEVER;
         mark->given = true;
         mark->optional = false;
         mark->due_ms = 0;
@@ -382,6 +401,66 @@ static void s_hears_empty (sim_t *sim, sim_channel_t *channel, uint64_t token)
     SIM_COUNT (sim, empty_told);
 }
 
+/* Which limit held for a record that is taken away: the lower one for a moment after a change. */
+static uint64_t s_limit_us (const sim_t *sim, const sim_stream_t *stream)
+{
+    uint64_t limit_ms = stream->processing_ms;
+    if (stream->former_ms && (!limit_ms || stream->former_ms < limit_ms)
+        && sim->now_us - stream->set_us < 1000000)
+        limit_ms = stream->former_ms;
+    return limit_ms * 1000;
+}
+
+static void s_revoked (sim_t *sim, sim_channel_t *channel, const leat_range_t *range,
+                       uint64_t offset, bool charged)
+{
+    const sim_stream_t *stream = &sim->model->streams[channel->stream];
+    sim_mark_t *mark = offset < channel->group->marks_count ? &channel->group->marks[offset] : NULL;
+    const char *wrong = NULL;
+    if (!mark || mark->holder != channel || mark->epoch != range->epoch)
+        wrong = "only what is held is taken away";
+    else if (mark->since_us == SIM_NEVER)
+        wrong = "what only waits is never overdue";
+    else if (!s_limit_us (sim, stream) || sim->now_us - mark->since_us < s_limit_us (sim, stream))
+        wrong = "nothing is taken away before max_processing";
+    if (wrong)
+        sim_violation (sim, wrong,
+                       "stream %s, group %s, offset %llu, peer %llu, for %llu us, limit %llu ms",
+                       stream->name, channel->group->name, (unsigned long long) offset,
+                       (unsigned long long) channel->peer->number,
+                       (unsigned long long) (mark ? sim->now_us - mark->since_us : 0),
+                       (unsigned long long) stream->processing_ms);
+    mark->suspect = true;
+    mark->started = true;
+    if (charged) {
+        SIM_COUNT (sim, overdue_lone);
+        s_charge (sim, mark);
+    } else {
+        SIM_COUNT (sim, overdue_several);
+    }
+    s_release (sim, channel, offset);
+}
+
+/* Charged is the one record that was said to be started, if there is no other such one. */
+static void s_hears_revoked (sim_t *sim, sim_channel_t *channel, const leat_revoked_t *revoked)
+{
+    uint64_t said = 0;
+    uint64_t said_offset = 0;
+    for (size_t offset = 0; offset < channel->group->marks_count; offset++) {
+        const sim_mark_t *mark = &channel->group->marks[offset];
+        if (mark->holder != channel || mark->position >= channel->reported)
+            continue;
+        said++;
+        said_offset = offset;
+    }
+    for (uint32_t index = 0; index < revoked->ranges.count; index++) {
+        leat_range_t range = leat_ranges_get (&revoked->ranges, index);
+        for (uint64_t offset = range.first; offset < range.first + range.count; offset++)
+            s_revoked (sim, channel, &range, offset, said == 1 && offset == said_offset);
+    }
+    channel->benched = true;
+}
+
 void sim_model_consumer_hears (sim_t *sim, sim_channel_t *channel, const leat_command_t *command)
 {
     switch (command->id) {
@@ -402,8 +481,14 @@ void sim_model_consumer_hears (sim_t *sim, sim_channel_t *channel, const leat_co
         sim_model_balance_recalled (sim, channel, &command->recall.ranges);
         break;
     case LEAT_REVOKED:
-        sim_violation (sim, "nothing is revoked unasked", "peer %llu, channel %u",
-                       (unsigned long long) channel->peer->number, channel->number);
+        s_hears_revoked (sim, channel, &command->revoked);
+        break;
+    case LEAT_RECALL:
+        SIM_COUNT (sim, recalls);
+        break;
+    case LEAT_DRAIN:
+        channel->drained = true;
+        break;
     default:
         break;
     }

@@ -458,8 +458,12 @@ static void s_hears_command (sim_t *sim, sim_peer_t *peer, const leat_command_t 
     case LEAT_LEFT:
     case LEAT_RECALL:
     case LEAT_REVOKED:
+    case LEAT_RECALL:
+    case LEAT_DRAIN:
     case LEAT_STALE:
         channel = s_channel (peer, command->close.channel, false);
+        if (command->id == LEAT_RECALL && !peer->live)
+            break; /* its silence ended it later in the same turn */
         if (!channel || !channel->consumer)
             sim_violation (sim, "answers are for open channels", "peer %llu, channel %u: %s",
                            (unsigned long long) peer->number, command->close.channel,

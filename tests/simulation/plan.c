@@ -93,6 +93,7 @@ void sim_plan_draw (sim_t *self)
     sim_plan_t *plan = &self->plan;
     sim_random_t *random = &self->random;
     s_draw_limits (self);
+    plan->operates = sim_chance (&self->operators, 40);
     plan->streams = (unsigned) sim_between (random, 1, SIM_STREAMS_MAX);
     for (unsigned stream = 0; stream < SIM_STREAMS_MAX; stream++)
         plan->groups[stream] = (unsigned) sim_between (random, 1, SIM_GROUPS_MAX);
@@ -131,10 +132,10 @@ void sim_plan_tell (sim_t *self)
 #undef X
     sim_trace (
         self, "plan",
-        "%u streams, %u producers of %u records, %u consumers, %u liars%s, store %s, %llu us, "
+        "%u streams, %u producers of %u records, %u consumers, %u liars%s%s, store %s, %llu us, "
         "refuses %u%%, fails %u in 1000",
         plan->streams, plan->producers, plan->records, plan->consumers, plan->liars,
-        plan->rivals ? " that take identities" : "", plan->store_memory ? "memory" : "durable",
-        (unsigned long long) plan->store_latency_us, plan->store_refuse_percent,
-        plan->store_unknown_permille);
+        plan->rivals ? " that take identities" : "", plan->operates ? ", operators" : "",
+        plan->store_memory ? "memory" : "durable", (unsigned long long) plan->store_latency_us,
+        plan->store_refuse_percent, plan->store_unknown_permille);
 }

@@ -64,6 +64,7 @@ typedef struct {
     uint64_t jitter_us;
     uint64_t fault_interval_us; /* mean; 0: no faults */
     unsigned hint_percent;      /* dead connections that the broker is told of */
+    bool operates;              /* clients set max_processing and drain consumers */
     bool rivals;                /* liars take honest identities; honest clients may be fenced */
     unsigned poison_one_in;     /* 0: no poison */
     unsigned reject_one_in;
@@ -81,6 +82,7 @@ typedef struct sim_liar sim_liar_t;
 typedef struct sim {
     uint64_t seed;
     sim_random_t random;
+    sim_random_t operators;
     uint64_t now_us;
     uint64_t step;
     uint64_t chaos_steps; /* then the faults stop */

@@ -271,6 +271,7 @@ static void s_drain (sim_t *sim, uint64_t *since_us, uint64_t *since_step)
         s_check_progress (sim, since_us, since_step);
         if (sim->step % 16 == 0 && !sim->broker->shutting_down)
             sim_model_check_idle (sim);
+        sim_model_check_overdue (sim);
         if (sim->now_us >= man_us && !closing) {
             s_man_all (sim);
             man_us = sim->now_us + 2 * SECOND_US;
@@ -306,6 +307,7 @@ uint64_t sim_world_run (uint64_t seed, uint64_t steps, FILE *trace, uint64_t *co
     leat_statistics_t statistics;
     sim->seed = seed;
     sim->random.state = sim_mix (seed);
+    sim->operators.state = sim_mix (~seed);
     sim->chaos_steps = steps;
     sim->trace = trace;
     sim_trace_watch (sim);
