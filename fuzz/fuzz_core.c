@@ -2,7 +2,8 @@
  * late, refuses and fails.
  * SPDX-License-Identifier: MPL-2.0
  *
- * The input is a byte for the limits, then steps: a byte that chooses, and the bytes that it takes.
+ * The input is a byte for the limits, then steps: a byte that chooses, modulo 14 below 252, and the bytes
+ * that it takes.
  *
  *      0   u8 peer u8 who            a new connection says HELLO
  *      1   u8 peer u8 what           OPEN
@@ -18,6 +19,7 @@
  *      11  u8 peer                   is gone
  *      12  u8 how                    the broker dies, shuts down or fails, and is recovered
  *      13  u8 where u8 xor           what the store has is damaged; somebody tries to recover it
+ *      >= 252  u8 peer u8 what u8 value   STREAM_CREATE, STREAM_SET, lists, GROUP_CREATE, CONSUMER_DRAIN
  *
  * Peers are slots 0 to 7. A slot knows what its last connection was told: channels, sequences, leases.
  */
@@ -545,6 +547,57 @@ static void s_other (subject_t *subject, input_t *input)
     s_say (subject, peer, &command);
 }
 
+/* One of the commands that operators have; STREAM_CREATE and STREAM_SET have the same fields. */
+static void s_administer (subject_t *subject, input_t *input)
+{
+    static const char *const streams[] = { "rye", "oat", "rye.dead", "-bad" };
+    static const char *const others[] = { "ann", "bob", "third", "cat" };
+    static const uint8_t ids[] = { LEAT_STREAM_CREATE,  LEAT_STREAM_SET,   LEAT_STREAM_SET,
+                                   LEAT_STREAM_LIST,    LEAT_GROUP_LIST,   LEAT_GROUP_CREATE,
+                                   LEAT_CONSUMER_DRAIN, LEAT_STREAM_DELETE };
+    peer_t *peer = s_peer (subject, input);
+    unsigned what = s_byte (input);
+    unsigned value = s_byte (input);
+    leat_text_t stream = leat_text (s_name (streams, what >> 3));
+    leat_text_t other = leat_text (s_name (others, what >> 5));
+    leat_command_t command = { .id = ids[what % sizeof ids] };
+    const leat_stream_create_t settings = {
+        .request = value,
+        .stream = stream,
+        .durability = (uint8_t) (value & 3),
+        .retention = value == 255,
+        .max_age_ms = value == 254,
+        .max_size = value == 253,
+        .max_processing_ms = value == 252 ? UINT64_MAX : (uint64_t) (value >> 2) * 7,
+        .max_attempts = value >> 4 & 3,
+        .dead_size = (uint64_t) (value >> 6) * 900,
+    };
+    if (command.id == LEAT_STREAM_CREATE)
+        command.stream_create = settings;
+    else if (command.id == LEAT_STREAM_SET)
+        command.stream_set = (leat_stream_set_t){
+            .request = settings.request,
+            .stream = stream,
+            .durability = settings.durability,
+            .retention = settings.retention,
+            .max_age_ms = settings.max_age_ms,
+            .max_size = settings.max_size,
+            .max_processing_ms = settings.max_processing_ms,
+            .max_attempts = settings.max_attempts,
+            .dead_size = settings.dead_size,
+        };
+    else if (command.id == LEAT_GROUP_CREATE)
+        command.group_create =
+            (leat_group_create_t){ value,      stream,      other, (uint8_t) (value % 5),
+                                   value >> 3, value == 255 };
+    else if (command.id == LEAT_CONSUMER_DRAIN)
+        command.consumer_drain =
+            (leat_consumer_drain_t){ value, other, value & 1 ? stream : leat_text ("") };
+    else /* a request and a name */
+        command.stream_list = (leat_stream_list_t){ value, value & 1 ? stream : leat_text ("r*") };
+    s_say (subject, peer, &command);
+}
+
 static void s_raw (subject_t *subject, input_t *input, bool with_body)
 {
     peer_t *peer = s_peer (subject, input);
@@ -598,10 +651,13 @@ static void s_step (subject_t *subject, input_t *input)
     typedef void (step_fn) (subject_t * subject, input_t * input);
     static step_fn *const says[] = { s_hello,  s_open,   s_attach, s_publish,
                                      s_settle, s_return, s_other };
-    unsigned choice = s_byte (input) % 14;
+    unsigned byte = s_byte (input);
+    unsigned choice = byte % 14;
     unsigned where;
     leat_core_tick (subject->core, subject->now_us, subject->wall_ms);
-    if (choice < sizeof says / sizeof *says)
+    if (byte >= 252)
+        s_administer (subject, input);
+    else if (choice < sizeof says / sizeof *says)
         says[choice](subject, input);
     else if (choice <= 8)
         s_raw (subject, input, choice == 8);

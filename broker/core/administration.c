@@ -43,7 +43,8 @@ typedef struct {
     char text[RESULT_SIZE + ENTRY_SIZE];
 } s_list_t;
 
-static void s_print (s_list_t *list, const char *format, ...)
+__attribute__ ((format (printf, 2, 3))) static void s_print (s_list_t *list, const char *format,
+                                                             ...)
 {
     va_list args;
     va_start (args, format);
