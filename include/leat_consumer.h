@@ -26,6 +26,9 @@ extern "C" {
  * the connection is lost before they arrive, the records come again, here or elsewhere: at least
  * once. The lease's epoch grows with each delivery, so it can fence writes to other systems.
  *
+ * A stream may have a max_processing (leat_admin.h): a record that was started longer ago is taken away
+ * and delivered to somebody else, and settling it then comes too late (leat_consumer_stale).
+ *
  * Threads: any thread may call any function but leat_consumer_destroy, which comes last, and settle
  * what another one received. Handlers may take as long as they like; heartbeats go on. */
 typedef struct leat_consumer leat_consumer_t;
