@@ -97,11 +97,13 @@ static core_request_t *s_wait (leat_core_t *core, uint64_t peer, uint32_t number
     snprintf (request->body, sizeof request->body, "{}");
     core_data (core);
     TAILQ_INSERT_TAIL (&core->data_record->requests, request, next);
+    core->request_count++;
     return request;
 }
 
-static void s_forget (struct core_requests *requests, core_request_t *request)
+static void s_forget (leat_core_t *core, struct core_requests *requests, core_request_t *request)
 {
+    core->request_count--;
     TAILQ_REMOVE (requests, request, next);
     free (request);
 }
@@ -116,7 +118,7 @@ void core_requests_committed (leat_core_t *core, struct core_requests *requests)
         }
         if (core_session_find (core, request->peer))
             s_result (core, request->peer, request->number, LEAT_OK, 0, leat_text (request->body));
-        s_forget (requests, request);
+        s_forget (core, requests, request);
     }
 }
 
@@ -127,15 +129,15 @@ void core_requests_undone (leat_core_t *core, struct core_requests *requests)
         if (core_session_find (core, request->peer))
             s_fail (core, request->peer, request->number, LEAT_STORE_FULL,
                     "the store did not take it; try again later");
-        s_forget (requests, request);
+        s_forget (core, requests, request);
     }
 }
 
-void core_requests_drop (struct core_requests *requests)
+void core_requests_drop (leat_core_t *core, struct core_requests *requests)
 {
     core_request_t *request;
     while ((request = TAILQ_FIRST (requests)))
-        s_forget (requests, request);
+        s_forget (core, requests, request);
 }
 
 /* ---- streams --------------------------------------------------------------------------------- */
@@ -442,6 +444,14 @@ void core_administer (leat_core_t *core, core_session_t *session, const leat_com
     uint64_t peer = session->peer;
     if (core->shutting_down) {
         s_fail (core, peer, command->stream_list.request, LEAT_SHUTTING_DOWN, NULL);
+        return;
+    }
+    bool waits = command->id == LEAT_STREAM_CREATE || command->id == LEAT_STREAM_SET
+                 || command->id == LEAT_GROUP_CREATE;
+    if (waits && core->request_count >= core->limits.requests) {
+        core_limit_hit (core, LEAT_LIMIT_requests);
+        s_fail (core, peer, command->stream_list.request, LEAT_LIMIT_REACHED,
+                "too many requests wait for the store; try again later");
         return;
     }
     switch (command->id) {

@@ -21,7 +21,7 @@ void core_administer (leat_core_t *core, core_session_t *session, const leat_com
 /* The commit that requests wait for is kept, or is not; both answer and forget them. */
 void core_requests_committed (leat_core_t *core, struct core_requests *requests);
 void core_requests_undone (leat_core_t *core, struct core_requests *requests);
-void core_requests_drop (struct core_requests *requests);
+void core_requests_drop (leat_core_t *core, struct core_requests *requests);
 
 /* Sends DRAIN, and gives the consumer nothing more; waits for ATTACHED if need be. */
 void core_consumer_drain (leat_core_t *core, core_consumer_t *consumer);

@@ -290,14 +290,14 @@ bool core_commits_idle (const leat_core_t *core)
            && (TAILQ_EMPTY (&core->dying) || core->dying_retry.due_us);
 }
 
-static void s_record_free (core_commit_t *record)
+static void s_record_free (leat_core_t *core, core_commit_t *record)
 {
     core_waiter_t *waiter;
     while ((waiter = TAILQ_FIRST (&record->waiters))) {
         TAILQ_REMOVE (&record->waiters, waiter, next);
         free (waiter);
     }
-    core_requests_drop (&record->requests);
+    core_requests_drop (core, &record->requests);
     core_trim_t *trim;
     while ((trim = STAILQ_FIRST (&record->trims))) {
         STAILQ_REMOVE_HEAD (&record->trims, next);
@@ -307,7 +307,7 @@ static void s_record_free (core_commit_t *record)
 }
 
 /* With marks that are dying in it: they lose their queue. */
-static void s_record_drop (core_commit_t *record)
+static void s_record_drop (leat_core_t *core, core_commit_t *record)
 {
     core_mark_t *mark;
     while ((mark = TAILQ_FIRST (&record->dying))) {
@@ -317,7 +317,7 @@ static void s_record_drop (core_commit_t *record)
         mark->state = CORE_MARK_LEASED;
         mark->group->mark_counts[mark->state]++;
     }
-    s_record_free (record);
+    s_record_free (core, record);
 }
 
 /* For the core's own end, when nobody is left who could be told anything. */
@@ -328,12 +328,12 @@ void core_commits_destroy (leat_core_t *core)
         leat_commit_destroy (&commit);
     if (core->data) {
         leat_commit_destroy (&core->data);
-        s_record_drop (core->data_record);
+        s_record_drop (core, core->data_record);
     }
     core_commit_t *record;
     while ((record = TAILQ_FIRST (&core->under_way))) {
         TAILQ_REMOVE (&core->under_way, record, next);
-        s_record_drop (record);
+        s_record_drop (core, record);
     }
     core_trim_t *trim;
     while ((trim = STAILQ_FIRST (&core->trims))) {
@@ -518,7 +518,7 @@ static void s_refused (leat_core_t *core)
     core->chain++;
     if (core->data) {
         s_undo (core, core->data_record);
-        s_record_free (core->data_record);
+        s_record_free (core, core->data_record);
         leat_commit_destroy (&core->data);
         core->data_record = NULL;
         core->next_commit_id--;
@@ -554,5 +554,5 @@ void leat_core_completed (leat_core_t *self, uint64_t commit, leat_commit_result
         s_data_committed (self, record);
     TAILQ_REMOVE (&self->under_way, record, next);
     self->commits_under_way--;
-    s_record_free (record);
+    s_record_free (self, record);
 }

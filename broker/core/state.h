@@ -485,6 +485,7 @@ struct leat_core {
     core_commit_t *data_record; /* what it will mean */
     TAILQ_HEAD (core_commits, core_commit) under_way;
     uint64_t commits_under_way;
+    uint64_t request_count; /* that wait for commits */
     uint64_t next_commit_id;
     uint32_t chain;
     STAILQ_HEAD (core_ready_commits, core_ready_commit) ready_commits;

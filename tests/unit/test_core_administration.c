@@ -222,6 +222,26 @@ static void test_commits (void **state)
     driver_destroy (&driver); /* nobody is told, nothing leaks */
 }
 
+/* What waits for the store has an end. */
+static void test_too_many_wait (void **state)
+{
+    leat_limits_t limits = driver_limits ();
+    limits.requests = 2;
+    driver_t *driver = s_begin (&limits);
+    driver->store = DRIVER_HOLD;
+    s_create (driver, 1, "orders", 5000, 0, 0);
+    s_create (driver, 2, "letters", 5000, 0, 0);
+    s_create (driver, 3, "mill", 5000, 0, 0);
+    s_expect_result (driver, 1, 3, LEAT_LIMIT_REACHED, "try again later");
+    driver_complete (driver, 0, LEAT_COMMIT_OK);
+    s_expect_result (driver, 1, 1, LEAT_OK, "{}");
+    s_expect_result (driver, 1, 2, LEAT_OK, "{}");
+    driver->store = DRIVER_OK;
+    s_create (driver, 4, "mill", 5000, 0, 0);
+    s_expect_result (driver, 1, 4, LEAT_OK, "{}");
+    driver_destroy (&driver);
+}
+
 /* Attempts and room for dead letters are those of the stream. */
 static void test_attempts_and_dead_size (void **state)
 {
@@ -451,11 +471,17 @@ static void test_drain_isolating (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_streams),         cmocka_unit_test (test_refused),
-        cmocka_unit_test (test_durability),      cmocka_unit_test (test_survive),
-        cmocka_unit_test (test_commits),         cmocka_unit_test (test_attempts_and_dead_size),
-        cmocka_unit_test (test_groups),          cmocka_unit_test (test_long_list),
-        cmocka_unit_test (test_drain),           cmocka_unit_test (test_drain_before_attached),
+        cmocka_unit_test (test_streams),
+        cmocka_unit_test (test_refused),
+        cmocka_unit_test (test_durability),
+        cmocka_unit_test (test_survive),
+        cmocka_unit_test (test_commits),
+        cmocka_unit_test (test_too_many_wait),
+        cmocka_unit_test (test_attempts_and_dead_size),
+        cmocka_unit_test (test_groups),
+        cmocka_unit_test (test_long_list),
+        cmocka_unit_test (test_drain),
+        cmocka_unit_test (test_drain_before_attached),
         cmocka_unit_test (test_drain_isolating),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
