@@ -5,7 +5,7 @@
 
 . "$(dirname "$0")/command_line.sh"
 
-start_broker --limit heartbeat_interval=100ms --limit heartbeat_timeout=400ms
+start_broker --limit heartbeat_interval=200ms --limit heartbeat_timeout=1s
 export WORK=$work
 
 # Says which record it has, waits until it may end, says that it has done it.
@@ -70,7 +70,7 @@ slow=$last
 wait_until "the command" lines_at_least "$work/slow.started" 1
 start "$work/other" "$leat" consume patient
 other=$last
-sleep 2 # five timeouts: that they pass is what this is about
+sleep 4 # four timeouts: that they pass is what this is about
 stream_has patient in_flight 1 || fail "a record that is worked on was taken away"
 touch "$work/slow.go"
 wait_until "its end" stream_has patient settled 1
@@ -83,7 +83,7 @@ says "$work/slow.err" "1 records done" || fail "$(cat "$work/slow.err")"
 
 # --- with max_processing it is taken away, another one does it, and the first is told that it was late
 
-expect 0 "$leat" stream create limited --max-processing 1s
+expect 0 "$leat" stream create limited --max-processing 2s
 seq 4 | "$leat" produce -q limited
 workers hanging limited 1
 hanging=$last
