@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MPL-2.0 */
 
 #include "broker/core/administration.h"
+#include "broker/core/balance.h"
 #include "broker/core/processing.h"
 
 #include <stdarg.h>
@@ -387,8 +388,7 @@ void core_consumer_drain (leat_core_t *core, core_consumer_t *consumer)
     if (!consumer->channel.answered || consumer->state == CORE_CONSUMER_LEAVING)
         return;
     core_consumer_drain_again (core, consumer);
-    core_consumer_unplace (core, consumer);
-    consumer->state = CORE_CONSUMER_FULL;
+    core_consumer_place (core, consumer);
     core_group_wake (core, consumer->group); /* a suspect may need somebody else */
 }
 

@@ -27,6 +27,8 @@ void core_consumer_counts (core_consumer_t *consumer, bool takes);
 /* recall.c */
 /* Nothing is ready, and somebody has nothing to do: asks those for records who have too many. */
 void core_recall (leat_core_t *core, core_group_t *group);
+/* Asks the consumer for all that it has not started, unless something is asked for already. */
+void core_recall_all (leat_core_t *core, core_consumer_t *consumer);
 /* No answer is waited for any more: it came, or none will. To be placed by the caller. */
 void core_recall_over (leat_core_t *core, core_consumer_t *consumer);
 /* It has reported or settled something: if it may have started all that it was asked for, it answers

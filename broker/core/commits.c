@@ -15,6 +15,7 @@ static core_commit_t *s_record_new (leat_core_t *core, bool settles)
     TAILQ_INIT (&record->streams);
     TAILQ_INIT (&record->groups);
     TAILQ_INIT (&record->dying);
+    TAILQ_INIT (&record->forgotten);
     STAILQ_INIT (&record->trims);
     TAILQ_INIT (&record->waiters);
     TAILQ_INIT (&record->requests);
@@ -392,6 +393,11 @@ static void s_data_committed (leat_core_t *core, core_commit_t *record)
         group->dead_count++;
         core->statistics.records_dead++;
     }
+    core_identity_t *identity;
+    while ((identity = TAILQ_FIRST (&record->forgotten))) {
+        TAILQ_REMOVE (&record->forgotten, identity, in_commit);
+        core_identity_forgotten (core, identity);
+    }
     core_stream_t *stream;
     TAILQ_FOREACH (stream, &record->streams, in_commit)
         stream->committed = true;
@@ -443,6 +449,11 @@ static void s_refuse_waiting (leat_core_t *core, const core_stream_t *stream,
  * a stream that an earlier commit creates. */
 static void s_undo_data (leat_core_t *core, core_commit_t *record)
 {
+    core_identity_t *identity;
+    while ((identity = TAILQ_FIRST (&record->forgotten))) {
+        TAILQ_REMOVE (&record->forgotten, identity, in_commit);
+        core_identity_remembered (core, identity);
+    }
     core_requests_undone (core, &record->requests);
     core_group_t *group;
     while ((group = TAILQ_LAST (&record->groups, core_new_groups))) {

@@ -106,7 +106,7 @@ void core_consumer_place (leat_core_t *core, core_consumer_t *consumer)
     s_remove_holder (consumer);
     if (consumer->state == CORE_CONSUMER_LEAVING)
         return;
-    core_consumer_counts (consumer, consumer->credit_records);
+    core_consumer_counts (consumer, consumer->credit_records && !consumer->draining);
     consumer->end_us = core_consumer_end_us (core, consumer);
     if (consumer->unstarted && !consumer->recall_end) {
         consumer->holds = true;

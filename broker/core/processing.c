@@ -3,6 +3,8 @@
 
 #include "broker/core/processing.h"
 
+#include "broker/core/balance.h"
+
 /* A record may have been started once its position is below reported + max_unreported. Positions,
  * reports and time only grow, so a few marks on the axis of positions tell for each record since when
  * that is so, however many there are:
@@ -98,7 +100,6 @@ void core_processing_changed (leat_core_t *core, core_stream_t *stream)
 
 /* Ranges on their way to a consumer, as many as a command takes. */
 typedef struct {
-    uint8_t id; /* REVOKED or RECALL */
     uint32_t count;
     leat_range_t entries[LEAT_ENTRIES_MAX];
 } s_ranges_t;
@@ -107,16 +108,10 @@ static void s_send (leat_core_t *core, const core_consumer_t *consumer, s_ranges
 {
     if (!ranges->count)
         return;
-    leat_command_t command = { .id = ranges->id };
-    leat_ranges_t list = { .count = ranges->count, .entries = ranges->entries };
-    if (ranges->id == LEAT_REVOKED) {
-        command.revoked.channel = consumer->channel.number;
-        command.revoked.code = LEAT_OVERDUE;
-        command.revoked.ranges = list;
-    } else {
-        command.recall.channel = consumer->channel.number;
-        command.recall.ranges = list;
-    }
+    leat_command_t command = { .id = LEAT_REVOKED };
+    command.revoked.channel = consumer->channel.number;
+    command.revoked.code = LEAT_OVERDUE;
+    command.revoked.ranges = (leat_ranges_t){ .count = ranges->count, .entries = ranges->entries };
     leat_outbox_command (core->outbox, consumer->channel.session->peer, &command);
     ranges->count = 0;
 }
@@ -164,7 +159,7 @@ static void s_overdue (leat_core_t *core, core_consumer_t *consumer, uint64_t fi
 /* Takes away what is held at positions below `end`. Returns how many records that were. */
 static uint64_t s_revoke (leat_core_t *core, core_consumer_t *consumer, uint64_t end)
 {
-    s_ranges_t ranges = { .id = LEAT_REVOKED };
+    s_ranges_t ranges = { .count = 0 };
     uint64_t taken = 0;
     bool charged = s_culprit (consumer);
     core_lease_t *lease;
@@ -181,18 +176,6 @@ static uint64_t s_revoke (leat_core_t *core, core_consumer_t *consumer, uint64_t
     return taken;
 }
 
-/* Asks for all that it holds; it gives back what is not started. */
-static void s_recall (leat_core_t *core, core_consumer_t *consumer)
-{
-    s_ranges_t ranges = { .id = LEAT_RECALL };
-    core_lease_t *lease;
-    RB_FOREACH (lease, core_leases, &consumer->leases) {
-        leat_range_t range = { lease->epoch, lease->first, lease->count };
-        s_add (core, consumer, &ranges, range);
-    }
-    s_send (core, consumer, &ranges);
-}
-
 /* ---- stuck ----------------------------------------------------------------------------------- */
 
 void core_processing_balance (leat_core_t *core, core_group_t *group)
@@ -205,7 +188,7 @@ void core_processing_balance (leat_core_t *core, core_group_t *group)
             continue;
         core_consumer_place (core, consumer);
         if (group->stuck_count < group->consumer_count)
-            s_recall (core, consumer);
+            core_recall_all (core, consumer);
     }
     core_group_wake (core, group);
 }
@@ -256,6 +239,6 @@ static void s_fire (leat_core_t *core, core_timer_t *timer)
         return;
     /* Nothing was settled since: perhaps it handles nothing at all any more, and what waits behind a
      * handler that never ends waits in vain. */
-    s_recall (core, consumer);
+    core_recall_all (core, consumer);
     s_set_stuck (core, consumer, true);
 }

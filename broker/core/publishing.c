@@ -67,11 +67,13 @@ void core_publish_open (leat_core_t *core, core_session_t *session, const leat_o
 }
 
 /* Not while batches of the identity's former session are at the store: what OPENED tells would be out
- * of date at once. */
+ * of date at once. Nor while the store is forgetting its sequences: should that not come about, a
+ * recovered broker would know of one that this one has said it does not know. */
 bool core_producer_may_begin (const core_producer_t *producer)
 {
     const core_sequence_t *sequence = producer->sequence;
-    return producer->channel.stream->committed && sequence->accepted == sequence->committed;
+    return producer->channel.stream->committed && !sequence->identity->forgetting
+           && sequence->accepted == sequence->committed;
 }
 
 void core_producer_answer (leat_core_t *core, core_producer_t *producer)

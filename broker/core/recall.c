@@ -73,6 +73,12 @@ static void s_ask (leat_core_t *core, core_consumer_t *consumer, uint64_t count)
     core_consumer_place (core, consumer);
 }
 
+void core_recall_all (leat_core_t *core, core_consumer_t *consumer)
+{
+    if (consumer->unstarted && !consumer->recall_end)
+        s_ask (core, consumer, consumer->unstarted);
+}
+
 /* Who would finish last. Some that were expected to finish first may be late: look at those too. */
 static core_consumer_t *s_last (leat_core_t *core, core_group_t *group)
 {

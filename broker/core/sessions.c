@@ -126,6 +126,10 @@ static void s_identity_destroy (leat_core_t *core, core_identity_t *identity)
 static void s_identity_expired (leat_core_t *core, core_timer_t *timer)
 {
     core_identity_t *identity = CORE_OWNER (timer, core_identity_t, expiry);
+    if (identity->forgetting) {
+        core_identity_rest (core, identity); /* it was back for a moment */
+        return;
+    }
     core_sequence_t *sequence;
     RB_FOREACH (sequence, core_sequences, &identity->sequences) {
         if (sequence->accepted != sequence->committed) {
@@ -141,8 +145,41 @@ static void s_identity_expired (leat_core_t *core, core_timer_t *timer)
         operation.sequence_forgotten.identity =
             (leat_text_t){ identity->name, identity->name_size };
         leat_commit_add (core_data (core), &operation);
+        identity->forgetting = true;
     }
-    s_identity_destroy (core, identity);
+    if (identity->forgetting)
+        TAILQ_INSERT_TAIL (&core->data_record->forgotten, identity, in_commit);
+    else
+        s_identity_destroy (core, identity);
+}
+
+/* Only now: if the store had refused, or the broker had ended before, it would be known still. The name
+ * may have come back meanwhile; then its channels wait for this. */
+void core_identity_forgotten (leat_core_t *core, core_identity_t *identity)
+{
+    identity->forgetting = false;
+    if (!identity->session) {
+        s_identity_destroy (core, identity);
+        return;
+    }
+    core_sequence_t *sequence;
+    core_sequence_t *next;
+    for (sequence = RB_MIN (core_sequences, &identity->sequences); sequence; sequence = next) {
+        next = RB_NEXT (core_sequences, , sequence);
+        sequence->known = false;
+        sequence->accepted = 0;
+        sequence->committed = 0;
+        sequence->offset = UINT64_MAX;
+        if (!sequence->producer)
+            core_sequence_destroy (core, sequence);
+    }
+}
+
+void core_identity_remembered (leat_core_t *core, core_identity_t *identity)
+{
+    identity->forgetting = false;
+    if (!identity->session)
+        core_identity_rest (core, identity);
 }
 
 void core_identity_rest (leat_core_t *core, core_identity_t *identity)

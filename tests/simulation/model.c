@@ -88,10 +88,6 @@ void sim_model_restarted (sim_t *sim)
     self->timed_out = 0;
     self->slices_seen = 0;
     memset (self->limits_seen, 0, sizeof self->limits_seen);
-    for (unsigned identity = 0; identity < SIM_IDENTITIES_MAX; identity++) {
-        for (unsigned stream = 0; stream <= SIM_STREAMS_MAX; stream++)
-            self->sequences[identity][stream].forgotten = false;
-    }
     for (unsigned index = 0; index < SIM_MODEL_STREAMS_MAX; index++) {
         sim_stream_t *stream = &self->streams[index];
         stream->submitted = stream->records_count;

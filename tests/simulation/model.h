@@ -85,7 +85,6 @@ typedef struct {
     uint64_t offset;    /* that it has */
     uint64_t told;      /* as the store has it */
     uint64_t told_offset;
-    bool forgotten; /* the core has forgotten it, whether or not the store has */
     uint64_t ever;  /* the largest that was ever committed */
     uint64_t heard; /* the largest that a live session sent to the core */
 } sim_sequence_t;

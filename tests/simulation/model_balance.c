@@ -21,7 +21,7 @@ static uint64_t s_boundary (const sim_channel_t *channel)
 static bool s_takes (const sim_channel_t *channel, const sim_group_t *group)
 {
     return channel->consumer && channel->group == group && channel->answered && !channel->ended
-           && channel->credit_records;
+           && channel->credit_records && !channel->drained;
 }
 
 /* Records held at positions from the boundary on, or below it. */

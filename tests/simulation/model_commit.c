@@ -147,7 +147,7 @@ static void s_sequence_appended (sim_t *sim, const sim_stream_t *stream, const s
         sim_violation (sim, "a record is committed in the stream it was published into",
                        "stream %s has a record of stream %u", stream->name, content->stream);
     sim_sequence_t *sequence = &sim->model->sequences[content->identity][content->stream];
-    if (sequence->known && !sequence->forgotten && content->sequence != sequence->committed + 1)
+    if (sequence->known && content->sequence != sequence->committed + 1)
         sim_violation (sim, "each sequence is committed once, in order, without holes",
                        "identity %u, stream %s: sequence %llu after %llu", content->identity,
                        stream->name, (unsigned long long) content->sequence,
@@ -159,7 +159,6 @@ static void s_sequence_appended (sim_t *sim, const sim_stream_t *stream, const s
                        content->identity, stream->name, (unsigned long long) content->sequence,
                        (unsigned long long) sequence->ever);
     sequence->known = true;
-    sequence->forgotten = false;
     sequence->committed = content->sequence;
     if (sequence->ever < content->sequence)
         sequence->ever = content->sequence;
@@ -250,15 +249,12 @@ static sim_sequence_t *s_sequence (sim_t *sim, const leat_operation_sequence_t *
 static void s_to_be_forgotten (sim_t *sim, const leat_operation_sequence_forgotten_t *forgotten)
 {
     enum { WAIT_US = 5000000 }; /* for the store to take it */
-    sim_sequence_t *sequence = s_sequence_of (sim, forgotten->stream, forgotten->identity);
     for (const sim_peer_t *peer = sim->model->peers; peer; peer = peer->next) {
         if (peer->live && sim->now_us - peer->welcomed_us > WAIT_US
             && leat_text_equal (leat_text (peer->identity_name), forgotten->identity))
             sim_violation (sim, "nobody who is there is forgotten", "%s, stream %u",
                            peer->identity_name, forgotten->stream);
     }
-    if (sequence)
-        sequence->forgotten = true;
     SIM_COUNT (sim, forgotten);
 }
 

@@ -174,7 +174,7 @@ static void s_says_leave (sim_t *sim, sim_channel_t *channel)
 
 void sim_model_consumer_says (sim_t *sim, sim_channel_t *channel, const leat_command_t *command)
 {
-    if (command->id != LEAT_RETURNED)
+    if (command->id == LEAT_SETTLE || command->id == LEAT_REPORT || command->id == LEAT_ALLOW)
         channel->benched = false;
     switch (command->id) {
     case LEAT_ALLOW:
@@ -482,9 +482,6 @@ void sim_model_consumer_hears (sim_t *sim, sim_channel_t *channel, const leat_co
         break;
     case LEAT_REVOKED:
         s_hears_revoked (sim, channel, &command->revoked);
-        break;
-    case LEAT_RECALL:
-        SIM_COUNT (sim, recalls);
         break;
     case LEAT_DRAIN:
         channel->drained = true;

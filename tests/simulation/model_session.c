@@ -277,7 +277,7 @@ static void s_hears_opened (sim_t *sim, sim_peer_t *peer, const leat_opened_t *o
         if (strcmp (sim_stream_name (index), channel->stream_name) != 0)
             continue;
         const sim_sequence_t *sequence = &sim->model->sequences[peer->identity][index];
-        bool has = sequence->known && !sequence->forgotten;
+        bool has = sequence->known;
         uint64_t expected = has ? sequence->committed : channel->base - 1;
         if (known != has || opened->sequence != expected)
             sim_violation (sim, "OPENED tells the last committed sequence",
@@ -458,7 +458,6 @@ static void s_hears_command (sim_t *sim, sim_peer_t *peer, const leat_command_t 
     case LEAT_LEFT:
     case LEAT_RECALL:
     case LEAT_REVOKED:
-    case LEAT_RECALL:
     case LEAT_DRAIN:
     case LEAT_STALE:
         channel = s_channel (peer, command->close.channel, false);

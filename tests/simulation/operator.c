@@ -8,8 +8,11 @@
 static leat_request_t *s_stream (sim_t *sim, const char *name)
 {
     leat_command_t command = { .id = LEAT_STREAM_SET };
-    uint64_t max_processing_ms =
-        sim_chance (&sim->operators, 85) ? sim_between (&sim->operators, 20, 2000) : 0;
+    /* What takes longer than the way there and back could be done by nobody. */
+    uint64_t least_ms = 20 + 4 * (sim->plan.latency_us + sim->plan.jitter_us) / 1000;
+    uint64_t max_processing_ms = sim_chance (&sim->operators, 85)
+                                     ? sim_between (&sim->operators, least_ms, least_ms + 2000)
+                                     : 0;
     if (sim_chance (&sim->operators, 20)) {
         command.id = LEAT_STREAM_CREATE;
         command.stream_create.stream = leat_text (name);

@@ -40,7 +40,7 @@ usage "CONSUMER is missing" drain
 usage "a consumer cannot be '.a'" drain .a
 usage "There is one CONSUMER" drain a b
 usage "--stream cannot be ''" drain a --stream ''
-usage "cannot be used" drain a -b nowhere
+usage "cannot be 'nowhere'" drain a -b nowhere
 
 expect 3 "$leat" stream list --timeout 100ms
 expect_said "no broker at"

@@ -41,7 +41,7 @@ leaves () {
     stream_has "$stream" in_flight 3 || fail "it does not hold what it has started"
     touch "$work/$name.go"
     expect_end "$pid" 0
-    says "$work/$name.err" "3 records done, 0 to be tried again" || fail "$(cat "$work/$name.err")"
+    says "$work/$name.err" "3 records done, 0 attempts failed" || fail "$(cat "$work/$name.err")"
     says "$work/$name.err" "too late" && fail "it was too late"
     wait_until "the rest" stream_has "$stream" settled 8
     kill -TERM "$other"
@@ -79,7 +79,7 @@ kill -TERM "$slow" "$other"
 expect_end "$slow" 0
 expect_end "$other" 0
 [ ! -s "$work/other" ] || fail "another one got the record"
-says "$work/slow.err" "1 records done" || fail "$(cat "$work/slow.err")"
+says "$work/slow.err" "1 record done" || fail "$(cat "$work/slow.err")"
 
 # --- with max_processing it is taken away, another one does it, and the first is told that it was late
 
@@ -101,7 +101,7 @@ wait_until "its end" lines_at_least "$work/hanging.done" 1
 kill -TERM "$hanging" "$other"
 expect_end "$hanging" 0
 expect_end "$other" 0
-says "$work/hanging.err" "1 records were settled too late" || fail "$(cat "$work/hanging.err")"
+says "$work/hanging.err" "1 record was settled too late" || fail "$(cat "$work/hanging.err")"
 stream_has limited settled 4 || fail "a late settle counts"
 stream_has limited redelivered 1 || fail "more than the one record came again"
 stop_broker

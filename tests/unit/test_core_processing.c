@@ -70,7 +70,8 @@ static void test_off (void **state)
     driver_destroy (&driver);
 }
 
-/* A record that was said to be started is taken away and charged; the others are asked for. */
+/* A record that was said to be started is taken away and charged; those that cannot have been started
+ * are asked for. */
 static void test_started_is_charged (void **state)
 {
     driver_t *driver = s_begin (5, 60000);
@@ -82,7 +83,7 @@ static void test_started_is_charged (void **state)
     driver_expect_nothing (driver, 2);
     driver_wait (driver, 200);
     s_expect_revoked (driver, 2, batch.epoch, 0, 1);
-    s_expect_recall (driver, 2, batch.epoch, 1, 4);
+    s_expect_recall (driver, 2, batch.epoch, 2, 3);
     driver_expect_nothing (driver, 2);
     assert_int_equal (driver_statistics (driver).records_overdue, 1);
     driver_return (driver, 2, 1, batch.epoch, 2, 3); /* all but the one that it may have started */
@@ -154,10 +155,9 @@ static void test_several_are_not_charged (void **state)
     driver_report (driver, 2, 1, 3);
     driver_wait (driver, 550);
     s_expect_revoked (driver, 2, batch.epoch, 0, 2);
-    s_expect_recall (driver, 2, batch.epoch, 2, 4);
+    s_expect_recall (driver, 2, batch.epoch, 3, 3);
     driver_wait (driver, 500);
     s_expect_revoked (driver, 2, batch.epoch, 2, 1); /* this one alone: it is charged */
-    s_expect_recall (driver, 2, batch.epoch, 3, 3);
     s_consumer (driver, 3, 1, 1);
     driver_drop (driver, 2);
     for (uint64_t offset = 0; offset < 3; offset++) {
@@ -258,7 +258,7 @@ static void test_all_stuck (void **state)
     driver_drop (driver, 1);
     s_consumer (driver, 3, 100, 1);
     s_expect_recall (driver, 2, batch.epoch, 1, 1);
-    driver_expect_deliver (driver, 3, 1, 2, 5);
+    driver_expect_deliver (driver, 3, 1, 2, 2); /* as much as one that is new gets */
     driver_return (driver, 2, 1, batch.epoch, 1, 1);
     driver_expect_nothing (driver, 2);
     driver_lose (driver, 3);
@@ -316,7 +316,6 @@ static void test_many_reports (void **state)
             assert_true (age_first <= 10000 + 10000 / 64 + 40);
             if (taken == 500)
                 break; /* there is nobody else: they come back */
-            driver_expect (driver, 2, LEAT_RECALL);
         }
     }
     assert_int_equal (taken, 500);

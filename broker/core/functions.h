@@ -1,0 +1,233 @@
+/* What the files of the broker's core call of each other. Comes with state.h.
+ * SPDX-License-Identifier: MPL-2.0 */
+#ifndef LEAT_BROKER_CORE_FUNCTIONS_H
+#define LEAT_BROKER_CORE_FUNCTIONS_H
+
+#include "broker/core/state.h"
+
+/* core.c */
+uint64_t core_next_epoch (leat_core_t *core);
+uint64_t core_random (leat_core_t *core); /* splitmix64 */
+/* Orders names by their bytes, shorter before longer. */
+int core_name_compare (const char *a, size_t a_size, const char *b, size_t b_size);
+void core_limit_hit (leat_core_t *core, leat_limit_id_t limit);
+void core_rate_count (leat_core_t *core, core_channel_t *channel, uint64_t records);
+
+/* Answers `command` with REFUSED. */
+void core_refuse (leat_core_t *core, uint64_t peer, uint8_t command, uint32_t channel,
+                  leat_code_t code, const char *reason);
+void core_refuse_full (leat_core_t *core, uint64_t peer, const leat_refused_t *refused);
+
+/* sessions.c */
+void core_session_hello (leat_core_t *core, uint64_t peer, const leat_hello_t *hello);
+void core_session_ping (leat_core_t *core, core_session_t *session, const leat_ping_t *ping);
+void core_session_bye (leat_core_t *core, core_session_t *session);
+core_session_t *core_session_find (leat_core_t *core, uint64_t peer);
+core_former_t *core_former_find (leat_core_t *core, uint64_t peer);
+core_channel_t *core_channel_find (core_session_t *session, uint32_t number);
+/* False, and refused, if the number is taken or there are too many. */
+bool core_channel_free (leat_core_t *core, core_session_t *session, uint8_t command,
+                        uint32_t number);
+void core_channel_add (core_session_t *session, core_channel_t *channel);
+/* Nothing was heard of it for the heartbeat timeout. */
+bool core_session_silent (const leat_core_t *core, const core_session_t *session);
+/* Ends a session: `clean` if its consumers had stopped, else they may have started something. */
+void core_session_end (leat_core_t *core, core_session_t *session, bool clean, bool displaced);
+void core_sessions_destroy (leat_core_t *core);
+core_identity_t *core_identity_find (leat_core_t *core, leat_text_t name);
+core_identity_t *core_identity_make (leat_core_t *core, leat_text_t name, bool ephemeral);
+core_sequence_t *core_sequence_find (core_identity_t *identity, const core_stream_t *stream);
+core_sequence_t *core_sequence_make (leat_core_t *core, core_identity_t *identity,
+                                     core_stream_t *stream);
+void core_sequence_destroy (leat_core_t *core, core_sequence_t *sequence);
+/* The commit that forgets its sequences is done, or refused. */
+void core_identity_forgotten (leat_core_t *core, core_identity_t *identity);
+void core_identity_remembered (leat_core_t *core, core_identity_t *identity);
+/* Forgets it now if nothing is to be remembered, else starts its expiry. */
+void core_identity_rest (leat_core_t *core, core_identity_t *identity);
+
+/* publishing.c */
+void core_publish_open (leat_core_t *core, core_session_t *session, const leat_open_t *open);
+void core_publish_close (leat_core_t *core, core_producer_t *producer);
+void core_publish_batch (leat_core_t *core, core_session_t *session, const leat_batch_t *batch,
+                         leat_buffer_t *body);
+/* Is everything there that OPENED needs? */
+bool core_producer_may_begin (const core_producer_t *producer);
+void core_producer_answer (leat_core_t *core, core_producer_t *producer);
+void core_producer_committed (leat_core_t *core, core_batch_t *batch);
+/* The store refused the batch, and with it every later one of its producer. */
+void core_producer_undone (leat_core_t *core, core_batch_t *batch);
+void core_producer_end (leat_core_t *core, core_producer_t *producer);
+/* Tells it CONFIRMED, or its new credit, at the end of this turn. */
+void core_confirm (leat_core_t *core, core_producer_t *producer);
+void core_confirms_send (leat_core_t *core);
+
+/* credit.c */
+void core_credit_begin (leat_core_t *core, core_producer_t *producer);
+void core_credit_use (leat_core_t *core, core_producer_t *producer, uint64_t cost);
+void core_credit_want (leat_core_t *core, core_producer_t *producer, uint64_t cost);
+void core_credit_yielded (leat_core_t *core, core_producer_t *producer, uint64_t limit);
+void core_credit_end (leat_core_t *core, core_producer_t *producer);
+void core_credit_run (leat_core_t *core);
+
+/* streams.c */
+core_stream_t *core_stream_find (leat_core_t *core, leat_text_t name);
+core_stream_t *core_stream_by_id (leat_core_t *core, uint32_t id);
+/* New stream object; the caller commits it. */
+core_stream_t *core_stream_make (leat_core_t *core, leat_text_t name, uint32_t id);
+/* The same, and commits it; NULL at the limit. `settings` may be NULL. */
+core_stream_t *core_stream_create (leat_core_t *core, leat_text_t name,
+                                   const core_settings_t *settings);
+/* Finds or creates (and commits) a stream for a channel; NULL, and refused, if that can't be. */
+core_stream_t *core_stream_obtain (leat_core_t *core, core_session_t *session, uint8_t command,
+                                   uint32_t channel, leat_text_t name, bool must_exist);
+/* The stream for the dead letters of `stream`, created if need be; NULL if the limit is reached. */
+core_stream_t *core_stream_for_dead (leat_core_t *core, core_stream_t *stream);
+void core_stream_destroy (leat_core_t *core, core_stream_t *stream);
+core_group_t *core_group_find (core_stream_t *stream, leat_text_t name);
+core_group_t *core_group_by_id (core_stream_t *stream, uint32_t id);
+core_group_t *core_group_make (leat_core_t *core, core_stream_t *stream, leat_text_t name,
+                               uint32_t id, uint64_t start);
+/* The same, and commits it. */
+core_group_t *core_group_create (leat_core_t *core, core_stream_t *stream, leat_text_t name,
+                                 leat_start_t start, uint64_t value);
+void core_group_destroy (leat_core_t *core, core_group_t *group);
+/* What others have settled and nobody holds any more, whole batches and what compaction left out,
+ * counts as settled for a group that is new. */
+void core_group_skip_gone (leat_core_t *core, core_group_t *group);
+/* Takes back the making of a group that never handed out anything. */
+void core_group_undo (leat_core_t *core, core_group_t *group);
+/* The offset that a new group begins at. */
+uint64_t core_group_start (const core_stream_t *stream, leat_start_t start, uint64_t value);
+
+/* Charged attempts after which a record of the stream is dead, and bytes that its dead letters take at
+ * most: what was set for it, or else the broker's limits. */
+uint64_t core_attempts (const leat_core_t *core, const core_stream_t *stream);
+uint64_t core_dead_size (const leat_core_t *core, const core_stream_t *stream);
+
+/* batches.c */
+core_batch_t *core_batch_make (leat_core_t *core, core_stream_t *stream, uint64_t first,
+                               uint32_t count, uint8_t attributes, uint32_t crc32c,
+                               uint64_t time_ms, leat_buffer_t *body);
+void core_batch_destroy (leat_core_t *core, core_batch_t *batch);
+/* The batch that has `offset`, or NULL; and the first one that ends beyond it. */
+core_batch_t *core_batch_at (core_stream_t *stream, uint64_t offset);
+core_batch_t *core_batch_from (core_stream_t *stream, uint64_t offset);
+/* The bytes of records [first, first + count) of the batch; count is lowered where the body is in
+ * parts. The records must not all be settled. */
+leat_slice_t core_batch_slice (core_batch_t *batch, uint64_t first, uint32_t *count);
+/* Their bytes, wherever they are. */
+uint64_t core_batch_size (core_batch_t *batch, uint64_t first, uint32_t count);
+/* Records from `first` on, at most count, whose bytes do not exceed size_max. */
+uint32_t core_batch_fit (core_batch_t *batch, uint64_t first, uint32_t count, uint64_t size_max);
+/* First record >= `from` of the batch that compaction has left out, with *until the next one that is
+ * there; the batch's end if there is none. */
+uint64_t core_batch_gone (const core_batch_t *batch, uint64_t from, uint64_t *until);
+/* Records were settled by a group: trims the batch, or copies out a small rest. */
+void core_batch_settled (leat_core_t *core, core_batch_t *batch, uint64_t count);
+
+/* settled.c */
+void core_settled_begin (core_settled_t *settled, uint64_t floor);
+void core_settled_clear (core_settled_t *settled);
+bool core_settled_has (const core_settled_t *settled, uint64_t offset);
+/* Sets bits that are all unset. */
+void core_settled_add (core_settled_t *settled, uint64_t first, uint64_t count);
+/* First offset >= `from` that is not settled, and first > `from` that is (or UINT64_MAX). */
+uint64_t core_settled_next_open (const core_settled_t *settled, uint64_t from);
+uint64_t core_settled_next_settled (const core_settled_t *settled, uint64_t from);
+/* Nothing at or above this is settled. */
+uint64_t core_settled_end (const core_settled_t *settled);
+
+/* groups.c */
+/* Something changed: look whether records can go out. */
+void core_group_wake (leat_core_t *core, core_group_t *group);
+/* Settled state or marks changed: commit them soon. */
+void core_group_dirty (leat_core_t *core, core_group_t *group);
+/* Records, none of them settled yet, are settled. */
+void core_group_settle (leat_core_t *core, core_group_t *group, uint64_t first, uint64_t count);
+void core_group_return (leat_core_t *core, core_group_t *group, uint64_t first, uint64_t count);
+core_mark_t *core_mark_find (core_group_t *group, uint64_t offset);
+core_mark_t *core_mark_make (leat_core_t *core, core_group_t *group, uint64_t offset);
+void core_mark_set (leat_core_t *core, core_mark_t *mark, core_mark_state_t state);
+void core_mark_destroy (leat_core_t *core, core_mark_t *mark);
+void core_mark_delay (leat_core_t *core, core_mark_t *mark, uint64_t delay_ms);
+/* One attempt more. False if that was the last one and it is on its way to be a dead letter. */
+bool core_mark_charge (leat_core_t *core, core_mark_t *mark, leat_code_t code);
+/* Goes out alone next. */
+void core_mark_suspect (leat_core_t *core, core_mark_t *mark);
+/* It was leased and not started: waits again as before. */
+void core_mark_release (leat_core_t *core, core_mark_t *mark);
+/* Leased records that were not started wait again: `mark` is that of a marked one, or NULL. */
+void core_group_give_back (leat_core_t *core, core_group_t *group, uint64_t first, uint64_t count,
+                           core_mark_t *mark);
+void core_mark_kill (leat_core_t *core, core_mark_t *mark, leat_code_t code, leat_text_t reason);
+/* Builds dead letters of the marks in core->dying into the data commit. */
+void core_dying_commit (leat_core_t *core);
+bool core_group_is_empty (const core_group_t *group);
+void core_group_tell_empty (leat_core_t *core);
+uint64_t core_group_ready (const core_group_t *group);
+
+/* leases.c */
+core_lease_t *core_lease_make (leat_core_t *core, core_consumer_t *consumer, uint64_t first,
+                               uint32_t count, uint64_t size, core_mark_t *mark);
+/* Does `what` to every part of the consumer's leases under `epoch` in the range; the parts are taken
+ * out of the leases first. Returns how many records that were. */
+typedef void (core_lease_fn) (leat_core_t *core, core_consumer_t *consumer, uint64_t first,
+                              uint32_t count, core_mark_t *mark, void *arg);
+uint32_t core_leases_take (leat_core_t *core, core_consumer_t *consumer, const leat_range_t *range,
+                           bool started, core_lease_fn *fn, void *arg);
+/* Everything goes back: clean, or with suspects. */
+void core_leases_end (leat_core_t *core, core_consumer_t *consumer, bool clean);
+/* Records at positions below this may have been started. */
+uint64_t core_consumer_boundary (const core_consumer_t *consumer);
+/* Raises what is reported. */
+void core_consumer_reported (core_consumer_t *consumer, uint64_t position);
+
+/* delivering.c */
+void core_deliver_attach (leat_core_t *core, core_session_t *session, const leat_attach_t *attach);
+void core_deliver_command (leat_core_t *core, core_consumer_t *consumer,
+                           const leat_command_t *command);
+bool core_consumer_may_begin (const core_consumer_t *consumer);
+void core_consumer_answer (leat_core_t *core, core_consumer_t *consumer);
+void core_consumer_end (leat_core_t *core, core_consumer_t *consumer, bool clean);
+void core_waiter_answer (leat_core_t *core, core_waiter_t *waiter);
+
+/* dispatch.c */
+void core_dispatch (leat_core_t *core);
+
+/* commits.c */
+/* The data commit that is being built. */
+leat_commit_t *core_data (leat_core_t *core);
+void core_data_add_batch (leat_core_t *core, core_batch_t *batch);
+void core_data_add_dead (leat_core_t *core, core_mark_t *mark, const leat_operation_t *operation);
+void core_data_add_stream (leat_core_t *core, core_stream_t *stream);
+void core_data_add_group (leat_core_t *core, core_group_t *group);
+void core_trim (leat_core_t *core, const core_batch_t *batch);
+void core_waiter_add (leat_core_t *core, core_consumer_t *consumer, uint64_t token, bool leave);
+void core_waiters_drop (leat_core_t *core, core_consumer_t *consumer);
+void core_commits_build (leat_core_t *core);
+bool core_commits_idle (const leat_core_t *core);
+void core_commits_destroy (leat_core_t *core);
+
+/* recovery.c */
+/* Finds what is ready in a group: when it is made, and when it is recovered. */
+void core_group_begin (leat_core_t *core, core_group_t *group);
+/* Recovery is over. */
+void core_recovered (leat_core_t *core);
+
+RB_PROTOTYPE (core_timers, core_timer, by_due, core_timer_compare)
+RB_PROTOTYPE (core_identities, core_identity, by_name, core_identity_compare)
+RB_PROTOTYPE (core_sequences, core_sequence, by_stream, core_sequence_compare)
+RB_PROTOTYPE (core_sessions, core_session, by_peer, core_session_compare)
+RB_PROTOTYPE (core_channels, core_channel, by_number, core_channel_compare)
+RB_PROTOTYPE (core_formers, core_former, by_peer, core_former_compare)
+RB_PROTOTYPE (core_streams, core_stream, by_name, core_stream_compare)
+RB_PROTOTYPE (core_streams_by_id, core_stream, by_id, core_stream_compare_id)
+RB_PROTOTYPE (core_batches, core_batch, by_first, core_batch_compare)
+RB_PROTOTYPE (core_chunks, core_chunk, by_number, core_chunk_compare)
+RB_PROTOTYPE (core_ranges, core_range, by_first, core_range_compare)
+RB_PROTOTYPE (core_marks, core_mark, by_offset, core_mark_compare)
+RB_PROTOTYPE (core_groups, core_group, by_name, core_group_compare)
+RB_PROTOTYPE (core_leases, core_lease, by_epoch, core_lease_compare)
+
+#endif
