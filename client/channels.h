@@ -42,7 +42,8 @@ bool leat_channels_receive (leat_channels_t *self, const leat_command_t *command
 bool leat_channels_deliver (leat_channels_t *self, const leat_batch_t *batch, leat_buffer_t *body,
                             leat_outbox_t *outbox);
 
-/* Lets all engines act. Who goes first changes from run to run, since they share the window. */
+/* Lets those engines act to which something was done, or whose time has come. Producers share the
+ * window: those that find no room queue for it. */
 void leat_channels_run (leat_channels_t *self, uint64_t now_us, leat_session_window_t *window,
                         leat_outbox_t *outbox);
 

@@ -81,7 +81,8 @@ typedef struct {
 /* The options' strings are copied. */
 leat_session_t *leat_session_new (const leat_session_options_t *options);
 
-/* Does not end the session at the broker; leat_session_close does. The engines are not destroyed. */
+/* Does not end the session at the broker; leat_session_close does. The engines are not destroyed;
+ * those that were not removed can only be destroyed after that. */
 void leat_session_destroy (leat_session_t **self_p);
 
 /* Adds a producer or consumer, which the caller goes on owning; it is opened or attached on a

@@ -82,6 +82,7 @@ bool leat_consumer_engine_take (leat_consumer_engine_t *self, uint32_t count_max
     uint32_t count;
     if (self->state != LEAT_CONSUMER_ATTACHED || count_max == 0)
         return false;
+    leat_attention_mark (&self->attention);
     if (!leat_leases_oldest (self->leases, &position, &count)) {
         self->late = self->revoked; /* an application that asks for more goes on */
         return false;
@@ -102,6 +103,7 @@ uint32_t leat_consumer_engine_settle (leat_consumer_engine_t *self, uint64_t ses
                                       uint64_t now_us)
 {
     leat_assert (outcome >= LEAT_ACK && outcome <= LEAT_REJECT);
+    leat_attention_mark (&self->attention);
     uint32_t held = 0;
     if (session == self->session) {
         leat_settlement_t settlement = {
@@ -123,11 +125,13 @@ uint32_t leat_consumer_engine_give_back (leat_consumer_engine_t *self, uint64_t 
 {
     if (session != self->session)
         return 0;
+    leat_attention_mark (&self->attention);
     return leat_leases_give_back (self->leases, epoch, first, count);
 }
 
 uint64_t leat_consumer_engine_flush (leat_consumer_engine_t *self)
 {
+    leat_attention_mark (&self->attention);
     self->flush_asked++;
     bool nothing = self->counts->records[LEAT_LEASE_SETTLED] == 0 && !self->settles_unconfirmed
                    && self->flushed == self->flush_sent;
@@ -145,6 +149,7 @@ uint64_t leat_consumer_engine_flushed (const leat_consumer_engine_t *self)
 
 void leat_consumer_engine_ask_empty (leat_consumer_engine_t *self)
 {
+    leat_attention_mark (&self->attention);
     self->empty_token++;
     self->empty_sent = false;
     self->empty = false;
@@ -158,6 +163,7 @@ bool leat_consumer_engine_empty (const leat_consumer_engine_t *self)
 void leat_consumer_engine_allow (leat_consumer_engine_t *self, uint32_t credit_records,
                                  uint64_t credit_size)
 {
+    leat_attention_mark (&self->attention);
     self->credit_records = credit_records;
     self->credit_size = credit_size;
     if (self->enforced_records < credit_records)
@@ -171,6 +177,7 @@ void leat_consumer_engine_leave (leat_consumer_engine_t *self)
 {
     if (self->state != LEAT_CONSUMER_DETACHED && self->state != LEAT_CONSUMER_ATTACHED)
         return;
+    leat_attention_mark (&self->attention);
     if (self->link != LEAT_LINK_UP && self->link != LEAT_LINK_ASKED) {
         leat_consumer_engine_end (self, LEAT_CONSUMER_ENDED);
         return;

@@ -4,6 +4,7 @@
 #ifndef LEAT_CONSUMERS_CONSUMER_ENGINE_H
 #define LEAT_CONSUMERS_CONSUMER_ENGINE_H
 
+#include "client/agenda.h"
 #include "client/session.h"
 
 /*      delivered: leased to us, not started        started               settled
@@ -130,6 +131,9 @@ void leat_consumer_engine_deliver (leat_consumer_engine_t *self, const leat_batc
 /* Sends settles that are due, flush requests, LEAVE. */
 void leat_consumer_engine_run (leat_consumer_engine_t *self, uint64_t now_us,
                                leat_outbox_t *outbox);
+
+/* Marked by all functions that do something to it, but for leat_consumer_engine_run. */
+leat_attention_t *leat_consumer_engine_attention (leat_consumer_engine_t *self);
 
 uint64_t leat_consumer_engine_deadline (const leat_consumer_engine_t *self);
 

@@ -244,6 +244,7 @@ static void s_detached (leat_consumer_engine_t *self, unsigned code)
 void leat_consumer_engine_begin (leat_consumer_engine_t *self, uint32_t channel,
                                  leat_outbox_t *outbox)
 {
+    leat_attention_mark (&self->attention);
     if (self->link != LEAT_LINK_NONE)
         leat_consumer_engine_lost (self);
     if (self->state != LEAT_CONSUMER_DETACHED)
@@ -257,6 +258,7 @@ void leat_consumer_engine_lost (leat_consumer_engine_t *self)
 {
     if (self->state == LEAT_CONSUMER_ENDED || self->state == LEAT_CONSUMER_FAILED)
         return;
+    leat_attention_mark (&self->attention);
     leat_consumer_state_t next = LEAT_CONSUMER_DETACHED;
     if (self->state == LEAT_CONSUMER_LEAVING)
         next = LEAT_CONSUMER_ENDED;
@@ -322,6 +324,7 @@ static void s_recalled (leat_consumer_engine_t *self, const leat_recall_t *recal
 void leat_consumer_engine_receive (leat_consumer_engine_t *self, const leat_command_t *command,
                                    leat_outbox_t *outbox)
 {
+    leat_attention_mark (&self->attention);
     if (self->link == LEAT_LINK_NONE)
         return;
     switch (command->id) {
@@ -398,6 +401,7 @@ static bool s_intact (const leat_batch_t *batch, leat_buffer_t *body)
 void leat_consumer_engine_deliver (leat_consumer_engine_t *self, const leat_batch_t *batch,
                                    leat_buffer_t *body, leat_outbox_t *outbox)
 {
+    leat_attention_mark (&self->attention);
     /* The position counts whatever the broker has delivered, good or bad. */
     uint64_t position = self->delivered;
     if (self->link == LEAT_LINK_UP)
@@ -544,6 +548,11 @@ void leat_consumer_engine_run (leat_consumer_engine_t *self, uint64_t now_us, le
         leat_outbox_command (outbox, 0, &command);
         self->leave_sent = true;
     }
+}
+
+leat_attention_t *leat_consumer_engine_attention (leat_consumer_engine_t *self)
+{
+    return &self->attention;
 }
 
 uint64_t leat_consumer_engine_deadline (const leat_consumer_engine_t *self)

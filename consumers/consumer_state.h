@@ -19,6 +19,7 @@ typedef enum {
 } leat_link_t;
 
 struct leat_consumer_engine {
+    leat_attention_t attention;
     char *stream;
     char *group;
     leat_consumer_engine_options_t options; /* defaults filled in; its strings are not used */

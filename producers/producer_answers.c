@@ -270,6 +270,7 @@ bool leat_producer_engine_receive (leat_producer_engine_t *self, const leat_comm
                                    uint64_t now_us, leat_session_window_t *window,
                                    leat_outbox_t *outbox)
 {
+    leat_attention_mark (&self->attention);
     /* After a failure what is still on its way is confirmed, refused or closed; no record is sent. */
     switch (command->id) {
     case LEAT_OPENED:

@@ -55,6 +55,7 @@ uint64_t leat_producer_engine_submit (leat_producer_engine_t *self, leat_slice_t
                                       uint32_t count, bool extended, uint64_t time_ms)
 {
     leat_assert (!self->is_closing);
+    leat_attention_mark (&self->attention);
     return leat_backlog_add (self->backlog, records, count, extended, time_ms);
 }
 
@@ -83,11 +84,16 @@ uint32_t leat_producer_engine_batches_in_flight (const leat_producer_engine_t *s
     return leat_backlog_batches_sent (self->backlog);
 }
 
+static uint64_t s_space (const leat_session_window_t *window)
+{
+    return window->size > window->used ? window->size - window->used : 0;
+}
+
 /* What the channel's credit and the session's window leave, cost of batches included. */
 static uint64_t s_room (const leat_producer_engine_t *self, const leat_session_window_t *window)
 {
     uint64_t credit = self->limit - self->spent;
-    uint64_t space = window->size > window->used ? window->size - window->used : 0;
+    uint64_t space = s_space (window);
     return credit < space ? credit : space;
 }
 
@@ -147,6 +153,7 @@ static void s_end_if_done (leat_producer_engine_t *self)
 void leat_producer_engine_close (leat_producer_engine_t *self)
 {
     self->is_closing = true;
+    leat_attention_mark (&self->attention);
     s_end_if_done (self);
 }
 
@@ -195,6 +202,7 @@ void leat_producer_engine_begin (leat_producer_engine_t *self, uint32_t channel,
                                  const leat_session_terms_t *terms, leat_outbox_t *outbox)
 {
     leat_assert (self->channel_state == CHANNEL_NONE);
+    leat_attention_mark (&self->attention);
     if (self->is_failed || self->is_ended)
         return;
     leat_backlog_limits_t limits;
@@ -222,11 +230,13 @@ uint64_t producer_start_over (leat_producer_engine_t *self)
     self->spent = 0;
     self->has_wanted = false;
     self->is_blocked = false;
+    self->is_cramped = false;
     return released;
 }
 
 void leat_producer_engine_lost (leat_producer_engine_t *self)
 {
+    leat_attention_mark (&self->attention);
     producer_start_over (self);
     self->channel_state = CHANNEL_NONE;
     self->back_off_us = 0;
@@ -297,8 +307,11 @@ static bool s_send_next (leat_producer_engine_t *self, uint64_t now_us,
     if (!fits && room > LEAT_BATCH_COST && !s_room_is_scrap (self, room, cost))
         fits = leat_backlog_shorten (self->backlog, cut, room - LEAT_BATCH_COST);
     if (!fits) {
-        if (cost > self->limit - self->spent)
+        uint64_t credit = self->limit - self->spent;
+        uint64_t space = s_space (window);
+        if (cost > credit)
             s_want (self, cost, now_us, outbox);
+        self->is_cramped = space < cost && space < credit;
         return false;
     }
     s_publish (self, cut, window, outbox);
@@ -309,6 +322,7 @@ void leat_producer_engine_run (leat_producer_engine_t *self, uint64_t now_us,
                                leat_session_window_t *window, leat_outbox_t *outbox)
 {
     self->is_blocked = false;
+    self->is_cramped = false;
     if (self->is_failed || now_us < self->resume_us)
         return;
     self->resume_us = 0;
@@ -324,6 +338,16 @@ void leat_producer_engine_run (leat_producer_engine_t *self, uint64_t now_us,
         leat_outbox_command (outbox, 0, &command);
         self->channel_state = CHANNEL_CLOSING;
     }
+}
+
+bool leat_producer_engine_is_cramped (const leat_producer_engine_t *self)
+{
+    return self->is_cramped;
+}
+
+leat_attention_t *leat_producer_engine_attention (leat_producer_engine_t *self)
+{
+    return &self->attention;
 }
 
 uint64_t leat_producer_engine_cost_in_flight (const leat_producer_engine_t *self, uint64_t *last)

@@ -4,6 +4,7 @@
 #ifndef LEAT_PRODUCERS_PRODUCER_ENGINE_H
 #define LEAT_PRODUCERS_PRODUCER_ENGINE_H
 
+#include "client/agenda.h"
 #include "client/session.h"
 
 /*      submitted            sent, within credit          confirmed: forgotten
@@ -97,6 +98,13 @@ bool leat_producer_engine_receive (leat_producer_engine_t *self, const leat_comm
 /* Sends what credit and window allow. */
 void leat_producer_engine_run (leat_producer_engine_t *self, uint64_t now_us,
                                leat_session_window_t *window, leat_outbox_t *outbox);
+
+/* True if the last run ended because the window has no room for the next batch, however much credit
+ * there is. */
+bool leat_producer_engine_is_cramped (const leat_producer_engine_t *self);
+
+/* Marked by all functions that do something to it, but for leat_producer_engine_run. */
+leat_attention_t *leat_producer_engine_attention (leat_producer_engine_t *self);
 
 /* Cost of what it has sent and is neither confirmed nor refused: its part of the session's window.
  * *last (may be NULL) is the last sequence of that. */

@@ -23,6 +23,7 @@ typedef enum {
 } channel_state_t;
 
 struct leat_producer_engine {
+    leat_attention_t attention;
     char *stream;
     bool must_exist;
     uint32_t record_size_max;
@@ -46,6 +47,7 @@ struct leat_producer_engine {
     uint32_t flight;
     bool has_wanted; /* WANT is out and the credit has not changed since */
     bool is_blocked; /* the last run ended for want of credit */
+    bool is_cramped; /* ... for want of room in the session's window */
     uint64_t want_us;
     uint64_t back_off_us; /* the last one; 0: none since there was progress */
     uint64_t resume_us;   /* nothing is sent before; 0: no back-off */
