@@ -66,7 +66,7 @@ static leat_session_t *s_session (const leat_client_t *self, const leat_client_o
 
 static void s_destroy (leat_client_t *self)
 {
-    leat_assert (TAILQ_EMPTY (&self->ports));
+    leat_assert (TAILQ_EMPTY (&self->ports.all));
     leat_session_destroy (&self->session);
     if (self->owns_context && self->context != NULL)
         zmq_ctx_term (self->context);
@@ -112,7 +112,7 @@ leat_client_t *leat_client_new (const leat_client_options_t *options)
     self->identity = s_identity (options->identity);
     uint32_t closing_ms = options->closing_timeout_ms;
     self->closing_timeout_us = (uint64_t) (closing_ms ? closing_ms : CLOSING_TIMEOUT_MS) * 1000;
-    TAILQ_INIT (&self->ports);
+    leat_ports_init (&self->ports);
     STAILQ_INIT (&self->calls);
     leat_gate_init (&self->gate);
     self->pool = leat_pool_new ();
@@ -194,16 +194,20 @@ void leat_client_call (leat_client_t *self, leat_call_fn *fn, void *arg)
     leat_gate_unlock (&self->gate);
 }
 
-void leat_client_join (leat_client_t *self, leat_port_t *port)
+void leat_client_join (leat_client_t *self, leat_port_t *port, leat_attention_t *engine)
 {
     port->client = self;
     leat_client_hold (self);
-    TAILQ_INSERT_TAIL (&self->ports, port, link);
+    leat_ports_add (&self->ports, port);
+    engine->fn = leat_port_notice;
+    engine->arg = port;
 }
 
 void leat_client_part (leat_client_t *self, leat_port_t *port)
 {
-    TAILQ_REMOVE (&self->ports, port, link);
+    if (self->draining == port)
+        self->draining = TAILQ_NEXT (port, link);
+    leat_ports_remove (&self->ports, port);
 }
 
 /* ---- what the application asks --------------------------------------------------------------- */

@@ -12,46 +12,10 @@
 #include "client/fault.h"
 #include "client/gate.h"
 #include "client/pool.h"
+#include "client/ports.h"
 #include "client/session.h"
 #include "client/socket.h"
 #include "leat_client.h"
-
-/* A producer or consumer, as the client's thread sees it. All of these are called by that thread, or
- * by another one once that thread has ended. */
-typedef struct leat_port leat_port_t;
-
-typedef struct {
-    /* Gives the engine what the application has left for it. Called before the session runs. */
-    void (*feed) (leat_port_t *port, uint64_t now_us);
-
-    /* Tells the application what is new. `is_sent`: all that engines said so far is sent. */
-    void (*publish) (leat_port_t *port, bool is_sent);
-
-    /* The connection was given up. */
-    void (*lost) (leat_port_t *port);
-
-    /* True if feed has something to do; called when the thread is about to sleep. */
-    bool (*waits) (leat_port_t *port);
-
-    /* When feed wants to be called, UINT64_MAX for never. */
-    uint64_t (*deadline) (const leat_port_t *port);
-
-    /* The client closes: finish. True once nothing is left to be given to the engine, or to be asked
-     * of it. */
-    bool (*drain) (leat_port_t *port);
-
-    /* True if the application has let go of it, and the engine or the client has ended. */
-    bool (*is_over) (const leat_port_t *port);
-
-    /* Takes the engine out of the session and frees all. */
-    void (*destroy) (leat_port_t *port);
-} leat_port_ops_t;
-
-struct leat_port {
-    const leat_port_ops_t *ops;
-    leat_client_t *client;
-    TAILQ_ENTRY (leat_port) link;
-};
 
 /* How deep the client's thread sleeps:
  *
@@ -98,10 +62,11 @@ struct leat_client {
     /* The client's thread, and whoever comes after it. */
     leat_session_t *session;
     leat_socket_t *socket;
-    TAILQ_HEAD (, leat_port) ports;
+    leat_ports_t ports;
     uint64_t now_us;
     bool is_closing; /* leat_session_close was called */
     uint64_t closing_us;
+    leat_port_t *draining;  /* while closing: the first that was not found drained */
     bool is_sent;           /* all that the engines said */
     bool has_no_connection; /* the last socket was lost before it was connected */
 
@@ -123,11 +88,13 @@ struct leat_client {
  * calls it directly. */
 void leat_client_call (leat_client_t *self, leat_call_fn *fn, void *arg);
 
-/* Work was left, see leat_sleep_t. `is_urgent`: it cannot wait for the end of a nap. */
+/* Work was left, see leat_sleep_t; ports use leat_port_call. `is_urgent`: it cannot wait for the end of
+ * a nap. */
 void leat_client_wake (leat_client_t *self, bool is_urgent);
 
-/* Ports join in a leat_client_call and hold a reference to the client until they are destroyed. */
-void leat_client_join (leat_client_t *self, leat_port_t *port);
+/* Ports join in a leat_client_call and hold a reference to the client until they are destroyed. From
+ * then on the port hears of what is done to its engine. */
+void leat_client_join (leat_client_t *self, leat_port_t *port, leat_attention_t *engine);
 void leat_client_part (leat_client_t *self, leat_port_t *port);
 
 void leat_client_hold (leat_client_t *self);

@@ -52,8 +52,10 @@ static void s_close_socket (leat_client_t *self)
         return;
     leat_socket_destroy (&self->socket);
     leat_port_t *port;
-    TAILQ_FOREACH (port, &self->ports, link)
+    TAILQ_FOREACH (port, &self->ports.all, link) {
         port->ops->lost (port);
+        leat_port_touch (port);
+    }
 }
 
 static bool s_has_connection (leat_session_state_t state)
@@ -77,7 +79,39 @@ static void s_connect (leat_client_t *self)
         s_close_socket (self);
 }
 
+/* ---- 3. what the application has left -------------------------------------------------------- */
+
+static void s_feed (leat_client_t *self)
+{
+    leat_port_t *port;
+    leat_ports_gather (&self->ports, self->now_us);
+    while ((port = leat_ports_next_due (&self->ports)) != NULL) {
+        port->ops->feed (port, self->now_us);
+        leat_port_set_deadline (port, port->ops->deadline (port));
+    }
+}
+
 /* ---- 7. news --------------------------------------------------------------------------------- */
+
+static void s_publish_ports (leat_client_t *self, bool has_changed)
+{
+    leat_port_t *port;
+    if (has_changed) {
+        TAILQ_FOREACH (port, &self->ports.all, link) {
+            leat_port_notice (port);
+            leat_port_touch (port);
+        }
+    }
+    if (self->is_sent)
+        leat_ports_sent (&self->ports);
+    while ((port = leat_ports_next_news (&self->ports)) != NULL) {
+        port->ops->publish (port, self->is_sent);
+        if (port->ops->is_over (port))
+            port->ops->destroy (port);
+        else if (port->ops->waits (port))
+            leat_port_touch (port);
+    }
+}
 
 static void s_publish (leat_client_t *self)
 {
@@ -90,7 +124,8 @@ static void s_publish (leat_client_t *self)
         self->was_ready = true;
         leat_gate_signal (&self->gate);
     }
-    if (state != self->state)
+    bool has_changed = state != self->state;
+    if (has_changed)
         leat_gate_signal (&self->gate);
     self->state = state;
     self->losses = leat_session_losses (self->session);
@@ -108,25 +143,15 @@ static void s_publish (leat_client_t *self)
         atomic_store (&self->record_size_max, terms->record_size_max);
         atomic_store (&self->body_size_max, body_max);
     }
-    leat_port_t *port, *next;
-    TAILQ_FOREACH_SAFE (port, &self->ports, link, next) {
-        port->ops->publish (port, self->is_sent);
-        if (port->ops->is_over (port))
-            port->ops->destroy (port);
-    }
+    s_publish_ports (self, has_changed);
 }
 
 /* ---- 8. sleep -------------------------------------------------------------------------------- */
 
 static bool s_has_work (leat_client_t *self)
 {
-    if (atomic_load (&self->has_calls) || (atomic_load (&self->is_stopping) && !self->closing_us))
-        return true;
-    leat_port_t *port;
-    TAILQ_FOREACH (port, &self->ports, link)
-        if (port->ops->waits (port))
-            return true;
-    return false;
+    return atomic_load (&self->has_calls) || (atomic_load (&self->is_stopping) && !self->closing_us)
+           || leat_ports_have_work (&self->ports);
 }
 
 static uint64_t s_deadline (const leat_client_t *self)
@@ -134,13 +159,8 @@ static uint64_t s_deadline (const leat_client_t *self)
     uint64_t deadline_us = leat_session_deadline (self->session);
     if (self->closing_us != 0 && self->closing_us < deadline_us)
         deadline_us = self->closing_us;
-    const leat_port_t *port;
-    TAILQ_FOREACH (port, &self->ports, link) {
-        uint64_t port_us = port->ops->deadline (port);
-        if (port_us < deadline_us)
-            deadline_us = port_us;
-    }
-    return deadline_us;
+    uint64_t port_us = leat_ports_deadline (&self->ports);
+    return port_us < deadline_us ? port_us : deadline_us;
 }
 
 static void s_poll (leat_client_t *self, uint64_t wait_us)
@@ -204,13 +224,16 @@ static void s_close (leat_client_t *self)
 {
     if (!atomic_load (&self->is_stopping) || self->is_closing)
         return;
-    if (self->closing_us == 0)
+    if (self->closing_us == 0) {
         self->closing_us = self->now_us + self->closing_timeout_us;
-    bool is_drained = true;
-    leat_port_t *port;
-    TAILQ_FOREACH (port, &self->ports, link)
-        is_drained = port->ops->drain (port) && is_drained;
-    if (!is_drained)
+        leat_port_t *port;
+        TAILQ_FOREACH (port, &self->ports.all, link)
+            port->ops->drain (port); /* now all have been told */
+        self->draining = TAILQ_FIRST (&self->ports.all);
+    }
+    while (self->draining != NULL && self->draining->ops->drain (self->draining))
+        self->draining = TAILQ_NEXT (self->draining, link);
+    if (self->draining != NULL)
         return;
     self->is_closing = true;
     leat_session_close (self->session);
@@ -239,7 +262,7 @@ static void s_end (leat_client_t *self)
         call->is_done = true;
     }
     leat_port_t *port, *next;
-    TAILQ_FOREACH_SAFE (port, &self->ports, link, next) {
+    TAILQ_FOREACH_SAFE (port, &self->ports.all, link, next) {
         port->ops->publish (port, false);
         if (port->ops->is_over (port))
             port->ops->destroy (port);
@@ -250,14 +273,13 @@ static void s_end (leat_client_t *self)
 
 static bool s_turn (leat_client_t *self)
 {
+    leat_ports_begin (&self->ports);
     s_serve_calls (self); /* 1 */
     self->now_us = leat_clock_us ();
     leat_session_tick (self->session, self->now_us, leat_clock_wall_ms ());
     bool is_busy = s_receive (self); /* 2 */
     s_close (self);
-    leat_port_t *port;
-    TAILQ_FOREACH (port, &self->ports, link) /* 3 */
-        port->ops->feed (port, self->now_us);
+    s_feed (self);                    /* 3 */
     leat_session_run (self->session); /* 4 */
     s_connect (self);                 /* 5 */
     leat_outbox_t *outbox = leat_session_outbox (self->session);

@@ -26,7 +26,8 @@ static void s_join (void *arg)
         && !leat_session_add_consumer (join->client->session, join->consumer->engine))
         join->error = ENOSPC;
     if (join->error == 0)
-        leat_client_join (join->client, &join->consumer->port);
+        leat_client_join (join->client, &join->consumer->port,
+                          leat_consumer_engine_attention (join->consumer->engine));
 }
 
 static bool s_options_valid (const char *stream, const leat_consumer_options_t *options)
@@ -120,7 +121,7 @@ static void s_want (leat_consumer_t *self)
     unsigned wanted = self->receivers > 0 ? self->receivers : self->is_asked;
     atomic_store (&self->wanted, wanted);
     if (wanted > 0 && atomic_load (&self->leased) > 0)
-        leat_client_wake (self->port.client, true);
+        leat_port_call (&self->port, true);
 }
 
 /* Why there will be nothing to receive; 0 if there may be. */
@@ -169,7 +170,7 @@ static void s_received (leat_consumer_t *self, uint32_t count)
     uint64_t low = atomic_load (&self->ahead) / 2;
     self->unsettled += count;
     if (before > low && before - count <= low && low > 0 && atomic_load (&self->leased) > 0)
-        leat_client_wake (self->port.client, true);
+        leat_port_call (&self->port, true);
 }
 
 int leat_consumer_receive (leat_consumer_t *self, leat_delivered_t *delivered, int timeout_ms)

@@ -54,6 +54,10 @@ void leat_consumer_engine_destroy (leat_consumer_engine_t **self_p);
 
 /* ---- the application's side ------------------------------------------------------------------ */
 
+/* To be called before leat_consumer_engine_take if leat_consumer_engine_run was not lately: the pace at
+ * which records are started is measured, by which it is judged how many are reported ahead. */
+void leat_consumer_engine_tick (leat_consumer_engine_t *self, uint64_t now_us);
+
 /* Starts up to `count_max` records: the oldest that wait, all of one lease. They are reported before
  * they are handed out, so the driver must send the outbox before the application begins. False if
  * nothing waits or the consumer is leaving. */

@@ -81,6 +81,7 @@ static void s_feed (leat_port_t *port, uint64_t now_us)
     leat_consumer_t *self = s_self (port);
     leat_consumer_port_decide (self, now_us);
     s_measure_pace (self, now_us);
+    leat_consumer_engine_tick (self->engine, now_us);
     if (leat_consumer_engine_drained (self->engine) && !atomic_load (&self->is_drained)) {
         atomic_store (&self->is_drained, true);
         leat_consumer_port_leave (self);
@@ -212,6 +213,8 @@ static void s_publish (leat_port_t *port, bool is_sent)
     const leat_consumer_engine_t *engine = self->engine;
     if (is_sent)
         s_hand_over (self);
+    else if (!TAILQ_EMPTY (&self->taken))
+        leat_port_defer (port);
     atomic_store (&self->leased, leat_consumer_engine_waiting (engine));
     atomic_store (&self->stale, leat_consumer_engine_stale (engine));
     atomic_store (&self->damaged, leat_consumer_engine_damaged (engine));

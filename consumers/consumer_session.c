@@ -430,7 +430,7 @@ void leat_consumer_engine_deliver (leat_consumer_engine_t *self, const leat_batc
 
 /* How many records are started in a millisecond, less the one that is reported in any case. So many
  * takes have one gap less between them, hence two takes a millisecond apart give 0. */
-static void s_measure_pace (leat_consumer_engine_t *self, uint64_t now_us)
+void leat_consumer_engine_tick (leat_consumer_engine_t *self, uint64_t now_us)
 {
     if (now_us < self->pace_us + S_PACE_US)
         return;
@@ -519,7 +519,7 @@ static bool s_leave_due (const leat_consumer_engine_t *self)
 
 void leat_consumer_engine_run (leat_consumer_engine_t *self, uint64_t now_us, leat_outbox_t *outbox)
 {
-    s_measure_pace (self, now_us);
+    leat_consumer_engine_tick (self, now_us);
     s_retry (self, now_us, outbox);
     if (self->link != LEAT_LINK_UP || self->leave_sent)
         return;

@@ -36,26 +36,23 @@ static void s_join (void *arg)
     join->error = leat_client_verdict (join->client);
     if (join->error != 0)
         return;
-    bool has_former = false;
-    const leat_port_t *port;
-    TAILQ_FOREACH (port, &join->client->ports, link) {
-        if (port->ops != &leat_producer_port_ops)
-            continue;
-        const leat_producer_t *other = (const leat_producer_t *) port;
-        if (strcmp (leat_producer_engine_stream (other->engine), stream) != 0)
-            continue;
+    leat_port_t *former = leat_ports_find (&join->client->ports, stream);
+    for (leat_port_t *port = former; port != NULL; port = leat_ports_find_next (port)) {
         /* One that the application has let go of makes room soon. */
-        has_former = true;
+        const leat_producer_t *other = (const leat_producer_t *) port;
         if (!other->is_abandoned && atomic_load (&other->verdict) == 0)
             join->error = EBUSY;
     }
     if (join->error != 0)
         return;
     self->is_added = leat_session_add_producer (join->client->session, self->engine);
-    if (self->is_added || has_former)
-        leat_client_join (join->client, &self->port);
-    else
+    if (!self->is_added && former == NULL) {
         join->error = ENOSPC;
+        return;
+    }
+    self->port.stream = stream;
+    leat_client_join (join->client, &self->port, leat_producer_engine_attention (self->engine));
+    leat_port_set_outside (&self->port, !self->is_added);
 }
 
 static bool s_options_valid (const char *stream, const leat_producer_options_t *options)
@@ -125,6 +122,7 @@ static void s_abandon (void *arg)
     leat_producer_t *self = arg;
     self->is_abandoned = true;
     self->confirmed_fn = NULL;
+    leat_port_touch (&self->port);
     if (self->port.ops->is_over (&self->port))
         self->port.ops->destroy (&self->port);
 }
@@ -210,7 +208,7 @@ static uint8_t *s_reserve (leat_producer_t *self, size_t size)
     leat_chunk_t *before = self->flume.tail;
     uint8_t *bytes = leat_flume_reserve (&self->flume, size, self->is_extended, is_busy);
     if (self->flume.tail != before && atomic_load (&self->wake) == LEAT_WAKE_BY_CHUNK)
-        leat_client_wake (self->port.client, true);
+        leat_port_call (&self->port, true);
     return bytes;
 }
 
@@ -221,7 +219,7 @@ static void s_written (leat_producer_t *self, size_t size)
     self->sent_size += size;
     self->reserved = 0;
     if (atomic_load (&self->wake) == LEAT_WAKE_BY_RECORD)
-        leat_client_wake (self->port.client, true);
+        leat_port_call (&self->port, true);
 }
 
 int leat_producer_send (leat_producer_t *self, const void *body, size_t size)
@@ -303,7 +301,7 @@ int leat_producer_send_buffer (leat_producer_t *self, void *block, size_t size,
     leat_flume_pass (&self->flume, record, self->is_extended);
     s_written (self, before + size);
     if (atomic_load (&self->wake) == LEAT_WAKE_BY_CHUNK)
-        leat_client_wake (self->port.client, true);
+        leat_port_call (&self->port, true);
     return 0;
 }
 

@@ -52,6 +52,7 @@ struct leat_producer {
     bool is_added;     /* to the session */
     bool is_opened;    /* once */
     bool is_abandoned; /* by the application */
+    bool was_over;     /* the engine, and those outside were told */
     bool is_closing;   /* leat_producer_engine_close was called */
     uint64_t skip;     /* records to be passed over as known */
     uint64_t base;     /* what the engine counts before the first record */

@@ -41,6 +41,7 @@ static void s_pass_over (leat_producer_t *self, uint64_t count)
 void leat_producer_port_skip (leat_producer_t *self, uint64_t count)
 {
     self->skip += count;
+    leat_port_touch (&self->port);
 }
 
 /* The broker has told for the first time what it has. */
@@ -102,8 +103,10 @@ static void s_feed (leat_port_t *port, uint64_t now_us)
     leat_producer_t *self = s_self (port);
     leat_wake_t wake = LEAT_WAKE_NEVER;
     uint64_t wall_ms = 0;
-    if (!self->is_added)
+    if (!self->is_added) {
         self->is_added = leat_session_add_producer (port->client->session, self->engine);
+        leat_port_set_outside (port, !self->is_added);
+    }
     if (self->is_added && s_can_submit (self)) {
         s_pass_over (self, self->skip);
         self->skip = 0;
@@ -180,6 +183,11 @@ static void s_publish (leat_port_t *port, bool is_sent)
     (void) is_sent;
     leat_producer_t *self = s_self (port);
     s_give_verdict (self);
+    leat_producer_state_t state = leat_producer_engine_state (self->engine);
+    if (!self->was_over && (state == LEAT_PRODUCER_ENDED || state == LEAT_PRODUCER_FAILED)) {
+        self->was_over = true;
+        leat_ports_touch_outside (&port->client->ports);
+    }
     if (!self->is_opened)
         return;
     uint64_t released = self->taken_size - leat_producer_engine_unconfirmed_size (self->engine);
