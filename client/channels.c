@@ -218,8 +218,15 @@ static void s_remove (leat_channels_t *self, leat_attention_t *attention)
     free (channel);
 }
 
-void leat_channels_remove_producer (leat_channels_t *self, leat_producer_engine_t *producer)
+void leat_channels_remove_producer (leat_channels_t *self, leat_producer_engine_t *producer,
+                                    leat_outbox_t *outbox)
 {
+    const leat_attention_t *attention = leat_producer_engine_attention (producer);
+    if (attention->agenda != self->agenda)
+        return;
+    const channel_t *channel = attention->owner;
+    if (channel->number != 0 && outbox != NULL)
+        leat_producer_engine_part (producer, outbox);
     s_remove (self, leat_producer_engine_attention (producer));
 }
 

@@ -20,8 +20,10 @@ bool leat_channels_publishes (const leat_channels_t *self, const char *stream);
 void leat_channels_add_producer (leat_channels_t *self, struct leat_producer_engine *producer);
 void leat_channels_add_consumer (leat_channels_t *self, struct leat_consumer_engine *consumer);
 
-/* A producer's unanswered batches stay in the window until the broker has answered them. */
-void leat_channels_remove_producer (leat_channels_t *self, struct leat_producer_engine *producer);
+/* A producer's channel is closed in `outbox`, NULL if nothing may be said; its unanswered batches stay in
+ * the window until the broker has answered them. */
+void leat_channels_remove_producer (leat_channels_t *self, struct leat_producer_engine *producer,
+                                    leat_outbox_t *outbox);
 void leat_channels_remove_consumer (leat_channels_t *self, struct leat_consumer_engine *consumer);
 
 /* Opens and attaches what has no channel in this connection yet. */

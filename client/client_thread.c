@@ -151,7 +151,8 @@ static void s_publish (leat_client_t *self)
 static bool s_has_work (leat_client_t *self)
 {
     return atomic_load (&self->has_calls) || (atomic_load (&self->is_stopping) && !self->closing_us)
-           || leat_ports_have_work (&self->ports);
+           || leat_ports_have_work (&self->ports)
+           || (self->is_sent && leat_outbox_count (leat_session_outbox (self->session)) > 0);
 }
 
 static uint64_t s_deadline (const leat_client_t *self)

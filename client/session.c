@@ -336,7 +336,8 @@ bool leat_session_add_consumer (leat_session_t *self, struct leat_consumer_engin
 
 void leat_session_remove_producer (leat_session_t *self, struct leat_producer_engine *producer)
 {
-    leat_channels_remove_producer (self->channels, producer);
+    bool may_speak = self->phase == PHASE_READY && !self->has_said_bye;
+    leat_channels_remove_producer (self->channels, producer, may_speak ? self->outbox : NULL);
 }
 
 void leat_session_remove_consumer (leat_session_t *self, struct leat_consumer_engine *consumer)

@@ -135,6 +135,12 @@ uint64_t leat_backlog_add (leat_backlog_t *self, leat_slice_t records, uint32_t 
     return first;
 }
 
+void leat_backlog_pass (leat_backlog_t *self, uint64_t count)
+{
+    leat_assert (count <= self->confirmed && self->next + count <= self->confirmed + 1);
+    self->next += count;
+}
+
 static uint64_t s_unsend (leat_backlog_t *self, batch_t *batch)
 {
     if (!batch->is_sent)

@@ -56,6 +56,9 @@ void leat_backlog_destroy (leat_backlog_t **self_p);
 uint64_t leat_backlog_add (leat_backlog_t *self, leat_slice_t records, uint32_t count,
                            bool extended, uint64_t time_ms);
 
+/* As if `count` records had been added, none of them beyond leat_backlog_confirmed. */
+void leat_backlog_pass (leat_backlog_t *self, uint64_t count);
+
 /* Everything up to `sequence` is confirmed; it may be more than was sent or even added. Returns the
  * cost of the sent batches that this frees. Costs time only for what becomes confirmed. */
 uint64_t leat_backlog_confirm (leat_backlog_t *self, uint64_t sequence);

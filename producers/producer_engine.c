@@ -59,6 +59,14 @@ uint64_t leat_producer_engine_submit (leat_producer_engine_t *self, leat_slice_t
     return leat_backlog_add (self->backlog, records, count, extended, time_ms);
 }
 
+void leat_producer_engine_pass (leat_producer_engine_t *self, uint64_t count)
+{
+    if (count == 0)
+        return;
+    leat_attention_mark (&self->attention);
+    leat_backlog_pass (self->backlog, count);
+}
+
 uint64_t leat_producer_engine_next (const leat_producer_engine_t *self)
 {
     return leat_backlog_next (self->backlog);
@@ -198,6 +206,20 @@ static void s_send_open (leat_producer_engine_t *self, leat_outbox_t *outbox)
     self->channel_state = CHANNEL_OPENING;
 }
 
+static void s_send_close (leat_producer_engine_t *self, leat_outbox_t *outbox)
+{
+    leat_command_t command = { .id = LEAT_CLOSE };
+    command.close.channel = self->channel;
+    leat_outbox_command (outbox, 0, &command);
+    self->channel_state = CHANNEL_CLOSING;
+}
+
+void leat_producer_engine_part (leat_producer_engine_t *self, leat_outbox_t *outbox)
+{
+    if (self->channel_state == CHANNEL_OPENING || self->channel_state == CHANNEL_OPEN)
+        s_send_close (self, outbox);
+}
+
 void leat_producer_engine_begin (leat_producer_engine_t *self, uint32_t channel,
                                  const leat_session_terms_t *terms, leat_outbox_t *outbox)
 {
@@ -332,12 +354,8 @@ void leat_producer_engine_run (leat_producer_engine_t *self, uint64_t now_us,
         return;
     while (s_send_next (self, now_us, window, outbox))
         continue;
-    if (self->is_closing && !self->is_failed && s_all_confirmed (self)) {
-        leat_command_t command = { .id = LEAT_CLOSE };
-        command.close.channel = self->channel;
-        leat_outbox_command (outbox, 0, &command);
-        self->channel_state = CHANNEL_CLOSING;
-    }
+    if (self->is_closing && !self->is_failed && s_all_confirmed (self))
+        s_send_close (self, outbox);
 }
 
 bool leat_producer_engine_is_cramped (const leat_producer_engine_t *self)

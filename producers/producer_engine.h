@@ -43,6 +43,10 @@ void leat_producer_engine_destroy (leat_producer_engine_t **self_p);
 uint64_t leat_producer_engine_submit (leat_producer_engine_t *self, leat_slice_t records,
                                       uint32_t count, bool extended, uint64_t time_ms);
 
+/* Passes over the next `count` sequences, all of which the broker has (leat_producer_engine_confirmed):
+ * as if their records had been submitted. */
+void leat_producer_engine_pass (leat_producer_engine_t *self, uint64_t count);
+
 /* The sequence that the next record gets; everything up to leat_producer_engine_confirmed is at the
  * broker for good. After OPENED of a fresh session the latter may be ahead of what was submitted:
  * the broker has those records from an earlier run under this identity. */
@@ -88,6 +92,10 @@ void leat_producer_engine_begin (leat_producer_engine_t *self, uint32_t channel,
 
 /* The session is lost: what is unconfirmed will be sent again. The session has reset its window. */
 void leat_producer_engine_lost (leat_producer_engine_t *self);
+
+/* It is taken out of the session: says CLOSE if it may have a channel at the broker, so that its credit
+ * goes to others. It must not be used in this session any more. */
+void leat_producer_engine_part (leat_producer_engine_t *self, leat_outbox_t *outbox);
 
 /* A command for its channel: OPENED, CONFIRMED, CREDIT, CLOSED or REFUSED. False if it breaks the
  * protocol, such as a confirmation of what was not sent, which changes nothing. */

@@ -20,24 +20,6 @@ static leat_producer_t *s_self (leat_port_t *port)
 
 /* ---- numbering ------------------------------------------------------------------------------- */
 
-/* The engine numbers records from 1 and drops those that the broker has. To make it pass over some,
- * it is given as many empty records (four bytes of zero each), of which it keeps nothing. */
-static void s_pass_over (leat_producer_t *self, uint64_t count)
-{
-    if (count == 0)
-        return;
-    const uint32_t most = LEAT_BATCH_COUNT_MAX;
-    leat_buffer_t *empty = leat_buffer_new (4 * (size_t) most);
-    memset (leat_buffer_bytes (empty), 0, leat_buffer_size (empty));
-    while (count > 0) {
-        uint32_t some = count < most ? (uint32_t) count : most;
-        leat_slice_t records = { empty, 0, 4 * (size_t) some };
-        leat_producer_engine_submit (self->engine, records, some, false, 0);
-        count -= some;
-    }
-    leat_buffer_release (&empty);
-}
-
 void leat_producer_port_skip (leat_producer_t *self, uint64_t count)
 {
     self->skip += count;
@@ -51,7 +33,7 @@ static void s_opened (leat_producer_t *self)
     self->is_opened = true;
     if (!self->is_replay) {
         self->base = known;
-        s_pass_over (self, known);
+        leat_producer_engine_pass (self->engine, known);
     }
     atomic_store (&self->known, known);
     leat_gate_announce (&self->gate);
@@ -108,7 +90,7 @@ static void s_feed (leat_port_t *port, uint64_t now_us)
         leat_port_set_outside (port, !self->is_added);
     }
     if (self->is_added && s_can_submit (self)) {
-        s_pass_over (self, self->skip);
+        leat_producer_engine_pass (self->engine, self->skip);
         self->skip = 0;
         leat_flume_slice_t slice;
         wake = LEAT_WAKE_BY_RECORD;

@@ -282,6 +282,21 @@ static void s_check_losses (sim_t *sim, const sim_client_t *client, uint64_t los
                        "%s has not heard of its broker", client->name);
 }
 
+/* What an engine waits for, its session waits for: it was told of all that was done to the engine. */
+static void s_check_deadline (sim_t *sim, const sim_client_t *client)
+{
+    if (leat_session_state (client->session) != LEAT_SESSION_READY)
+        return;
+    uint64_t due_us = leat_session_deadline (client->session);
+    bool late = false;
+    for (unsigned index = 0; index < client->producers_count; index++)
+        late = late || leat_producer_engine_deadline (client->producers[index].engine) < due_us;
+    for (unsigned index = 0; index < client->consumers_count; index++)
+        late = late || leat_consumer_engine_deadline (client->consumers[index].engine) < due_us;
+    if (late && due_us > sim->now_us)
+        sim_violation (sim, "a session wakes up for each of its engines", "%s", client->name);
+}
+
 void sim_client_turn (sim_t *sim, sim_client_t *client)
 {
     if (!client->session)
@@ -296,6 +311,7 @@ void sim_client_turn (sim_t *sim, sim_client_t *client)
     s_connect (sim, client);
     sim_application_start (sim, client);
     leat_session_run (client->session);
+    s_check_deadline (sim, client);
     sim_application_run (sim, client, s_send (sim, client));
     s_connect (sim, client);
     s_end (sim, client);

@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include <time.h>
 #include <zmq.h>
 
 static leat_producer_t *s_producer (leat_client_t *client, const char *stream,
@@ -407,6 +408,86 @@ static void test_several_producers (void **state)
     }
 }
 
+/* Each record waits for its confirmation, so that the client's thread falls asleep and is woken all
+ * the time, by several threads at once. */
+static void *s_flush_each (void *arg)
+{
+    leat_producer_t *producer = arg;
+    for (uint64_t n = 1; n <= 300; n++) {
+        sample_send (producer, n, n);
+        if (leat_producer_flush (producer, SAMPLE_WAIT_MS) != 0)
+            return producer;
+    }
+    return NULL;
+}
+
+static void test_threads_wake_the_client (void **state)
+{
+    sample_t *self = *state;
+    enum { THREADS = 4 };
+    pthread_t threads[THREADS];
+    leat_producer_t *producers[THREADS];
+    char stream[THREADS][32];
+    for (int index = 0; index < THREADS; index++) {
+        snprintf (stream[index], sizeof stream[index], "waking-%d", index);
+        producers[index] = leat_producer_new (self->client, stream[index], NULL);
+    }
+    for (int index = 0; index < THREADS; index++)
+        assert_int_equal (pthread_create (&threads[index], NULL, s_flush_each, producers[index]),
+                          0);
+    for (int index = 0; index < THREADS; index++) {
+        void *failed;
+        assert_int_equal (pthread_join (threads[index], &failed), 0);
+        assert_null (failed);
+        leat_producer_destroy (&producers[index]);
+        sample_check_stream (self->client, stream[index], 300);
+    }
+}
+
+/* Waits until the broker has granted nothing to anybody. */
+static bool s_has_no_grants (test_broker_t *broker)
+{
+    const struct timespec pause = { 0, 1000000 };
+    for (int attempt = 0; attempt < SAMPLE_WAIT_MS; attempt++) {
+        leat_statistics_t statistics;
+        test_broker_statistics (broker, &statistics);
+        if (statistics.granted_size == 0)
+            return true;
+        nanosleep (&pause, NULL);
+    }
+    return false;
+}
+
+/* What a failed producer was granted goes back once it is destroyed; the session goes on. */
+static void test_failed_gives_its_credit_back (void **state)
+{
+    sample_t *self = *state;
+    static uint8_t body[2 * 1024 * 1024];
+    test_broker_stop (self->broker);
+    leat_client_t *client = sample_client (self->endpoint, NULL);
+    leat_producer_t *producer = s_producer (
+        client, "large", (leat_producer_options_t){ .record_size_max = sizeof body + 1 });
+    /* Nobody has told yet that this is too large. */
+    assert_int_equal (leat_producer_send (producer, body, sizeof body), 0);
+    test_broker_start (self->broker);
+    assert_int_equal (leat_producer_flush (producer, SAMPLE_WAIT_MS), -1);
+    assert_int_equal (errno, EPIPE);
+    char text[512];
+    assert_int_equal (leat_producer_error (producer, text, sizeof text), LEAT_TOO_LARGE);
+    leat_producer_destroy (&producer);
+    assert_true (s_has_no_grants (self->broker));
+    assert_true (leat_client_connected (client));
+    assert_int_equal (leat_client_losses (client), 0);
+
+    /* And there is room for another one of that stream. */
+    producer = leat_producer_new (client, "large", NULL);
+    sample_send (producer, 1, 10);
+    assert_int_equal (leat_producer_flush (producer, SAMPLE_WAIT_MS), 0);
+    leat_producer_destroy (&producer);
+    leat_client_destroy (&client);
+    sample_check_stream (self->client, "large", 10);
+}
+
 int main (void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown (function, sample_set_up, sample_tear_down)
@@ -425,6 +506,8 @@ int main (void)
         TEST (test_destroyed_with_unconfirmed),
         cmocka_unit_test (test_destroyed_without_a_broker),
         TEST (test_several_producers),
+        TEST (test_threads_wake_the_client),
+        TEST (test_failed_gives_its_credit_back),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/session_bench.h"
+#include "wire/bytes.h"
 
 static void test_channels (void **state)
 {
@@ -144,8 +145,10 @@ static void test_shared_window (void **state)
             channel = batch.channel;
         }
     assert_true (channel > 0);
-    for (uint32_t i = 0; i < 2; i++)
+    for (uint32_t i = 0; i < 2; i++) {
         leat_session_remove_producer (bench.session, producers[i]);
+        assert_int_equal (s_expect (&bench, LEAT_CLOSE).close.channel, i + 1);
+    }
     assert_true (leat_session_window (bench.session)->used > 0);
     s_confirmed (&bench, channel, last - 1);
     assert_true (leat_session_window (bench.session)->used > 0);
@@ -154,6 +157,79 @@ static void test_shared_window (void **state)
     assert_true (leat_session_malformed (bench.session) == 0);
     for (uint32_t i = 0; i < 2; i++)
         leat_producer_engine_destroy (&producers[i]);
+    s_end (&bench);
+}
+
+/* One record of `size` bytes. */
+static void s_submit_one (leat_producer_engine_t *producer, uint32_t size)
+{
+    leat_buffer_t *buffer = leat_buffer_new (4 + (size_t) size);
+    memset (leat_buffer_bytes (buffer), 0, 4 + (size_t) size);
+    leat_put_u32 (leat_buffer_bytes (buffer), size);
+    leat_producer_engine_submit (producer, (leat_slice_t){ buffer, 0, 4 + (size_t) size }, 1, false,
+                                 1);
+    leat_buffer_release (&buffer);
+}
+
+/* The PUBLISHes that wait in the outbox: how many, and the last one's last sequence, of each channel. */
+static void s_count_published (bench_t *bench, unsigned *counts, uint64_t *last)
+{
+    leat_message_t message;
+    while (leat_outbox_next (bench->outbox, &message)) {
+        leat_batch_t batch;
+        if (leat_batch_decode (&batch, message.header, message.header_size) != LEAT_OK)
+            continue;
+        counts[batch.channel]++;
+        last[batch.channel] = batch.first + batch.count - 1;
+    }
+}
+
+static void test_nobody_overtakes (void **state)
+{
+    /* Small batches keep the window busy; a large one gets room all the same, and then wakes up nobody
+     * who had nothing to do with it. */
+    bench_t bench = s_bench (1);
+    leat_producer_engine_t *small = s_producer ("small");
+    leat_producer_engine_t *large = s_producer ("large");
+    s_connect (&bench, 0);
+    leat_command_t welcome = s_welcome (1);
+    welcome.welcome.window_size = 4000;
+    s_receive (&bench, &welcome);
+    leat_session_add_producer (bench.session, small);
+    leat_session_add_producer (bench.session, large);
+    s_turn (&bench, 0);
+    s_opened (&bench, 1);
+    s_opened (&bench, 2);
+    leat_outbox_clear (bench.outbox);
+    unsigned counts[3] = { 0 };
+    uint64_t last[3] = { 0 };
+    uint64_t confirmed = 0;
+    for (int index = 0; index < 3; index++) {
+        s_submit_one (small, 700);
+        s_turn (&bench, 0);
+    }
+    s_count_published (&bench, counts, last);
+    assert_int_equal (counts[1], 3);
+    s_submit_one (large, 3000);
+    s_turn (&bench, 0);
+    s_expect_nothing (&bench);
+    for (int turn = 0; turn < 4 && counts[2] == 0; turn++) {
+        /* One of the small ones is confirmed, another one follows. */
+        s_submit_one (small, 700);
+        if (confirmed < last[1])
+            s_confirmed (&bench, 1, ++confirmed);
+        s_turn (&bench, 0);
+        s_count_published (&bench, counts, last);
+    }
+    assert_int_equal (counts[1], 3);
+    assert_int_equal (counts[2], 1);
+    /* And the other way round. */
+    s_confirmed (&bench, 2, 1);
+    s_turn (&bench, 0);
+    s_count_published (&bench, counts, last);
+    assert_true (counts[1] > 3 && leat_session_window (bench.session)->used > 0);
+    leat_producer_engine_destroy (&small);
+    leat_producer_engine_destroy (&large);
     s_end (&bench);
 }
 
@@ -264,11 +340,9 @@ static void test_closing_without_an_answer (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_channels),
-        cmocka_unit_test (test_malformed_messages),
-        cmocka_unit_test (test_shared_window),
-        cmocka_unit_test (test_closing),
-        cmocka_unit_test (test_closing_without_an_answer),
+        cmocka_unit_test (test_channels),      cmocka_unit_test (test_malformed_messages),
+        cmocka_unit_test (test_shared_window), cmocka_unit_test (test_nobody_overtakes),
+        cmocka_unit_test (test_closing),       cmocka_unit_test (test_closing_without_an_answer),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
