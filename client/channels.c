@@ -141,7 +141,9 @@ static channel_t *s_find_stream (const leat_channels_t *self, const char *stream
 bool leat_channels_publishes (const leat_channels_t *self, const char *stream)
 {
     const channel_t *channel = s_find_stream (self, stream);
-    return channel != NULL && !s_producer_is_over (channel->producer);
+    return channel != NULL
+           && (!s_producer_is_over (channel->producer)
+               || leat_producer_engine_has_channel (channel->producer));
 }
 
 static void s_unname (leat_channels_t *self, channel_t *channel)

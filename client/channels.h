@@ -14,7 +14,8 @@ void leat_channels_destroy (leat_channels_t **self_p);
 /* Engines that were added and not removed. */
 uint32_t leat_channels_count (const leat_channels_t *self);
 
-/* True if a producer for this stream is there that has neither ended nor failed. */
+/* True if a producer for this stream is there that has neither ended nor failed, or one that has failed
+ * and whose channel is not closed yet. */
 bool leat_channels_publishes (const leat_channels_t *self, const char *stream);
 
 void leat_channels_add_producer (leat_channels_t *self, struct leat_producer_engine *producer);

@@ -92,9 +92,9 @@ void leat_session_destroy (leat_session_t **self_p);
 bool leat_session_add_producer (leat_session_t *self, struct leat_producer_engine *producer);
 bool leat_session_add_consumer (leat_session_t *self, struct leat_consumer_engine *consumer);
 
-/* Forgets an engine; call once it has ended or failed. What a producer that has failed still had on its
- * way stays in the window until the broker has answered it; its channel is closed, so that the broker
- * takes its credit back. */
+/* Forgets an engine; call once it has ended, or failed and has no channel any more
+ * (leat_producer_engine_has_channel). What a producer that is removed earlier still had on its way stays
+ * in the window until the broker has answered it; its channel is closed. */
 void leat_session_remove_producer (leat_session_t *self, struct leat_producer_engine *producer);
 void leat_session_remove_consumer (leat_session_t *self, struct leat_consumer_engine *consumer);
 

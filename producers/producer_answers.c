@@ -225,7 +225,8 @@ static bool s_refused (leat_producer_engine_t *self, const leat_refused_t *refus
     case LEAT_CLOSE:
         if (self->channel_state != CHANNEL_CLOSING)
             return false;
-        /* All is confirmed; the broker need not know the channel for that. */
+        /* All is confirmed, or it has failed; the broker need not know the channel for that. */
+        window->used -= producer_start_over (self);
         self->channel_state = CHANNEL_NONE;
         self->is_ended = true;
         return true;

@@ -345,7 +345,11 @@ void leat_producer_engine_run (leat_producer_engine_t *self, uint64_t now_us,
 {
     self->is_blocked = false;
     self->is_cramped = false;
-    if (self->is_failed || now_us < self->resume_us)
+    if (self->is_failed) {
+        leat_producer_engine_part (self, outbox);
+        return;
+    }
+    if (now_us < self->resume_us)
         return;
     self->resume_us = 0;
     if (self->channel_state == CHANNEL_POSTPONED)
@@ -354,7 +358,7 @@ void leat_producer_engine_run (leat_producer_engine_t *self, uint64_t now_us,
         return;
     while (s_send_next (self, now_us, window, outbox))
         continue;
-    if (self->is_closing && !self->is_failed && s_all_confirmed (self))
+    if (self->is_failed || (self->is_closing && s_all_confirmed (self)))
         s_send_close (self, outbox);
 }
 
@@ -366,6 +370,12 @@ bool leat_producer_engine_is_cramped (const leat_producer_engine_t *self)
 leat_attention_t *leat_producer_engine_attention (leat_producer_engine_t *self)
 {
     return &self->attention;
+}
+
+bool leat_producer_engine_has_channel (const leat_producer_engine_t *self)
+{
+    return self->channel_state == CHANNEL_OPENING || self->channel_state == CHANNEL_OPEN
+           || self->channel_state == CHANNEL_CLOSING;
 }
 
 uint64_t leat_producer_engine_cost_in_flight (const leat_producer_engine_t *self, uint64_t *last)

@@ -21,7 +21,7 @@ typedef enum {
     LEAT_PRODUCER_OPEN,
     LEAT_PRODUCER_CLOSING, /* no more submits; CLOSE is sent when all is confirmed */
     LEAT_PRODUCER_ENDED,   /* CLOSED came */
-    LEAT_PRODUCER_FAILED   /* see leat_producer_engine_error; nothing more is sent */
+    LEAT_PRODUCER_FAILED   /* see leat_producer_engine_error; sends nothing more but CLOSE */
 } leat_producer_state_t;
 
 typedef struct {
@@ -113,6 +113,10 @@ bool leat_producer_engine_is_cramped (const leat_producer_engine_t *self);
 
 /* Marked by all functions that do something to it, but for leat_producer_engine_run. */
 leat_attention_t *leat_producer_engine_attention (leat_producer_engine_t *self);
+
+/* True while the broker may have a channel for it, where one that has failed is in the way of another
+ * one for the same stream. */
+bool leat_producer_engine_has_channel (const leat_producer_engine_t *self);
 
 /* Cost of what it has sent and is neither confirmed nor refused: its part of the session's window.
  * *last (may be NULL) is the last sequence of that. */

@@ -160,13 +160,20 @@ static void s_give_verdict (leat_producer_t *self)
     leat_gate_unlock (&self->gate);
 }
 
+/* The engine is through, and in nobody's way. */
+static bool s_has_ended (const leat_producer_t *self)
+{
+    leat_producer_state_t state = leat_producer_engine_state (self->engine);
+    return state == LEAT_PRODUCER_ENDED
+           || (state == LEAT_PRODUCER_FAILED && !leat_producer_engine_has_channel (self->engine));
+}
+
 static void s_publish (leat_port_t *port, bool is_sent)
 {
     (void) is_sent;
     leat_producer_t *self = s_self (port);
     s_give_verdict (self);
-    leat_producer_state_t state = leat_producer_engine_state (self->engine);
-    if (!self->was_over && (state == LEAT_PRODUCER_ENDED || state == LEAT_PRODUCER_FAILED)) {
+    if (!self->was_over && s_has_ended (self)) {
         self->was_over = true;
         leat_ports_touch_outside (&port->client->ports);
     }
@@ -205,10 +212,7 @@ static bool s_drain (leat_port_t *port)
 static bool s_is_over (const leat_port_t *port)
 {
     const leat_producer_t *self = (const leat_producer_t *) port;
-    leat_producer_state_t state = leat_producer_engine_state (self->engine);
-    return self->is_abandoned
-           && (state == LEAT_PRODUCER_ENDED || state == LEAT_PRODUCER_FAILED
-               || leat_client_verdict (port->client) != 0);
+    return self->is_abandoned && (s_has_ended (self) || leat_client_verdict (port->client) != 0);
 }
 
 static void s_destroy (leat_port_t *port)

@@ -153,6 +153,10 @@ static inline void s_expect_failed (bench_t *bench, leat_code_t expected, const 
     for (; *text; text++)
         assert_true (*text >= 0x20 && *text < 0x7f);
     leat_outbox_clear (bench->outbox);
+    /* Nothing is said any more, but that it closes its channel. */
+    s_run (bench);
+    if (leat_outbox_count (bench->outbox) > 0)
+        assert_int_equal (s_expect (bench, LEAT_CLOSE).close.channel, 1);
     s_run (bench);
     s_expect_nothing (bench);
 }

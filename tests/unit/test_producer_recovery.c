@@ -184,6 +184,42 @@ static void test_lost_by_the_broker (void **state)
     s_end (&bench);
 }
 
+/* What a failed producer was granted goes to others, and it is in nobody's way any more, once the
+ * broker has closed its channel. */
+static void test_failed_closes (void **state)
+{
+    for (int is_refused = 0; is_refused < 2; is_refused++) {
+        bench_t bench = s_bench (0);
+        s_open (&bench, 1 << 20);
+        sample_submit (bench.engine, 10);
+        s_run (&bench);
+        sample_submit (bench.engine, 10);
+        s_run (&bench);
+        s_expect_batch (&bench, 1, 10);
+        s_expect_batch (&bench, 11, 10);
+        assert_true (s_refused (&bench, LEAT_PUBLISH, LEAT_MALFORMED, 0, 11));
+        s_run (&bench);
+        assert_int_equal (s_expect (&bench, LEAT_CLOSE).close.channel, 1);
+        assert_int_equal (leat_producer_engine_state (bench.engine), LEAT_PRODUCER_FAILED);
+        assert_true (leat_producer_engine_has_channel (bench.engine));
+        assert_true (bench.window.used > 0);
+        if (is_refused)
+            assert_true (s_refused (&bench, LEAT_CLOSE, LEAT_NO_SUCH_CHANNEL, 0, 0));
+        else {
+            assert_true (s_confirmed (&bench, 10, 1 << 20));
+            assert_true (leat_producer_engine_has_channel (bench.engine));
+            assert_true (s_receive (
+                &bench, &(leat_command_t){ .id = LEAT_CLOSED, .closed = { .channel = 1 } }));
+        }
+        assert_false (leat_producer_engine_has_channel (bench.engine));
+        assert_true (bench.window.used == 0);
+        assert_int_equal (leat_producer_engine_state (bench.engine), LEAT_PRODUCER_FAILED);
+        s_run (&bench);
+        s_expect_nothing (&bench);
+        s_end (&bench);
+    }
+}
+
 static void test_reclaim (void **state)
 {
     bench_t bench = s_bench (0);
@@ -457,6 +493,7 @@ int main (void)
         cmocka_unit_test (test_back_off),
         cmocka_unit_test (test_known_identity),
         cmocka_unit_test (test_lost_by_the_broker),
+        cmocka_unit_test (test_failed_closes),
         cmocka_unit_test (test_reclaim),
         cmocka_unit_test (test_lies),
         cmocka_unit_test (test_open_refused),
