@@ -219,21 +219,16 @@ int leat_client_verdict (const leat_client_t *self)
     return self->has_ended ? ESHUTDOWN : 0;
 }
 
+static int s_look_ready (void *arg)
+{
+    const leat_client_t *self = arg;
+    int verdict = leat_client_verdict (self);
+    return verdict == 0 && !self->was_ready ? EAGAIN : verdict;
+}
+
 int leat_client_wait (leat_client_t *self, int timeout_ms)
 {
-    leat_deadline_t deadline = leat_deadline_in (timeout_ms);
-    leat_gate_enter (&self->gate);
-    int error = 0;
-    for (bool in_time = true;; in_time = leat_gate_wait (&self->gate, &deadline)) {
-        error = leat_client_verdict (self);
-        if (error != 0 || self->was_ready)
-            break;
-        if (!in_time) {
-            error = ETIMEDOUT;
-            break;
-        }
-    }
-    leat_gate_leave (&self->gate);
+    int error = leat_gate_await (&self->gate, timeout_ms, s_look_ready, self);
     errno = error;
     return error == 0 ? 0 : -1;
 }

@@ -109,3 +109,23 @@ void leat_gate_leave (leat_gate_t *self)
     atomic_fetch_sub (&self->waiting, 1);
     leat_gate_unlock (self);
 }
+
+int leat_gate_until (leat_gate_t *self, int64_t timeout_ms, leat_gate_fn *look, void *arg)
+{
+    leat_deadline_t deadline = leat_deadline_in (timeout_ms);
+    for (bool in_time = timeout_ms != 0;; in_time = leat_gate_wait (self, &deadline)) {
+        int error = look (arg);
+        if (error != EAGAIN)
+            return error;
+        if (!in_time)
+            return ETIMEDOUT;
+    }
+}
+
+int leat_gate_await (leat_gate_t *self, int64_t timeout_ms, leat_gate_fn *look, void *arg)
+{
+    leat_gate_enter (self);
+    int error = leat_gate_until (self, timeout_ms, look, arg);
+    leat_gate_leave (self);
+    return error;
+}

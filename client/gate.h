@@ -50,4 +50,15 @@ void leat_gate_announce (leat_gate_t *self);
 void leat_gate_enter (leat_gate_t *self);
 void leat_gate_leave (leat_gate_t *self);
 
+/* Looks whether what is waited for has come: 0, EAGAIN if not yet, or why it never will. With the gate
+ * locked. */
+typedef int leat_gate_fn (void *arg);
+
+/* With the gate locked: looks and waits until `look` returns something else than EAGAIN, and returns
+ * that; or ETIMEDOUT, after timeout_ms (negative: never, 0: at once). */
+int leat_gate_until (leat_gate_t *self, int64_t timeout_ms, leat_gate_fn *look, void *arg);
+
+/* The same with leat_gate_enter before, and leat_gate_leave after. */
+int leat_gate_await (leat_gate_t *self, int64_t timeout_ms, leat_gate_fn *look, void *arg);
+
 #endif

@@ -135,32 +135,32 @@ static int s_end_of_records (leat_consumer_t *self)
     return atomic_load (&self->is_empty) ? ENODATA : 0;
 }
 
+static int s_look_in_inbox (void *arg)
+{
+    leat_consumer_t *self = arg;
+    if (!TAILQ_EMPTY (&self->inbox))
+        return 0;
+    int error = s_end_of_records (self);
+    return error != 0 ? error : EAGAIN;
+}
+
 /* Waits for a lease in the inbox; NULL with errno set if none comes. */
 static leat_lease_t *s_await (leat_consumer_t *self, int timeout_ms)
 {
     leat_lease_t *lease = TAILQ_FIRST (&self->inbox);
     if (lease != NULL)
         return lease;
-    leat_deadline_t deadline = leat_deadline_in (timeout_ms);
     self->receivers++;
     s_want (self);
-    int error = 0;
-    for (bool in_time = timeout_ms != 0;; in_time = leat_gate_wait (&self->gate, &deadline)) {
-        lease = TAILQ_FIRST (&self->inbox);
-        if (lease != NULL)
-            break;
-        error = s_end_of_records (self);
-        if (error == 0 && !in_time)
-            error = timeout_ms == 0 ? EAGAIN : ETIMEDOUT;
-        if (error != 0)
-            break;
-    }
+    int error = leat_gate_until (&self->gate, timeout_ms, s_look_in_inbox, self);
+    if (error == ETIMEDOUT && timeout_ms == 0)
+        error = EAGAIN;
     self->receivers--;
     self->is_asked = error == EAGAIN;
     s_want (self);
-    if (lease == NULL)
+    if (error != 0)
         errno = error;
-    return lease;
+    return error == 0 ? TAILQ_FIRST (&self->inbox) : NULL;
 }
 
 /* `count` records leave the inbox. */
@@ -242,25 +242,28 @@ static void s_flush (void *arg)
     atomic_store (&self->flushed, leat_consumer_engine_flushed (self->engine));
 }
 
-int leat_consumer_flush (leat_consumer_t *self, int timeout_ms)
+/* Ends a wait for the client's thread. */
+static int s_result (int error)
 {
-    leat_deadline_t deadline = leat_deadline_in (timeout_ms);
-    s_request_t request = { .consumer = self };
-    leat_client_call (self->port.client, s_flush, &request);
-    int error = 0;
-    leat_gate_enter (&self->gate);
-    for (bool in_time = true;; in_time = leat_gate_wait (&self->gate, &deadline)) {
-        if (atomic_load (&self->flushed) >= request.token || atomic_load (&self->has_left))
-            break;
-        error = atomic_load (&self->verdict);
-        if (error == 0 && !in_time)
-            error = ETIMEDOUT;
-        if (error != 0)
-            break;
-    }
-    leat_gate_leave (&self->gate);
     errno = error;
     return error == 0 ? 0 : -1;
+}
+
+static int s_look_flushed (void *arg)
+{
+    const s_request_t *request = arg;
+    leat_consumer_t *self = request->consumer;
+    if (atomic_load (&self->flushed) >= request->token || atomic_load (&self->has_left))
+        return 0;
+    int verdict = atomic_load (&self->verdict);
+    return verdict != 0 ? verdict : EAGAIN;
+}
+
+int leat_consumer_flush (leat_consumer_t *self, int timeout_ms)
+{
+    s_request_t request = { .consumer = self };
+    leat_client_call (self->port.client, s_flush, &request);
+    return s_result (leat_gate_await (&self->gate, timeout_ms, s_look_flushed, &request));
 }
 
 static void s_ask_empty (void *arg)
@@ -276,27 +279,22 @@ void leat_consumer_ask_empty (leat_consumer_t *self)
     leat_client_call (self->port.client, s_ask_empty, self);
 }
 
+static int s_look_empty (void *arg)
+{
+    leat_consumer_t *self = arg;
+    if (atomic_load (&self->is_empty))
+        return 0;
+    int verdict = atomic_load (&self->verdict);
+    if (verdict != 0)
+        return verdict;
+    return self->is_leaving ? ESHUTDOWN : EAGAIN;
+}
+
 int leat_consumer_wait_empty (leat_consumer_t *self, int timeout_ms)
 {
-    leat_deadline_t deadline = leat_deadline_in (timeout_ms);
     if (!atomic_load (&self->is_empty_asked))
         leat_consumer_ask_empty (self);
-    int error = 0;
-    leat_gate_enter (&self->gate);
-    for (bool in_time = true;; in_time = leat_gate_wait (&self->gate, &deadline)) {
-        if (atomic_load (&self->is_empty))
-            break;
-        error = atomic_load (&self->verdict);
-        if (error == 0 && self->is_leaving)
-            error = ESHUTDOWN;
-        if (error == 0 && !in_time)
-            error = ETIMEDOUT;
-        if (error != 0)
-            break;
-    }
-    leat_gate_leave (&self->gate);
-    errno = error;
-    return error == 0 ? 0 : -1;
+    return s_result (leat_gate_await (&self->gate, timeout_ms, s_look_empty, self));
 }
 
 static void s_allow (void *arg)
@@ -317,25 +315,19 @@ static void s_leave (void *arg)
     leat_consumer_port_leave (arg);
 }
 
+static int s_look_left (void *arg)
+{
+    leat_consumer_t *self = arg;
+    int verdict = atomic_load (&self->verdict);
+    if (atomic_load (&self->has_left) || verdict == ESHUTDOWN)
+        return 0;
+    return verdict != 0 ? verdict : EAGAIN;
+}
+
 int leat_consumer_leave (leat_consumer_t *self, int timeout_ms)
 {
-    leat_deadline_t deadline = leat_deadline_in (timeout_ms);
     leat_client_call (self->port.client, s_leave, self);
-    int error = 0;
-    leat_gate_enter (&self->gate);
-    for (bool in_time = true;; in_time = leat_gate_wait (&self->gate, &deadline)) {
-        int verdict = atomic_load (&self->verdict);
-        if (atomic_load (&self->has_left) || verdict == ESHUTDOWN)
-            break;
-        error = verdict;
-        if (error == 0 && !in_time)
-            error = ETIMEDOUT;
-        if (error != 0)
-            break;
-    }
-    leat_gate_leave (&self->gate);
-    errno = error;
-    return error == 0 ? 0 : -1;
+    return s_result (leat_gate_await (&self->gate, timeout_ms, s_look_left, self));
 }
 
 bool leat_consumer_drained (const leat_consumer_t *self)

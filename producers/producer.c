@@ -159,28 +159,34 @@ static bool s_has_room (leat_producer_t *self, size_t size)
     return outstanding == 0 || outstanding + size <= self->window_size;
 }
 
+typedef struct {
+    leat_producer_t *producer;
+    size_t size;
+} s_room_t;
+
+static int s_look_for_room (void *arg)
+{
+    const s_room_t *room = arg;
+    leat_producer_t *self = room->producer;
+    int verdict = atomic_load (&self->verdict);
+    if (verdict != 0 || s_has_room (self, room->size))
+        return verdict;
+    atomic_store (&self->hurry, LEAT_HURRY_BATCHES);
+    return EAGAIN;
+}
+
 /* Waits until a quarter of the window is free, or what the record takes: to be woken for every
  * confirmation would cost more than it brings. */
 static int s_wait_for_room (leat_producer_t *self, size_t size)
 {
     if (self->fail_when_full)
         return s_fail (EAGAIN);
-    leat_deadline_t deadline =
-        leat_deadline_in (self->send_timeout_ms > 0 ? (int64_t) self->send_timeout_ms : -1);
     uint64_t quarter = self->window_size / 4;
-    int error = 0;
-    leat_gate_enter (&self->gate);
-    for (bool in_time = true;; in_time = leat_gate_wait (&self->gate, &deadline)) {
-        error = atomic_load (&self->verdict);
-        if (error != 0 || s_has_room (self, size > quarter ? size : quarter))
-            break;
-        atomic_store (&self->hurry, LEAT_HURRY_BATCHES);
-        if (!in_time) {
-            error = s_has_room (self, size) ? 0 : ETIMEDOUT;
-            break;
-        }
-    }
-    leat_gate_leave (&self->gate);
+    s_room_t room = { self, size > quarter ? size : quarter };
+    int64_t timeout_ms = self->send_timeout_ms > 0 ? (int64_t) self->send_timeout_ms : -1;
+    int error = leat_gate_await (&self->gate, timeout_ms, s_look_for_room, &room);
+    if (error == ETIMEDOUT && s_has_room (self, size))
+        error = 0;
     return error == 0 ? 0 : s_fail (error);
 }
 
@@ -317,41 +323,35 @@ uint64_t leat_producer_confirmed (const leat_producer_t *self)
     return atomic_load (&self->confirmed);
 }
 
+static int s_look_confirmed (void *arg)
+{
+    leat_producer_t *self = arg;
+    if (atomic_load (&self->confirmed) >= self->sent)
+        return 0;
+    atomic_store (&self->hurry, LEAT_HURRY_BATCHES);
+    int verdict = atomic_load (&self->verdict);
+    return verdict != 0 ? verdict : EAGAIN;
+}
+
 int leat_producer_flush (leat_producer_t *self, int timeout_ms)
 {
-    leat_deadline_t deadline = leat_deadline_in (timeout_ms);
-    int error = 0;
-    leat_gate_enter (&self->gate);
-    for (bool in_time = true;; in_time = leat_gate_wait (&self->gate, &deadline)) {
-        if (atomic_load (&self->confirmed) >= self->sent)
-            break;
-        atomic_store (&self->hurry, LEAT_HURRY_BATCHES);
-        error = atomic_load (&self->verdict);
-        if (error == 0 && !in_time)
-            error = ETIMEDOUT;
-        if (error != 0)
-            break;
-    }
-    leat_gate_leave (&self->gate);
+    int error = leat_gate_await (&self->gate, timeout_ms, s_look_confirmed, self);
     return error == 0 ? 0 : s_fail (error);
+}
+
+static int s_look_known (void *arg)
+{
+    leat_producer_t *self = arg;
+    if (atomic_load (&self->known) != UINT64_MAX)
+        return 0;
+    int verdict = atomic_load (&self->verdict);
+    return verdict != 0 ? verdict : EAGAIN;
 }
 
 int leat_producer_known (leat_producer_t *self, uint64_t *known, int timeout_ms)
 {
-    leat_deadline_t deadline = leat_deadline_in (timeout_ms);
-    int error = 0;
-    leat_gate_enter (&self->gate);
-    for (bool in_time = true;; in_time = leat_gate_wait (&self->gate, &deadline)) {
-        *known = atomic_load (&self->known);
-        if (*known != UINT64_MAX)
-            break;
-        error = atomic_load (&self->verdict);
-        if (error == 0 && !in_time)
-            error = ETIMEDOUT;
-        if (error != 0)
-            break;
-    }
-    leat_gate_leave (&self->gate);
+    int error = leat_gate_await (&self->gate, timeout_ms, s_look_known, self);
+    *known = atomic_load (&self->known);
     return error == 0 ? 0 : s_fail (error);
 }
 
