@@ -11,9 +11,10 @@
 #include "wire/alloc.h"
 
 struct leat_admin {
-    leat_port_t port;      /* first */
-    pthread_mutex_t asker; /* one question at a time */
-    bool is_abandoned;     /* the client's thread */
+    leat_port_t port;           /* first */
+    leat_attention_t attention; /* tells the port of an answer */
+    pthread_mutex_t asker;      /* one question at a time */
+    bool is_abandoned;          /* the client's thread */
     leat_gate_t gate;
     leat_request_t *request; /* the client's thread; the application's before and after */
 
@@ -112,7 +113,7 @@ static void s_join (void *arg)
     s_call_t *call = arg;
     call->error = leat_client_verdict (call->client);
     if (call->error == 0)
-        leat_client_join (call->client, &call->admin->port);
+        leat_client_join (call->client, &call->admin->port, &call->admin->attention);
 }
 
 static void s_abandon (void *arg)
@@ -129,6 +130,7 @@ static void s_ask (void *arg)
     if (call->error != 0)
         return;
     call->admin->request = call->request;
+    leat_request_notify (call->request, &call->admin->attention);
     leat_session_add_request (call->client->session, call->request);
 }
 
@@ -171,19 +173,19 @@ void leat_admin_destroy (leat_admin_t **self_p)
     leat_client_release (client);
 }
 
-/* 0 once the request is answered. */
+/* For leat_gate_until: 0 once the request is answered. */
+static int s_look (void *arg)
+{
+    const leat_admin_t *self = arg;
+    if (self->is_answered)
+        return 0;
+    return self->verdict != 0 ? self->verdict : EAGAIN;
+}
+
 static int s_await (leat_admin_t *self, int timeout_ms)
 {
-    leat_deadline_t deadline = leat_deadline_in (timeout_ms);
-    int error = 0;
     leat_gate_lock (&self->gate);
-    for (bool in_time = true;; in_time = leat_gate_wait (&self->gate, &deadline)) {
-        if (self->is_answered)
-            break;
-        error = self->verdict != 0 ? self->verdict : in_time ? 0 : ETIMEDOUT;
-        if (error != 0)
-            break;
-    }
+    int error = leat_gate_until (&self->gate, timeout_ms, s_look, self);
     leat_gate_unlock (&self->gate);
     return error;
 }

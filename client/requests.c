@@ -15,6 +15,7 @@ struct leat_request {
     size_t command_size;
     uint32_t number; /* 0 while it has to be sent */
     bool is_done;
+    const leat_attention_t *attention; /* or NULL */
     leat_code_t code;
     char *body;
     size_t body_size;
@@ -44,6 +45,11 @@ void leat_request_destroy (leat_request_t **self_p)
     free (self->body);
     free (self);
     *self_p = NULL;
+}
+
+void leat_request_notify (leat_request_t *self, const leat_attention_t *attention)
+{
+    self->attention = attention;
 }
 
 bool leat_request_done (const leat_request_t *self)
@@ -80,6 +86,8 @@ static void s_done (leat_request_t *self, unsigned code)
 {
     self->code = (leat_code_t) code;
     self->is_done = true;
+    if (self->attention != NULL)
+        leat_attention_tell (self->attention);
 }
 
 /* ---- of a session ---------------------------------------------------------------------------- */

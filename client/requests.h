@@ -3,6 +3,7 @@
 #ifndef LEAT_CLIENT_REQUESTS_H
 #define LEAT_CLIENT_REQUESTS_H
 
+#include "client/agenda.h"
 #include "wire/outbox.h"
 
 enum {
@@ -17,6 +18,9 @@ typedef struct leat_request leat_request_t;
  * sent. */
 leat_request_t *leat_request_new (const leat_command_t *command);
 void leat_request_destroy (leat_request_t **self_p);
+
+/* Whom to tell (leat_attention_tell) once it is answered; must live as long as the request. */
+void leat_request_notify (leat_request_t *self, const leat_attention_t *attention);
 
 /* True once it is answered. Then `code` says how, and `body` is what the broker sent: JSON of a
  * RESULT, the reason of a refusal, or from a liar anything at all. Both are valid as long as the request. */
