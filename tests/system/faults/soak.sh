@@ -10,7 +10,7 @@ usage: soak.sh FOLDER_OF_PROGRAMS [--seed S] [--minutes M | --rounds N] [--keep]
 
 Rounds of about 40 seconds. In each, three producers and four consumers on hosts of their own work through
 one broker: fast and slow consumers, some whose handlers block, some that nack, some behind a forwarder that
-delays, stalls and cuts. Meanwhile links are cut in one direction or both, flap and lose packets; processes
+delays, stalls and cuts; some brokers have little memory. Meanwhile links are cut in one direction or both, flap and lose packets; processes
 are killed, frozen and started again; the broker is frozen, or told to end and started again. Then faults
 stop, everything has to drain within a minute, and the checker reads what all of them have written down.
 
@@ -83,7 +83,8 @@ trap clean_up EXIT
 trap 'exit 143' TERM INT HUP
 
 faults_ms=25000
-limits=(heartbeat_interval=250ms heartbeat_timeout=1500ms attempts=1000)
+usual_limits=(heartbeat_interval=250ms heartbeat_timeout=1500ms attempts=1000)
+limits=()
 peers=(p1 p2 p3 c1 c2 c3 c4)
 
 # --- the plan: what happens when, from the seed alone
@@ -136,8 +137,14 @@ make_plan () {
 
 # --- peers
 
-# Draws how each peer works in this round.
+# Draws how the broker and each peer work in this round.
 draw_peers () {
+    limits=("${usual_limits[@]}")
+    between 0 2
+    case $drawn in
+    0) limits+=(memory_size=8MiB stream_size=6MiB dead_size=1MiB grant_idle=1s) ;;
+    1) limits+=(marked_records=200) ;;
+    esac
     declare -gA options=() behind=()
     between 300 900
     options[p1]="--number 1 --rate $drawn"
