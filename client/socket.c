@@ -20,6 +20,11 @@ enum {
     KEEPALIVE_INTERVAL_S = 5,
     KEEPALIVE_COUNT = 3,
 
+    /* Later than anybody waits: the socket is closed before. With -1, or with ZMQ_IMMEDIATE, libzmq
+     * ends the pipe of a lost connection as soon as it looks for news in zmq_msg_recv, between two
+     * frames of a message, too, and then aborts (fq.cpp, recvpipe). */
+    RECONNECT_MS = 24 * 3600 * 1000,
+
     /* libzmq reads frames below 8192 bytes (in_batch_size, config.hpp) into a buffer that they
      * share, and that each of them keeps alive: they are copied. */
     COPY_RECEIVED_BELOW = 8192,
@@ -32,7 +37,9 @@ struct leat_socket {
     void *dealer;
     void *monitor;
     leat_socket_state_t state;
-    bool has_failed; /* as the monitor says: no connection, or it has ended */
+    /* As the monitor says. */
+    bool is_up;
+    bool has_failed; /* no connection, or it has ended */
 
     bool has_pending; /* a message that could not be sent yet */
     bool has_body;
@@ -50,12 +57,10 @@ static int s_set_int (void *socket, int option, int value)
 
 static int s_set_options (void *dealer)
 {
-    /* The high-water marks are none: what is under way is bounded by credit in both directions, and
-     * so a send that would block means that there is no connection. */
+    /* The high-water marks are none: what is under way is bounded by credit in both directions. */
     int64_t message_size_max = 2 * (int64_t) LEAT_RECORD_SIZE_MAX;
     return s_set_int (dealer, ZMQ_SNDHWM, 0) + s_set_int (dealer, ZMQ_RCVHWM, 0)
-           + s_set_int (dealer, ZMQ_LINGER, 0) + s_set_int (dealer, ZMQ_IMMEDIATE, 1)
-           + s_set_int (dealer, ZMQ_RECONNECT_IVL, -1)
+           + s_set_int (dealer, ZMQ_LINGER, 0) + s_set_int (dealer, ZMQ_RECONNECT_IVL, RECONNECT_MS)
            + s_set_int (dealer, ZMQ_CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS)
            + s_set_int (dealer, ZMQ_HANDSHAKE_IVL, HANDSHAKE_TIMEOUT_MS)
            + s_set_int (dealer, ZMQ_TCP_KEEPALIVE, 1)
@@ -65,14 +70,15 @@ static int s_set_options (void *dealer)
            + zmq_setsockopt (dealer, ZMQ_MAXMSGSIZE, &message_size_max, sizeof message_size_max);
 }
 
-/* Tells of a connection that fails before there is anything to send over. A socket connects once, so
- * there are few events, and the I/O thread never has to wait for their being read. */
+/* Tells when there is a connection and when it has ended. A socket connects once, so there are few
+ * events, and the I/O thread never has to wait for their being read. */
 static int s_open_monitor (leat_socket_t *self, void *context)
 {
     char address[64];
     snprintf (address, sizeof address, "inproc://leat-monitor-%" PRIxPTR, (uintptr_t) self);
-    int events = ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL
-                 | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
+    int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED
+                 | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL
+                 | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
     if (zmq_socket_monitor (self->dealer, address, events) != 0)
         return -1;
     self->monitor = zmq_socket (context, ZMQ_PAIR);
@@ -233,8 +239,16 @@ static void s_read_monitor (leat_socket_t *self)
 {
     zmq_msg_t frame;
     zmq_msg_init (&frame);
-    while (zmq_msg_recv (&frame, self->monitor, ZMQ_DONTWAIT) >= 0)
-        self->has_failed = true; /* whichever event it is */
+    while (zmq_msg_recv (&frame, self->monitor, ZMQ_DONTWAIT) >= 0) {
+        uint16_t event;
+        if (!zmq_msg_more (&frame))
+            continue; /* the second frame, an address */
+        memcpy (&event, zmq_msg_data (&frame), sizeof event);
+        if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+            self->is_up = true;
+        else
+            self->has_failed = true; /* whichever event it is */
+    }
     zmq_msg_close (&frame);
 }
 
@@ -245,12 +259,11 @@ bool leat_socket_readable (leat_socket_t *self)
     size_t size = sizeof events;
     if (zmq_getsockopt (self->dealer, ZMQ_EVENTS, &events, &size) != 0)
         self->has_failed = true; /* the context ends */
-    /* With neither a pipe to write to nor anything to read the connection is over. The event alone
-     * does not say so: it may come before the last messages do. */
-    if (events & ZMQ_POLLOUT)
-        self->state = LEAT_SOCKET_CONNECTED;
-    else if (!(events & ZMQ_POLLIN) && (self->state == LEAT_SOCKET_CONNECTED || self->has_failed))
+    /* What came over the connection was there before the event of its end; it is read first. */
+    if (self->has_failed && !(events & ZMQ_POLLIN))
         self->state = LEAT_SOCKET_LOST;
+    else if (self->is_up)
+        self->state = LEAT_SOCKET_CONNECTED;
     return events & ZMQ_POLLIN;
 }
 

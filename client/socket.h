@@ -5,7 +5,7 @@
 
 #include "wire/outbox.h"
 
-/* libzmq never connects again by itself (ZMQ_RECONNECT_IVL is -1): a new connection has a new
+/* libzmq never connects again by itself (ZMQ_RECONNECT_IVL is a day): a new connection has a new
  * routing id, so it has to begin with HELLO, which is for the session to say. */
 typedef struct leat_socket leat_socket_t;
 
