@@ -16,6 +16,8 @@ static void s_serve_calls (leat_client_t *self)
     if (!atomic_load (&self->has_calls))
         return;
     leat_gate_lock (&self->gate);
+    /* A loss may have been found while going to sleep, and what is answered now takes it for granted. */
+    self->losses = leat_session_losses (self->session);
     leat_call_t *call;
     while ((call = STAILQ_FIRST (&self->calls)) != NULL) {
         STAILQ_REMOVE_HEAD (&self->calls, link);

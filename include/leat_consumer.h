@@ -144,8 +144,8 @@ LEAT_EXPORT void leat_worker_pool_destroy (leat_worker_pool_t **self_p);
 /* ---- flushing, emptiness, leaving ------------------------------------------------------------ */
 
 /* Waits until everything settled so far is committed by the broker. Returns 0, or -1 with errno
- * ETIMEDOUT, EPIPE or ESHUTDOWN. If the connection is lost meanwhile it returns 0 too; then what
- * had not arrived counts as stale and is delivered again. */
+ * ETIMEDOUT, EPIPE or ESHUTDOWN. If the connection is lost meanwhile it returns 0 too, and
+ * leat_client_losses has grown by then; what had not arrived is delivered again. */
 LEAT_EXPORT int leat_consumer_flush (leat_consumer_t *self, int timeout_ms);
 
 /* Asks the broker to tell as soon as the group has nothing ready, delayed, suspect or in flight at

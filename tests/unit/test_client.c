@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: MPL-2.0 */
 #include "tests/unit/client_sample.h"
 
+#include "client/client_state.h"
+
 #include <dirent.h>
 #include <signal.h>
 #include <unistd.h>
@@ -211,6 +213,36 @@ static void test_a_frozen_broker (void **state)
     leat_producer_destroy (&producer);
 }
 
+typedef struct {
+    leat_client_t *client;
+    unsigned unaware;
+} losses_t;
+
+static void s_compare_losses (void *arg)
+{
+    losses_t *losses = arg;
+    const leat_client_t *client = losses->client;
+    losses->unaware += client->losses != leat_session_losses (client->session);
+}
+
+/* Whoever asks the engines anything (whether a flush is needed, say) can find out afterwards that the
+ * session was lost before: leat_client_losses never lags behind. */
+static void test_tells_of_a_loss_before_it_answers (void **state)
+{
+    sample_t *self = *state;
+    losses_t losses = { .client = self->client };
+    assert_int_equal (leat_client_wait (self->client, SAMPLE_WAIT_MS), 0);
+    for (uint64_t count = 0; count < 40; count++) {
+        test_broker_crash (self->broker);
+        while (leat_client_losses (self->client) == count)
+            leat_client_call (self->client, s_compare_losses, &losses);
+        test_broker_start (self->broker);
+        while (!leat_client_connected (self->client))
+            leat_client_call (self->client, s_compare_losses, &losses);
+    }
+    assert_int_equal (losses.unaware, 0);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -226,6 +258,8 @@ int main (void)
         cmocka_unit_test_setup_teardown (test_ends_before_its_ports, sample_set_up,
                                          sample_tear_down),
         cmocka_unit_test_setup_teardown (test_a_frozen_broker, sample_set_up, sample_tear_down),
+        cmocka_unit_test_setup_teardown (test_tells_of_a_loss_before_it_answers, sample_set_up,
+                                         sample_tear_down),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

@@ -298,7 +298,7 @@ static void s_check_repetition (checker_t *self, const evidence_delivery_t *firs
                     "TWICE: %s got offset %" PRIu64 " though %s never lost its lease of it",
                     other->name, first->offset, who->name);
     bool was_quiet = !s_is_disturbed (self, who, first->time_us, first->time_us + S_REPORT_US);
-    if ((first->fate == EVIDENCE_NACK || was_quiet) && !second->redelivered)
+    if (was_quiet && !second->redelivered)
         s_complain (self, &kinds[4],
                     "UNMARKED: %s got offset %" PRIu64
                     " as if it were new, but %s had started it on a sound connection",

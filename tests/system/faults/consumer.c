@@ -44,6 +44,7 @@ typedef struct {
 /* What a thread of its own has. */
 typedef struct {
     load_t *load;
+    pthread_t thread;
     uint64_t random;
     uint64_t flushed_us;
     uint64_t before; /* losses before the last receiving call */
@@ -203,11 +204,10 @@ static void *s_work (void *arg)
 static void s_run (load_t *self, int signals)
 {
     static worker_t workers[S_THREADS_MAX];
-    pthread_t threads[S_THREADS_MAX];
     atomic_store (&self->running, self->threads);
     for (uint64_t i = 0; i < self->threads; i++) {
         workers[i] = (worker_t){ .load = self, .random = self->seed * 1000 + i };
-        if (pthread_create (&threads[i], NULL, s_work, &workers[i]) != 0)
+        if (pthread_create (&workers[i].thread, NULL, s_work, &workers[i]) != 0)
             abort ();
     }
     struct pollfd item = { .fd = signals, .events = POLLIN };
@@ -222,7 +222,7 @@ static void s_run (load_t *self, int signals)
         }
     }
     for (uint64_t i = 0; i < self->threads; i++)
-        pthread_join (threads[i], NULL);
+        pthread_join (workers[i].thread, NULL);
 }
 
 int main (int argc, char **argv)

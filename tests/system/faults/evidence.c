@@ -172,7 +172,8 @@ static void s_settled (reader_t *self, evidence_fate_t fate)
 {
     evidence_delivery_t *deliveries = self->evidence->deliveries;
     uint64_t offset = s_number (self, 1), epoch = s_number (self, 2);
-    for (size_t i = s_instance (self)->last_got; i != SIZE_MAX; i = deliveries[i].previous_got)
+    for (size_t i = s_instance (self)->last_got; deliveries != NULL && i != SIZE_MAX;
+         i = deliveries[i].previous_got)
         if (deliveries[i].offset == offset && deliveries[i].epoch == epoch) {
             deliveries[i].fate = fate;
             deliveries[i].fate_losses = s_number (self, 3);
@@ -186,7 +187,8 @@ static void s_flushed (reader_t *self)
 {
     evidence_delivery_t *deliveries = self->evidence->deliveries;
     uint64_t losses = s_number (self, 1);
-    for (size_t i = s_instance (self)->last_got; i != SIZE_MAX; i = deliveries[i].previous_got) {
+    for (size_t i = s_instance (self)->last_got; deliveries != NULL && i != SIZE_MAX;
+         i = deliveries[i].previous_got) {
         evidence_delivery_t *delivery = &deliveries[i];
         if (delivery->is_committed || delivery->before < losses)
             return;
