@@ -44,8 +44,10 @@ core_batch_t *core_batch_make (leat_core_t *core, core_stream_t *stream, uint64_
 
 static void s_parts_free (core_batch_t *batch)
 {
-    for (uint32_t i = 0; i < batch->part_count; i++)
+    for (uint32_t i = 0; i < batch->part_count; i++) {
         leat_buffer_release (&batch->parts[i].body);
+        free (batch->parts[i].index);
+    }
     free (batch->parts);
     batch->parts = NULL;
     batch->part_count = 0;
@@ -85,38 +87,42 @@ core_batch_t *core_batch_at (core_stream_t *stream, uint64_t offset)
 
 /* ---- where a record's bytes are -------------------------------------------------------------- */
 
-static void s_index (core_batch_t *batch)
+static uint32_t *s_index (leat_buffer_t *body, uint32_t count)
 {
-    uint32_t entries = (batch->count + INDEX_STRIDE - 1) / INDEX_STRIDE;
-    batch->index = leat_alloc_raw (entries * sizeof *batch->index);
-    const uint8_t *bytes = leat_buffer_bytes (batch->body);
-    size_t size = leat_buffer_size (batch->body);
+    uint32_t entries = (count + INDEX_STRIDE - 1) / INDEX_STRIDE;
+    uint32_t *index = leat_alloc_raw (entries * sizeof *index);
+    const uint8_t *bytes = leat_buffer_bytes (body);
+    size_t size = leat_buffer_size (body);
     size_t position = 0;
     for (uint32_t i = 0; i < entries; i++) {
-        batch->index[i] = (uint32_t) position;
-        uint32_t left = batch->count - i * INDEX_STRIDE;
+        index[i] = (uint32_t) position;
+        uint32_t left = count - i * INDEX_STRIDE;
         position += leat_batch_skip (bytes + position, size - position,
                                      left < INDEX_STRIDE ? left : INDEX_STRIDE);
     }
+    return index;
 }
 
-/* Byte position of record `number` (from 0, at most count) in the whole body. */
-static size_t s_position (core_batch_t *batch, uint32_t number)
+/* Byte position of record `number` (from 0, at most count) in the body of `count` records, whose
+ * index is made when it saves something. */
+static size_t s_position (leat_buffer_t *body, uint32_t count, uint32_t **index, uint32_t number)
 {
-    size_t size = leat_buffer_size (batch->body);
-    if (!number)
-        return 0;
-    if (number >= batch->count)
+    size_t size = leat_buffer_size (body);
+    if (number >= count)
         return size;
-    if (!batch->index)
-        s_index (batch);
-    size_t position = batch->index[number / INDEX_STRIDE];
+    size_t position = 0;
+    if (number >= INDEX_STRIDE) {
+        if (!*index)
+            *index = s_index (body, count);
+        position = (*index)[number / INDEX_STRIDE];
+    }
     return position
-           + leat_batch_skip (leat_buffer_bytes (batch->body) + position, size - position,
+           + leat_batch_skip (leat_buffer_bytes (body) + position, size - position,
                               number % INDEX_STRIDE);
 }
 
-static core_part_t *s_part_at (core_batch_t *batch, uint64_t offset)
+/* The last part that begins at `offset` or before it; the first one if there is none. */
+static uint32_t s_part_before (const core_batch_t *batch, uint64_t offset)
 {
     uint32_t low = 0;
     uint32_t high = batch->part_count;
@@ -127,7 +133,12 @@ static core_part_t *s_part_at (core_batch_t *batch, uint64_t offset)
         else
             high = middle;
     }
-    core_part_t *part = &batch->parts[low];
+    return low;
+}
+
+static core_part_t *s_part_at (core_batch_t *batch, uint64_t offset)
+{
+    core_part_t *part = &batch->parts[s_part_before (batch, offset)];
     leat_assert (part->first <= offset && offset < part->first + part->count);
     return part;
 }
@@ -136,18 +147,17 @@ leat_slice_t core_batch_slice (core_batch_t *batch, uint64_t first, uint32_t *co
 {
     if (!batch->parts) {
         uint32_t number = (uint32_t) (first - batch->first);
-        size_t from = s_position (batch, number);
-        size_t to = s_position (batch, number + *count);
+        size_t from = s_position (batch->body, batch->count, &batch->index, number);
+        size_t to = s_position (batch->body, batch->count, &batch->index, number + *count);
         return (leat_slice_t){ batch->body, from, to - from };
     }
     core_part_t *part = s_part_at (batch, first);
     if (*count > part->first + part->count - first)
         *count = (uint32_t) (part->first + part->count - first);
-    const uint8_t *bytes = leat_buffer_bytes (part->body);
-    size_t size = leat_buffer_size (part->body);
-    size_t from = leat_batch_skip (bytes, size, (uint32_t) (first - part->first));
-    size_t length = leat_batch_skip (bytes + from, size - from, *count);
-    return (leat_slice_t){ part->body, from, length };
+    uint32_t number = (uint32_t) (first - part->first);
+    size_t from = s_position (part->body, part->count, &part->index, number);
+    size_t to = s_position (part->body, part->count, &part->index, number + *count);
+    return (leat_slice_t){ part->body, from, to - from };
 }
 
 uint64_t core_batch_size (core_batch_t *batch, uint64_t first, uint32_t count)
@@ -204,7 +214,9 @@ static void s_part_add (core_batch_t *batch, core_part_t **parts, uint32_t *part
         leat_slice_t slice = core_batch_slice (batch, first, &taken);
         *parts = leat_realloc (*parts, (*part_count + 1) * sizeof **parts);
         (*parts)[(*part_count)++] =
-            (core_part_t){ first, taken, leat_buffer_copy (leat_slice_bytes (slice), slice.size) };
+            (core_part_t){ .first = first,
+                           .count = taken,
+                           .body = leat_buffer_copy (leat_slice_bytes (slice), slice.size) };
         *size += slice.size + sizeof (core_part_t);
         first += taken;
         count -= taken;
@@ -248,7 +260,7 @@ static void s_compact (leat_core_t *core, core_batch_t *batch)
 uint64_t core_batch_gone (const core_batch_t *batch, uint64_t from, uint64_t *until)
 {
     uint64_t end = batch->first + batch->count;
-    for (uint32_t i = 0; i < batch->part_count; i++) {
+    for (uint32_t i = s_part_before (batch, from); i < batch->part_count; i++) {
         const core_part_t *part = &batch->parts[i];
         if (from < part->first) {
             *until = part->first;

@@ -131,6 +131,7 @@ static uint64_t s_check_sessions (leat_core_t *core)
             if (channel->consumer)
                 continue;
             leat_assert (producer->received <= producer->limit);
+            leat_assert (producer->has_grant == (producer->received < producer->limit));
             leat_assert (producer->sequence->producer == producer);
             leat_assert (producer->sequence->committed <= producer->sequence->accepted);
             granted += producer->limit - producer->received;

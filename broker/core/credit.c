@@ -54,6 +54,28 @@ static void s_need_no_more (core_producer_t *producer)
     producer->needs_credit = false;
 }
 
+/* Takes it out of the lists of those with unused credit. */
+static void s_grant_end (leat_core_t *core, core_producer_t *producer)
+{
+    if (!producer->has_grant)
+        return;
+    TAILQ_REMOVE (&core->grants, producer, by_use);
+    TAILQ_REMOVE (&producer->channel.stream->grants, producer, in_stream);
+    producer->has_grant = false;
+}
+
+/* It used or got credit just now: to the end of these lists, if any is left. */
+static void s_used (leat_core_t *core, core_producer_t *producer)
+{
+    producer->used_us = core->now_us;
+    s_grant_end (core, producer);
+    if (producer->limit == producer->received)
+        return;
+    TAILQ_INSERT_TAIL (&core->grants, producer, by_use);
+    TAILQ_INSERT_TAIL (&producer->channel.stream->grants, producer, in_stream);
+    producer->has_grant = true;
+}
+
 void core_credit_begin (leat_core_t *core, core_producer_t *producer)
 {
     uint64_t grant = s_available (core, producer->channel.stream);
@@ -61,18 +83,10 @@ void core_credit_begin (leat_core_t *core, core_producer_t *producer)
     if (grant > producer->window)
         grant = producer->window;
     producer->limit = grant;
-    producer->used_us = core->now_us;
     s_granted_change (core, producer, grant, 0);
-    TAILQ_INSERT_TAIL (&core->grants, producer, by_use);
+    s_used (core, producer);
     if (grant < producer->window)
         s_need (core, producer);
-}
-
-static void s_used (leat_core_t *core, core_producer_t *producer)
-{
-    producer->used_us = core->now_us;
-    TAILQ_REMOVE (&core->grants, producer, by_use);
-    TAILQ_INSERT_TAIL (&core->grants, producer, by_use);
 }
 
 void core_credit_use (leat_core_t *core, core_producer_t *producer, uint64_t cost)
@@ -96,7 +110,7 @@ void core_credit_want (leat_core_t *core, core_producer_t *producer, uint64_t co
 void core_credit_end (leat_core_t *core, core_producer_t *producer)
 {
     s_granted_change (core, producer, 0, producer->limit - producer->received);
-    TAILQ_REMOVE (&core->grants, producer, by_use);
+    s_grant_end (core, producer);
     s_need_no_more (producer);
     core->credit_freed = true;
 }
@@ -129,6 +143,8 @@ void core_credit_yielded (leat_core_t *core, core_producer_t *producer, uint64_t
     producer->limit = limit;
     producer->told = limit;
     producer->reclaiming = false;
+    if (limit == producer->received)
+        s_grant_end (core, producer);
     core->credit_freed = true;
     if (producer->want > limit - producer->received)
         s_need (core, producer);
@@ -140,26 +156,28 @@ static void s_retry (leat_core_t *core, core_timer_t *timer)
     core->credit_freed = true;
 }
 
-/* Somebody of `stream` waits for `size`: takes back what others have not used for a while. */
-static void s_press (leat_core_t *core, const core_stream_t *stream, const core_producer_t *needy,
+/* Somebody of `stream` waits for `size`: takes back what others have not used for a while. Returns
+ * whether it is the stream that is full, so that only what its own producers have would help. */
+static bool s_press (leat_core_t *core, const core_stream_t *stream, const core_producer_t *needy,
                      uint64_t size)
 {
     bool full = s_below (core->limits.stream_size, stream->held_size, stream->granted_size) < size;
     core_limit_hit (core, full ? LEAT_LIMIT_stream_size : LEAT_LIMIT_memory_size);
-    core_producer_t *producer;
+    core_producer_t *producer = full ? TAILQ_FIRST (&stream->grants) : TAILQ_FIRST (&core->grants);
     uint64_t found = 0;
-    TAILQ_FOREACH (producer, &core->grants, by_use) {
+    for (; producer;
+         producer = full ? TAILQ_NEXT (producer, in_stream) : TAILQ_NEXT (producer, by_use)) {
         if (found >= size || core->now_us - producer->used_us < pressure_idle_us)
             break;
-        uint64_t unused = producer->limit - producer->received;
-        if (producer == needy || !unused || (full && producer->channel.stream != stream))
+        if (producer == needy)
             continue;
-        found += unused;
+        found += producer->limit - producer->received;
         if (!producer->reclaiming)
             s_reclaim (core, producer, 0);
     }
     if (!core->credit_retry.due_us)
         core_timer_set (core, &core->credit_retry, core->now_us + pressure_idle_us, s_retry);
+    return full;
 }
 
 static void s_idle (leat_core_t *core, core_timer_t *timer)
@@ -193,8 +211,9 @@ static void s_grow (leat_core_t *core, core_producer_t *producer)
                         s_idle);
 }
 
-/* Tops a producer up. False if not even what it waits for is there. */
-static bool s_grant (leat_core_t *core, core_producer_t *producer)
+/* Tops a producer up. False if not even what it waits for is there; *full tells if that is because
+ * of its stream. */
+static bool s_grant (leat_core_t *core, core_producer_t *producer, bool *full)
 {
     core_stream_t *stream = producer->channel.stream;
     uint64_t unused = producer->limit - producer->received;
@@ -205,7 +224,7 @@ static bool s_grant (leat_core_t *core, core_producer_t *producer)
         return true;
     uint64_t available = s_available (core, stream);
     if (unused + available < (producer->want ? producer->want : 1)) {
-        s_press (core, stream, producer, least - unused);
+        *full = s_press (core, stream, producer, least - unused);
         return false;
     }
     if (unused <= producer->window / 2 && producer->received)
@@ -234,8 +253,12 @@ void core_credit_run (leat_core_t *core)
     for (stream = TAILQ_FIRST (&core->wanting); stream; stream = next) {
         next = TAILQ_NEXT (stream, in_wanting);
         core_producer_t *producer;
-        while ((producer = TAILQ_FIRST (&stream->wanting)) && s_grant (core, producer))
+        bool full = false;
+        while ((producer = TAILQ_FIRST (&stream->wanting)) && s_grant (core, producer, &full))
             s_need_no_more (producer);
+        /* Without any memory the streams behind it, which may be thousands, need not be asked. */
+        if (producer && !full && !s_available (core, stream))
+            return;
         if (producer)
             continue;
         stream->wants = false;

@@ -76,7 +76,9 @@ bool core_settled_has (const core_settled_t *settled, uint64_t offset)
 /* First index >= from whose bit is `value`; LEAT_CHUNK_RECORDS if there is none. */
 static uint32_t s_scan (const core_chunk_t *chunk, uint32_t from, bool value)
 {
-    for (uint32_t word = from / 64; word < WORDS; word++) {
+    /* Most of a chunk may be unset still: that is not worth a look. */
+    uint32_t words = value ? (chunk->end + 63) / 64 : WORDS;
+    for (uint32_t word = from / 64; word < words; word++) {
         uint64_t bits = value ? chunk->bits[word] : ~chunk->bits[word];
         if (word == from / 64)
             bits &= UINT64_MAX << (from % 64);
@@ -89,6 +91,8 @@ static uint32_t s_scan (const core_chunk_t *chunk, uint32_t from, bool value)
 static void s_set (core_chunk_t *chunk, uint32_t from, uint32_t to)
 {
     chunk->count += to - from;
+    if (chunk->end < to)
+        chunk->end = to;
     chunk->dirty = true;
     while (from < to) {
         uint32_t end = (from / 64 + 1) * 64 < to ? (from / 64 + 1) * 64 : to;

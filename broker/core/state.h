@@ -150,7 +150,9 @@ struct core_producer {
     uint64_t want;      /* cost of a batch that waits at the client; 0 if none was named */
     bool reclaiming;    /* CREDIT with RECLAIM is out */
     uint64_t used_us;
-    TAILQ_ENTRY (core_producer) by_use; /* in core->grants, least recently used first */
+    bool has_grant;                        /* some credit is unused; it is in these two then: */
+    TAILQ_ENTRY (core_producer) by_use;    /* core->grants, least recently used first */
+    TAILQ_ENTRY (core_producer) in_stream; /* stream->grants, likewise */
     bool needs_credit;
     TAILQ_ENTRY (core_producer) in_credit; /* in stream->wanting */
     bool needs_confirm;
@@ -232,6 +234,7 @@ typedef struct {
     uint64_t first;
     uint32_t count;
     leat_buffer_t *body;
+    uint32_t *index; /* as that of a batch */
 } core_part_t;
 
 /* Records as they came. The body is one buffer, or after compaction an array of parts. */
@@ -265,6 +268,7 @@ typedef struct core_chunk {
     uint64_t whole;  /* so many chunks from there on are settled; 0: see bits */
     uint64_t *bits;
     uint32_t count; /* bits set */
+    uint32_t end;   /* behind the last of them */
     bool dirty;     /* not in a commit yet */
 } core_chunk_t;
 
@@ -374,6 +378,7 @@ struct core_stream {
     uint32_t group_count;
     LIST_HEAD (, core_sequence) sequences;
     uint32_t producer_count;
+    TAILQ_HEAD (, core_producer) grants;  /* producers with unused credit, idle for longest first */
     TAILQ_HEAD (, core_producer) wanting; /* credit, first come first served */
     bool wants;
     TAILQ_ENTRY (core_stream) in_wanting; /* in core->wanting */
@@ -466,7 +471,7 @@ struct leat_core {
 
     uint64_t held_size;
     uint64_t granted_size;
-    TAILQ_HEAD (, core_producer) grants;   /* least recently used first */
+    TAILQ_HEAD (, core_producer) grants;   /* with unused credit, idle for longest first */
     TAILQ_HEAD (, core_stream) wanting;    /* streams with producers that need credit */
     bool credit_freed;                     /* somebody may get credit now */
     core_timer_t credit_retry;             /* takes idle grants back while somebody waits */

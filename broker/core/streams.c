@@ -48,6 +48,7 @@ core_stream_t *core_stream_make (leat_core_t *core, leat_text_t name, uint32_t i
     RB_INIT (&stream->batches);
     RB_INIT (&stream->groups);
     LIST_INIT (&stream->sequences);
+    TAILQ_INIT (&stream->grants);
     TAILQ_INIT (&stream->wanting);
     RB_INSERT (core_streams, &core->streams, stream);
     RB_INSERT (core_streams_by_id, &core->streams_by_id, stream);

@@ -1,0 +1,48 @@
+/* A record's way through the broker, alone: publish, commit, dispatch, settle.
+ * SPDX-License-Identifier: MPL-2.0 */
+#include <stdbool.h>
+
+#include "bench/instructions/broker.h"
+#include "bench/instructions/instructions.h"
+
+enum { ROUNDS = 300 };
+
+static uint64_t s_path (uint32_t n)
+{
+    broker_t *broker = broker_new (NULL);
+    pair_t pair = broker_pair (broker, 1);
+    for (int i = 0; i < 20; i++)
+        broker_round (broker, &pair.producer, n);
+    count_begin ();
+    for (int i = 0; i < ROUNDS; i++)
+        broker_round (broker, &pair.producer, n);
+    count_end ();
+    broker_destroy (&broker);
+    return (uint64_t) ROUNDS * n;
+}
+
+/* Ten groups have each record delivered and settled. */
+static uint64_t s_path_groups (uint32_t n)
+{
+    enum { GROUPS = 10 };
+    broker_t *broker = broker_new (NULL);
+    pair_t pair = broker_pair (broker, 1);
+    for (uint32_t group = 1; group < GROUPS; group++)
+        broker_attach (broker, broker_peer (broker), 1, 1, group, BROKER_CREDIT);
+    broker_round (broker, &pair.producer, n);
+    count_begin ();
+    for (int i = 0; i < ROUNDS / GROUPS; i++)
+        broker_round (broker, &pair.producer, n);
+    count_end ();
+    broker_destroy (&broker);
+    return (uint64_t) (ROUNDS / GROUPS) * GROUPS * n;
+}
+
+const scenario_t path_scenarios[] = {
+    { "path", "record", "a batch of N records: publish, commit, dispatch, settle",
+      "a batch's cost is shared by its records; what is left is the checksum and the walk over them",
+      true, s_path },
+    { "path-groups", "record and group", "the same with ten groups",
+      "the groups share the batch: one body, delivered ten times", true, s_path_groups },
+    { 0 }
+};
