@@ -10,14 +10,18 @@
 
 enum { SCARCE_SIZE = 1 << 21 };
 
-/* What a batch of one record costs. */
-static const uint64_t record_cost = 512 + 4 + BROKER_BODY_SIZE;
+/* What a batch of so many records costs. */
+static uint64_t s_cost (uint32_t count)
+{
+    return leat_batch_cost (count * (4 + BROKER_BODY_SIZE));
+}
 
-static void s_want (broker_t *broker, const producer_t *producer)
+/* It has such a batch, and no credit for it. */
+static void s_want (broker_t *broker, const producer_t *producer, uint32_t count)
 {
     leat_command_t want = { .id = LEAT_WANT };
     want.want.channel = producer->channel;
-    want.want.size = record_cost;
+    want.want.size = s_cost (count);
     broker_send (broker, producer->peer, &want);
 }
 
@@ -25,9 +29,9 @@ static void s_want (broker_t *broker, const producer_t *producer)
 static void s_fill (broker_t *broker, producer_t *producer)
 {
     for (;;) {
-        if (producer->limit - producer->spent < record_cost) {
+        if (producer->limit - producer->spent < s_cost (1)) {
             uint64_t before = producer->limit;
-            s_want (broker, producer);
+            s_want (broker, producer, 1);
             broker_turn (broker);
             if (broker->limit_peer == producer->peer)
                 producer->limit = broker->limit;
@@ -42,9 +46,9 @@ static void s_fill (broker_t *broker, producer_t *producer)
     }
 }
 
-/* A consumer settles its oldest record; who gets the credit for it publishes one. `producers` are
- * those with the peers from `first_peer` on, two apart. */
-static void s_round_of_credit (broker_t *broker, producer_t *producers, uint32_t n)
+/* A consumer settles its oldest record; whoever of the producers gets credit for a batch of `count`
+ * publishes one, and wants the next. */
+static void s_round_of_credit (broker_t *broker, producer_t *producers, uint32_t n, uint32_t count)
 {
     delivery_t oldest = broker_take (broker, 0);
     broker_settle (broker, &oldest, LEAT_ACK, 0, false);
@@ -55,10 +59,10 @@ static void s_round_of_credit (broker_t *broker, producer_t *producers, uint32_t
         if (producer->peer != broker->limit_peer)
             continue;
         producer->limit = broker->limit;
-        if (producer->limit - producer->spent < record_cost)
+        if (producer->limit - producer->spent < s_cost (count))
             continue;
-        broker_publish (broker, producer, 1, BROKER_BODY_SIZE);
-        s_want (broker, producer);
+        broker_publish (broker, producer, count, BROKER_BODY_SIZE);
+        s_want (broker, producer, count);
         broker_turn (broker);
         return;
     }
@@ -86,20 +90,20 @@ static uint64_t s_stream_full (uint32_t n)
     s_fill (broker, &producers[0]);
     s_fill (broker, &producers[1]);
     broker_leap (broker, 2000);
-    s_want (broker, &producers[0]);
-    s_want (broker, &producers[1]);
+    s_want (broker, &producers[0], 1);
+    s_want (broker, &producers[1], 1);
     broker_turn (broker);
     count_begin ();
     for (int i = 0; i < ROUNDS; i++)
-        s_round_of_credit (broker, producers, 2);
+        s_round_of_credit (broker, producers, 2, 1);
     count_end ();
     broker_destroy (&broker);
     return ROUNDS;
 }
 
-static uint64_t s_memory_full (uint32_t n)
+static uint64_t s_memory (uint32_t n, uint32_t count)
 {
-    enum { ROUNDS = 30 };
+    enum { ROUNDS = 100 };
     leat_limits_t limits = s_limits ();
     limits.memory_size = SCARCE_SIZE;
     broker_t *broker = broker_new (&limits);
@@ -108,17 +112,27 @@ static uint64_t s_memory_full (uint32_t n)
     producer_t *producers = leat_alloc (n * sizeof *producers);
     for (uint32_t i = 0; i < n; i++) {
         producers[i] = broker_open (broker, broker_peer (broker), 1, i + 1);
-        s_want (broker, &producers[i]);
+        s_want (broker, &producers[i], count);
     }
     broker_leap (broker, 2000);
     broker_turn (broker);
     count_begin ();
     for (int i = 0; i < ROUNDS; i++)
-        s_round_of_credit (broker, producers, n);
+        s_round_of_credit (broker, producers, n, count);
     count_end ();
     free (producers);
     broker_destroy (&broker);
     return ROUNDS;
+}
+
+static uint64_t s_memory_full (uint32_t n)
+{
+    return s_memory (n, 1);
+}
+
+static uint64_t s_memory_short (uint32_t n)
+{
+    return s_memory (n, 50);
 }
 
 /* ---- compaction ------------------------------------------------------------------------------ */
@@ -268,19 +282,23 @@ static uint64_t s_suspects (uint32_t n)
 }
 
 const scenario_t pressure_scenarios[] = {
-    { "stream-full", "record", "a full stream, two of its producers wait; N idle ones of others",
-      "only grants of the full stream are looked at for some to take back", false, s_stream_full },
+    { "stream-full", "record",
+      "a stream is full and two of its producers wait, beside N idle ones of other streams",
+      "grants to be taken back are looked for among those of the stream", false, s_stream_full },
     { "memory-full", "record", "memory is full, N producers of N streams wait for credit",
-      "each turn that frees memory looks at all streams that wait", false, s_memory_full },
+      "while no memory is left, none is asked behind the first that waits", false, s_memory_full },
+    { "memory-short", "record", "memory is full, the N producers wait for more than a record frees",
+      "what is free may do for somebody behind the first, so all streams that wait are asked",
+      false, s_memory_short },
     { "rest", "record", "the rest of a compacted batch of N * 50 records, one by one",
       "each cut begins at an index of every 64th record", false, s_rest },
     { "new-group", "part", "a new group of a stream with a compacted batch in N * 12 parts",
-      "it walks over the parts once", false, s_new_group },
+      "the parts are walked over once; each hole goes into a tree", false, s_new_group },
     { "leaves", "consumer", "N consumers leave in one turn",
-      "each looks for others of its answers among those that wait", false, s_leaves },
+      "each has its other answers looked for among all that wait for the commit", false, s_leaves },
     { "losses", "peer", "N producers and N consumers are lost in one turn",
       "what a peer has is in lists of its own", false, s_losses },
     { "suspects", "record", "N consumers work off suspects of N dead ones",
-      "each wake-up looks at all consumers that have a suspect", false, s_suspects },
+      "each settle looks at all consumers that have a suspect", false, s_suspects },
     { 0 }
 };

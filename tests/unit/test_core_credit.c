@@ -300,6 +300,41 @@ static void test_pressure (void **state)
     driver_destroy (&driver);
 }
 
+/* No memory is left, and the first who waits does so because its stream is full: who waits behind it
+ * gets what others have not used. */
+static void test_pressure_behind_full_stream (void **state)
+{
+    leat_limits_t limits = s_small ();
+    driver_t *driver = driver_new (&limits);
+    driver->record_size = 4000;
+    producer_t first = s_producer (driver, 1, "full");
+    while (s_send (&first, 1) || s_send (&first, 1))
+        continue;
+    producer_t idle[20];
+    uint64_t idle_count = 0;
+    do
+        idle[idle_count] = s_producer (driver, 100 + idle_count, "idle");
+    while (idle[idle_count++].limit && idle_count < 20);
+    assert_true (idle_count > 1 && idle_count < 20);
+    assert_int_equal (idle[idle_count - 1].limit, 0);
+    assert_false (s_send (&first, 1));
+    producer_t late = s_producer (driver, 50, "late");
+    assert_int_equal (late.limit, 0);
+    assert_false (s_send (&late, 1));
+    driver_wait (driver, 3000);
+    uint64_t reclaims = 0;
+    for (uint64_t i = 0; i < idle_count; i++) {
+        s_listen (&idle[i]);
+        reclaims += idle[i].reclaims;
+    }
+    assert_true (reclaims >= 1);
+    s_listen (&late);
+    assert_true (s_send (&late, 1));
+    assert_int_equal (late.confirmed, 1);
+    s_check_limit (driver);
+    driver_destroy (&driver);
+}
+
 /* A WANT below the smallest grant is served when that is all there is. */
 static void test_small_want (void **state)
 {
@@ -483,6 +518,7 @@ int main (void)
         cmocka_unit_test (test_want_while_reclaiming),
         cmocka_unit_test (test_full_stream),
         cmocka_unit_test (test_pressure),
+        cmocka_unit_test (test_pressure_behind_full_stream),
         cmocka_unit_test (test_small_want),
         cmocka_unit_test (test_channel_end_frees_credit),
         cmocka_unit_test (test_compaction),
