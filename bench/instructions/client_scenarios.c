@@ -194,6 +194,7 @@ static uint64_t s_consumer_started (uint32_t n)
 {
     consumer_t self = s_consumer_new (1);
     uint32_t held = n * HELD_PER_N;
+    leat_assert (held);
     leat_delivery_t *deliveries = leat_alloc (held * sizeof *deliveries);
     for (uint32_t i = 0; i < held; i++) {
         s_deliver (&self);

@@ -14,6 +14,7 @@ enum { ROUNDS = 1000, LEASES_PER_N = 100, MARKS_PER_N = 10 };
 
 static uint64_t s_streams (uint32_t n, bool in_turn)
 {
+    leat_assert (n);
     broker_t *broker = broker_new (NULL);
     pair_t *pairs = leat_alloc (n * sizeof *pairs);
     for (uint32_t i = 0; i < n; i++) {
@@ -66,6 +67,7 @@ static uint64_t s_streams_together (uint32_t n)
 
 static uint64_t s_channels (uint32_t n)
 {
+    leat_assert (n);
     broker_t *broker = broker_new (NULL);
     uint64_t producer_peer = broker_peer (broker);
     uint64_t consumer_peer = broker_peer (broker);
@@ -132,6 +134,7 @@ static uint64_t s_leases (uint32_t n, bool scattered)
     broker_t *broker = broker_new (NULL);
     pair_t pair = broker_pair (broker, 1);
     uint32_t held = n * LEASES_PER_N;
+    leat_assert (held);
     for (uint32_t i = 0; i < held; i++) {
         broker_publish (broker, &pair.producer, 1, BROKER_BODY_SIZE);
         broker_turn (broker);

@@ -33,7 +33,7 @@ static void s_list (void)
 static void s_toolchain (void)
 {
 #if defined(__clang__)
-    const char *compiler = "clang " __clang_version__;
+    const char *compiler = __VERSION__;
 #else
     const char *compiler = "gcc " __VERSION__;
 #endif
