@@ -21,6 +21,7 @@ leat_limits_t broker_limits (void)
     limits.grant_min_size = 1 << 20;
     limits.batch_size = 1 << 22;
     limits.window_size = 1 << 24;
+    limits.work_in_hand = 86400000;     /* as much as each takes */
     limits.heartbeat_timeout = 3600000; /* setting up may take long, and nobody beats */
     return limits;
 }

@@ -408,7 +408,7 @@ const scenario_t client_scenarios[] = {
       "a batch's cost, and that of two turns, is shared", true, s_client_batches },
     { "client-channels", "record",
       "a client with N producers of which one is active: two turns for each record",
-      "each turn of a client visits all its producers and consumers", false, s_client_channels },
+      "a turn visits those that have something to do", false, s_client_channels },
     { "codec-batch", "record", "PUBLISH of N records is encoded, checked and decoded",
       "the header's cost is shared; what is left is the checksum and the walk", true,
       s_codec_batch },

@@ -148,6 +148,9 @@ static broker_t *s_compacted (uint32_t n, pair_t *pair, bool scattered)
     broker_t *broker = broker_new (&limits);
     uint32_t count = n * 50 < 64 ? 64 : n * 50;
     *pair = broker_pair (broker, 1);
+    /* A consumer is trusted with as much as it has settled, and a few more. */
+    for (uint32_t i = 0; i < count; i += 500)
+        broker_round (broker, &pair->producer, 500);
     /* Ballast, so that memory is half used and small bodies are worth a copy. */
     pair_t ballast = broker_pair (broker, 0);
     for (int i = 0; i < 4; i++) {
