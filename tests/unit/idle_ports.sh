@@ -8,8 +8,8 @@
 # The program works on two numbers of records; the difference leaves out how it begins. Instructions are
 # counted, so it does not matter how fast the machine is. How many turns a record takes does depend on
 # what else runs, a little: what a turn costs goes down when a record takes more of them, and what a
-# record costs goes up. So one of the two has to stay the same; a walk over a thousand ports in each turn
-# multiplies both.
+# record costs goes up. So one of the two has to stay about the same; a walk over a thousand ports in each
+# turn multiplies both by more than ten.
 
 set -euo pipefail
 
@@ -60,7 +60,7 @@ done | awk '
         }
     }
     END {
-        if (NR == 3 && (most[2] <= 1.1 * least[2] || most[3] <= 1.1 * least[3])) exit 0
-        print "the cost of a record, or of a turn, should be the same within 10%"
+        if (NR == 3 && (most[2] <= 1.5 * least[2] || most[3] <= 1.5 * least[3])) exit 0
+        print "the cost of a record, or of a turn, should be about the same (within a half)"
         exit 1
     }'
