@@ -12,6 +12,9 @@ pkg_check_modules (ZMQ REQUIRED IMPORTED_TARGET libzmq>=4.3.4)
 pkg_check_modules (JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules (CZMQ REQUIRED IMPORTED_TARGET libczmq)
 
+# Durable streams.
+pkg_check_modules (LMDB REQUIRED IMPORTED_TARGET lmdb)
+
 # <bsd/sys/tree.h> and <bsd/sys/queue.h>: containers made of macros, so only the header is needed.
 find_path (LEAT_BSD_INCLUDE_DIR bsd/sys/tree.h REQUIRED)
 

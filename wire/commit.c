@@ -15,6 +15,7 @@ static const uint32_t s_signature = 0x4d4f434cu;
 enum {
     VERSION = 1,
     OPERATION_HEADER_SIZE = 5, /* u8 number | u32 size */
+    FIELDS_MAX = 16,           /* of one operation */
     META_AT_FIRST = 256,
     BODIES_AT_FIRST = 4
 };
@@ -231,6 +232,54 @@ leat_buffer_t *leat_commit_encode (const leat_commit_t *self)
     uint8_t *next = leat_buffer_bytes (buffer);
     leat_commit_gather (self, s_append_part, &next);
     return buffer;
+}
+
+/* --- walking ----------------------------------------------------------------------------------- */
+
+void leat_commit_walk (leat_commit_walk_t *walk, const leat_commit_t *commit)
+{
+    *walk = (leat_commit_walk_t){ commit, LEAT_COMMIT_HEADER_SIZE, 0, commit->operations };
+}
+
+/* Copies a table up to its BODY, which is always the last field; returns that, or the end. */
+static const leat_field_t *s_before_body (const leat_field_t *fields, leat_field_t *before)
+{
+    size_t count = 0;
+    for (; fields->kind != LEAT_FIELD_END && fields->kind != LEAT_FIELD_BODY; fields++) {
+        leat_assert (count + 1 < FIELDS_MAX);
+        before[count++] = *fields;
+    }
+    before[count] = (leat_field_t){ NULL, LEAT_FIELD_END, 0 };
+    return fields;
+}
+
+void leat_commit_walk_next (leat_commit_walk_t *walk, leat_operation_t *operation)
+{
+    const leat_commit_t *commit = walk->commit;
+    leat_assert (walk->left > 0);
+    const uint8_t *bytes = commit->meta + walk->position;
+    size_t size = leat_get_u32 (bytes + 1);
+    leat_field_t before[FIELDS_MAX];
+    *operation = (leat_operation_t){ .id = bytes[0] };
+    const leat_field_t *rest = s_before_body (s_fields (operation->id), before);
+    leat_slice_t body = { 0 };
+    bool has_body = rest->kind == LEAT_FIELD_BODY;
+    if (has_body && walk->body < commit->bodies_count) {
+        const body_t *next = &commit->bodies[walk->body];
+        if (next->before + next->slice.size == walk->position + OPERATION_HEADER_SIZE + size) {
+            body = next->slice;
+            walk->body++;
+        }
+    }
+    const char *wrong;
+    uint8_t *structure = (uint8_t *) operation + s_offset;
+    leat_code_t code = leat_fields_decode (before, structure, bytes + OPERATION_HEADER_SIZE,
+                                           size - body.size - (has_body ? 4 : 0), NULL, &wrong);
+    leat_assert (code == LEAT_OK);
+    if (has_body)
+        memcpy (structure + rest->offset, &body, sizeof body);
+    walk->position += OPERATION_HEADER_SIZE + size - body.size;
+    walk->left--;
 }
 
 /* --- reading ----------------------------------------------------------------------------------- */

@@ -95,6 +95,20 @@ void leat_commit_gather (const leat_commit_t *self, leat_commit_part_fn *fn, voi
 /* The encoding in one new buffer; the caller owns it. */
 leat_buffer_t *leat_commit_encode (const leat_commit_t *self);
 
+/* Walks through the operations of a commit that is built, in order and without copying: texts and
+ * bodies borrow from the commit. */
+typedef struct {
+    const leat_commit_t *commit; /* borrowed */
+    size_t position;
+    size_t body;   /* how many bodies were passed */
+    uint32_t left; /* operations still to come */
+} leat_commit_walk_t;
+
+void leat_commit_walk (leat_commit_walk_t *walk, const leat_commit_t *commit);
+
+/* The next operation. Only to be called while walk->left > 0. */
+void leat_commit_walk_next (leat_commit_walk_t *walk, leat_operation_t *operation);
+
 /* Reads an encoded commit operation by operation. */
 typedef struct {
     leat_buffer_t *buffer; /* borrowed */

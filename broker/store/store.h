@@ -39,6 +39,9 @@ typedef struct leat_store leat_store_t;
 typedef struct {
     const char *path;         /* directory of the data; NULL for engines that keep none */
     uint64_t commit_size_max; /* largest commit in encoded bytes; 0 lets the engine choose */
+    uint64_t size_max;        /* bytes that the store may take; 0 lets the engine choose */
+    uint64_t reserve_size;    /* of these, kept for what frees space; 0 lets the engine choose */
+    bool network_allowed;     /* take a directory on a network filesystem, at the user's risk */
 } leat_store_options_t;
 
 typedef enum {
@@ -51,8 +54,8 @@ typedef struct {
     uint64_t id;                 /* of the commit, or the token of the read */
     leat_commit_result_t result; /* COMMITTED */
     const char *reason;          /* a sentence if the result is not OK; valid until the next poll */
-    leat_code_t code;            /* READ: OK, NO_SUCH_STREAM, or DAMAGED (its checksum is wrong) */
-    leat_batch_t batch;          /* READ and OK: first, count, attributes, crc32c, time_ms */
+    leat_code_t code;            /* READ: see leat_store_read */
+    leat_batch_t batch;          /* READ: first, count, attributes, crc32c, time_ms; see there */
     leat_buffer_t *body;         /* READ and OK: the batch's body; the caller releases it */
 } leat_store_event_t;
 
@@ -106,6 +109,16 @@ typedef struct leat_store_engine {
  * clock. No recovery, no reads. */
 extern const leat_store_engine_t leat_store_memory;
 
+/* Keeps everything in a directory, by LMDB; docs/store.md tells what lies where and what is synced
+ * when. Commits and reads have a thread each. Recovery states an EXTENT for each stream and no APPEND.
+ *
+ *  - A commit that creates a stream with durability `memory` is REFUSED: such streams are for the
+ *    memory engine.
+ *  - Below the reserve (map pages or blocks of the filesystem) commits that append are REFUSED at
+ *    once; those whose appends are all copies of their DEADs are taken down to half of it.
+ *  - When a write or sync fails, that transaction and all commits after it end UNKNOWN. */
+extern const leat_store_engine_t leat_store_lmdb;
+
 /* What every engine's own structure begins with; only engines and store.c look inside. */
 struct leat_store {
     const leat_store_engine_t *engine;
@@ -144,8 +157,19 @@ void leat_store_release (leat_store_t *self, uint64_t incarnation);
 /* Hands a commit over; takes and nulls it. Ids grow by 1 from one to the next. */
 void leat_store_submit (leat_store_t *self, leat_commit_t **commit_p);
 
-/* Asks for the batch that holds `offset` of stream number `stream`; the answer is an event with
- * `token`. False, and nothing happens, if the engine does not read. */
+/* Asks for the batch that holds `offset` of stream number `stream`, or, if that is not there (any
+ * more), the next one behind it; the answer is an event with `token`. Several reads may be under way;
+ * they are answered in the order in which they were asked for, each from what is committed then.
+ *
+ *      OK              `batch` and `body`; batch.first + batch.count > offset, and batch.first may
+ *                      be larger than `offset` if what was asked for is gone. batch.count is 0 and
+ *                      body NULL if nothing is held at `offset` or behind it.
+ *      NO_SUCH_STREAM  the store does not know the stream
+ *      DAMAGED         the batch is there and its bytes are wrong: batch.first and batch.count tell
+ *                      which records are lost. Where the damage hides how many they are, they reach
+ *                      to the next batch, or to the end. Go on at batch.first + batch.count.
+ *
+ * False, and nothing happens, if the engine does not read. */
 bool leat_store_read (leat_store_t *self, uint32_t stream, uint64_t offset, uint64_t token);
 
 /* Takes the oldest event out, or returns false. */

@@ -219,6 +219,16 @@ static void test_every_operation (void **state)
             assert_int_equal (gathered->size, sample->size);
             assert_memory_equal (gathered->bytes, sample->bytes, sample->size);
 
+            leat_commit_walk_t walk;
+            leat_commit_walk (&walk, commit);
+            assert_int_equal (walk.left, 2);
+            for (int time = 0; time < 2; time++) {
+                leat_commit_walk_next (&walk, &read);
+                assert_int_equal (read.id, s_kinds[kind].id);
+                s_kinds[kind].compare (&operation, &read);
+            }
+            assert_int_equal (walk.left, 0);
+
             leat_commit_reader_t reader;
             assert_int_equal (leat_commit_read (&reader, encoded), LEAT_OK);
             assert_true (reader.id == UINT64_MAX - 7);
@@ -269,6 +279,20 @@ static void test_many_operations (void **state)
     assert_int_equal (leat_commit_size (commit), sample->size);
     assert_memory_equal (gathered->bytes, sample->bytes, sample->size);
     assert_int_equal (s_read_bytes (gathered->bytes, gathered->size), LEAT_OK);
+
+    /* Walked through and added to another one, it gives the same bytes. */
+    leat_commit_t *again = leat_commit_new (12, 1);
+    leat_commit_walk_t walk;
+    for (leat_commit_walk (&walk, commit); walk.left;) {
+        leat_operation_t operation;
+        leat_commit_walk_next (&walk, &operation);
+        leat_commit_add (again, &operation);
+    }
+    leat_buffer_t *encoded = leat_commit_encode (again);
+    assert_int_equal (leat_buffer_size (encoded), sample->size);
+    assert_memory_equal (leat_buffer_bytes (encoded), sample->bytes, sample->size);
+    leat_buffer_release (&encoded);
+    leat_commit_destroy (&again);
     leat_commit_destroy (&commit);
     assert_int_equal (freed, 1);
     assert_null (commit);

@@ -1,0 +1,122 @@
+/* The thread that reads batches back.
+ * SPDX-License-Identifier: MPL-2.0 */
+#include "broker/store/lmdb.h"
+
+#include "wire/crc32c.h"
+
+/* Everything that lies in the stream behind `offset`, if nothing else is known. */
+static void s_all_damaged (lmdb_read_t *read)
+{
+    read->code = LEAT_DAMAGED;
+    read->batch.first = read->offset;
+    read->batch.count = UINT32_MAX;
+}
+
+/* The header is damaged: its records reach to the next batch, or to the end. */
+static void s_header_damaged (leat_lmdb_rows_t *rows, lmdb_read_t *read, const leat_key_t *key,
+                              uint64_t end)
+{
+    uint64_t first = leat_key_get_u64 (key, 5);
+    leat_key_t from = leat_key_numbered ('B', leat_key_get_u32 (key, 1), first + 1);
+    leat_key_t to = leat_key_numbered ('B', leat_key_get_u32 (key, 1), end);
+    leat_key_t next;
+    const uint8_t *value;
+    size_t size;
+    if (end > first + 1
+        && rows->base.next (&rows->base, &from, &to, &next, &value, &size) == LEAT_ROWS_OK)
+        end = leat_key_get_u64 (&next, 5);
+    read->code = LEAT_DAMAGED;
+    read->batch.first = first;
+    read->batch.count = end - first < UINT32_MAX ? (uint32_t) (end - first) : UINT32_MAX;
+}
+
+static void s_take (lmdb_read_t *read, const leat_key_t *key, const leat_batch_row_t *row,
+                    const uint8_t *value, size_t size)
+{
+    read->batch.first = leat_key_get_u64 (key, 5);
+    read->batch.count = row->count;
+    read->batch.attributes = row->attributes;
+    read->batch.crc32c = row->crc32c;
+    read->batch.time_ms = row->time_ms;
+    read->body = leat_buffer_copy (value + LEAT_BATCH_ROW_HEADER, size - LEAT_BATCH_ROW_HEADER);
+    /* Of the copy: that is what goes out. */
+    if (leat_crc32c (leat_buffer_bytes (read->body), leat_buffer_size (read->body)) == row->crc32c)
+        return;
+    leat_buffer_release (&read->body);
+    read->code = LEAT_DAMAGED;
+}
+
+/* Finds the batch that holds `from`, or the next one. */
+static void s_find (leat_lmdb_rows_t *rows, lmdb_read_t *read, uint32_t place,
+                    const leat_extent_t *extent)
+{
+    uint64_t offset = read->offset > extent->first ? read->offset : extent->first;
+    leat_key_t begin = leat_key_numbered ('B', place, extent->first);
+    leat_key_t at = leat_key_numbered ('B', place, offset);
+    leat_key_t end = leat_key_numbered ('B', place, extent->next);
+    leat_key_t key;
+    leat_batch_row_t row;
+    const uint8_t *value;
+    size_t size;
+    if (offset >= extent->next)
+        return;
+    leat_rows_result_t result = leat_lmdb_rows_last (rows, &begin, &at, &key, &value, &size);
+    if (result == LEAT_ROWS_OK) {
+        if (!leat_batch_row_read (&row, &key, value, size)) {
+            s_header_damaged (rows, read, &key, extent->next);
+            return;
+        }
+        if (leat_key_get_u64 (&key, 5) + row.count > offset) {
+            s_take (read, &key, &row, value, size);
+            return;
+        }
+    }
+    if (result == LEAT_ROWS_OK || result == LEAT_ROWS_NONE)
+        result = rows->base.next (&rows->base, &at, &end, &key, &value, &size);
+    if (result == LEAT_ROWS_NONE)
+        return;
+    if (result)
+        s_all_damaged (read);
+    else if (leat_batch_row_read (&row, &key, value, size))
+        s_take (read, &key, &row, value, size);
+    else
+        s_header_damaged (rows, read, &key, extent->next);
+}
+
+static void s_answer (lmdb_t *self, lmdb_read_t *read)
+{
+    leat_lmdb_rows_t rows;
+    if (leat_lmdb_rows_begin (&rows, &self->files, false)) {
+        s_all_damaged (read);
+        return;
+    }
+    leat_stream_row_t stream;
+    leat_extent_t extent;
+    leat_rows_result_t result = leat_rows_stream (&rows.base, read->stream, &stream);
+    if (result == LEAT_ROWS_NONE)
+        read->code = LEAT_NO_SUCH_STREAM;
+    else if (result || leat_rows_extent (&rows.base, stream.place, &extent))
+        s_all_damaged (read);
+    else
+        s_find (&rows, read, stream.place, &extent);
+    leat_lmdb_rows_abort (&rows);
+}
+
+void *lmdb_reader_main (void *arg)
+{
+    lmdb_t *self = arg;
+    while (!atomic_load (&self->stopping)) {
+        lmdb_read_t *read = leat_queue_take (&self->reads);
+        if (read) {
+            s_answer (self, read);
+            leat_queue_push (&self->answers, read);
+            leat_bell_ring (&self->caller_bell);
+            continue;
+        }
+        leat_bell_arm (&self->reader_bell);
+        if (leat_queue_empty (&self->reads) && !atomic_load (&self->stopping))
+            leat_bell_wait (&self->reader_bell, -1);
+        leat_bell_disarm (&self->reader_bell);
+    }
+    return NULL;
+}
