@@ -21,6 +21,7 @@
     X (group, "list and create groups of consumers")                                               \
     X (drain, "ask a consumer to finish what it does and leave")                                   \
     X (stats, "show what a broker is doing")                                                       \
+    X (store, "check, shrink, list or copy a broker's data directory")                             \
     LEAT_COMMANDS_BENCH (X)
 
 #define X(name, text) int leat_##name##_command (int argc, char **argv);

@@ -17,7 +17,6 @@
 #include "wire/bytes.h"
 
 #define DATA_NAME "data.mdb"
-#define NEW_NAME "data.mdb.new"
 #define DEFAULT_MAP_SIZE (UINT64_C (1) << 40)
 
 enum {
@@ -102,37 +101,47 @@ static int s_make_directory (const char *path, char *error, size_t error_size)
     return -1;
 }
 
-static int s_lock (const leat_lmdb_files_t *self, char *error, size_t error_size)
+/* BESIDE somebody who has it locked it stays so; if nobody has, the use becomes OFFLINE. */
+static int s_lock (const leat_lmdb_files_t *self, leat_lmdb_use_t *use, char *error,
+                   size_t error_size)
 {
-    if (flock (self->directory, LOCK_EX | LOCK_NB) == 0)
+    if (flock (self->directory, LOCK_EX | LOCK_NB) == 0) {
+        if (*use == LEAT_LMDB_BESIDE)
+            *use = LEAT_LMDB_OFFLINE;
         return 0;
-    if (errno == EWOULDBLOCK)
+    }
+    if (errno != EWOULDBLOCK)
+        snprintf (error, error_size, "cannot lock %s: %s", self->path, strerror (errno));
+    else if (*use == LEAT_LMDB_BESIDE)
+        return 0;
+    else
         snprintf (
             error, error_size,
-            "%s is in use by another broker, or by `leat store`; each broker needs a directory "
-            "of its own",
+            *use == LEAT_LMDB_BROKER
+                ? "%s is in use by another broker, or by `leat store`; each broker needs a "
+                  "directory of its own"
+                : "%s is in use by a broker; stop it first (beside it only `leat store backup` "
+                  "works)",
             self->path);
-    else
-        snprintf (error, error_size, "cannot lock %s: %s", self->path, strerror (errno));
     return -1;
 }
 
 static int s_open_directory (leat_lmdb_files_t *self, const leat_store_options_t *options,
-                             leat_lmdb_use_t use, char *error, size_t error_size)
+                             leat_lmdb_use_t *use, char *error, size_t error_size)
 {
     const char *path = self->path;
-    if (use == LEAT_LMDB_BROKER && s_make_directory (path, error, error_size))
+    if (*use == LEAT_LMDB_BROKER && s_make_directory (path, error, error_size))
         return -1;
     self->directory = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (self->directory < 0) {
         snprintf (error, error_size, "cannot open the directory %s: %s", path, strerror (errno));
         return -1;
     }
-    if (use != LEAT_LMDB_BESIDE && s_lock (self, error, error_size))
+    if (s_lock (self, use, error, error_size))
         return -1;
     if (!options->network_allowed && s_check_network (self->directory, path, error, error_size))
         return -1;
-    if (use == LEAT_LMDB_BROKER && faccessat (self->directory, ".", W_OK, 0)) {
+    if (*use == LEAT_LMDB_BROKER && faccessat (self->directory, ".", W_OK, 0)) {
         snprintf (error, error_size, "%s cannot be written to: %s", path, strerror (errno));
         return -1;
     }
@@ -313,15 +322,16 @@ static int s_write_format (leat_lmdb_files_t *self)
 
 int leat_lmdb_files_new (int directory, const char *path, char *error, size_t error_size)
 {
-    int fd = openat (directory, NEW_NAME, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = openat (directory, LEAT_LMDB_NEW_NAME, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
-        snprintf (error, error_size, "cannot create %s/" NEW_NAME ": %s", path, strerror (errno));
+        snprintf (error, error_size, "cannot create %s/" LEAT_LMDB_NEW_NAME ": %s", path,
+                  strerror (errno));
     return fd;
 }
 
 int leat_lmdb_files_keep (int directory, const char *path, int fd, char *error, size_t error_size)
 {
-    if (fsync (fd) == 0 && renameat (directory, NEW_NAME, directory, DATA_NAME) == 0
+    if (fsync (fd) == 0 && renameat (directory, LEAT_LMDB_NEW_NAME, directory, DATA_NAME) == 0
         && fsync (directory) == 0)
         return 0;
     snprintf (error, error_size, "cannot make %s/" DATA_NAME ": %s", path, strerror (errno));
@@ -335,7 +345,7 @@ static int s_create (leat_lmdb_files_t *self, char *error, size_t error_size)
     int fd = leat_lmdb_files_new (self->directory, self->path, error, error_size);
     if (fd < 0)
         return -1;
-    int code = s_open_env (self, NEW_NAME, MDB_NOSUBDIR | MDB_NOLOCK, error, error_size);
+    int code = s_open_env (self, LEAT_LMDB_NEW_NAME, MDB_NOSUBDIR | MDB_NOLOCK, error, error_size);
     if (!code && (code = s_write_format (self)))
         s_fail_open (self, code, error, error_size);
     if (self->env)
@@ -380,6 +390,10 @@ static int s_open_file (leat_lmdb_files_t *self, leat_lmdb_use_t use, char *erro
 {
     bool writes = use != LEAT_LMDB_BESIDE;
     int fd = openat (self->directory, DATA_NAME, (writes ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+    if (fd < 0 && use == LEAT_LMDB_OFFLINE && (errno == EROFS || errno == EACCES)) {
+        writes = false;
+        fd = openat (self->directory, DATA_NAME, O_RDONLY | O_CLOEXEC);
+    }
     if (fd < 0) {
         snprintf (error, error_size, "cannot open %s/" DATA_NAME ": %s", self->path,
                   strerror (errno));
@@ -390,18 +404,18 @@ static int s_open_file (leat_lmdb_files_t *self, leat_lmdb_use_t use, char *erro
     int code = s_check_file (self, fd, &meta, &size, error, error_size);
     self->page_size = meta.page_size;
     uint64_t wanted = code ? 0 : (meta.last_page + 1) * meta.page_size;
-    if (!writes || code)
+    if (use == LEAT_LMDB_BESIDE || code)
         wanted = size; /* whoever has it open has looked */
-    if (size < wanted && ftruncate (fd, (off_t) wanted))
+    if (size < wanted && (!writes || ftruncate (fd, (off_t) wanted)))
         code = s_truncated (self, size, wanted, error, error_size);
     if (!code)
-        code = s_open_env (self, "", use == LEAT_LMDB_BROKER ? 0 : MDB_RDONLY, error, error_size);
+        code = s_open_env (self, "", writes ? 0 : MDB_RDONLY, error, error_size);
     if (!code && size < wanted && !s_all_free (self, size / meta.page_size, meta.last_page)) {
         mdb_env_close (self->env);
         self->env = NULL;
         code = s_truncated (self, size, wanted, error, error_size);
     }
-    if (code && wanted > size && ftruncate (fd, (off_t) size))
+    if (code && writes && wanted > size && ftruncate (fd, (off_t) size))
         code = -1; /* what was wrong has been said already */
     close (fd);
     return code;
@@ -440,7 +454,7 @@ int leat_lmdb_files_open (leat_lmdb_files_t *self, const leat_store_options_t *o
         return -1;
     }
     self->path = leat_copy_text (path, strlen (path));
-    if (s_open_directory (self, options, use, error, error_size) == 0
+    if (s_open_directory (self, options, &use, error, error_size) == 0
         && s_open (self, options, use, error, error_size) == 0)
         return 0;
     leat_lmdb_files_close (self);

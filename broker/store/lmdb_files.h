@@ -15,17 +15,18 @@
  *
  * The directory itself is locked (flock) by whoever may change data.mdb. */
 
+#define LEAT_LMDB_NEW_NAME "data.mdb.new"
 enum { LEAT_LMDB_FORMAT = 1 };
 
 typedef enum {
     LEAT_LMDB_BROKER,  /* creates what is missing, locks, writes */
-    LEAT_LMDB_OFFLINE, /* must be there, locks, reads */
-    LEAT_LMDB_BESIDE   /* must be there, reads, whoever has it locked */
+    LEAT_LMDB_OFFLINE, /* must be there, locks, may write unless the filesystem is read-only */
+    LEAT_LMDB_BESIDE   /* must be there, reads; as OFFLINE if nobody has it locked */
 } leat_lmdb_use_t;
 
 typedef struct {
     char *path;
-    int directory; /* descriptor, locked unless BESIDE */
+    int directory; /* descriptor, locked unless somebody else is beside */
     MDB_env *env;
     MDB_dbi dbi;
     uint64_t map_size;

@@ -25,7 +25,11 @@
  * Numbers in values are little-endian. Every value but those of B and G ends with a CRC32C of the value
  * before it, exclusive-or one of the key; the header of B has one too, and the body that of APPEND. */
 
-enum { LEAT_KEY_MAX = 160, LEAT_BATCH_ROW_HEADER = 32 };
+enum {
+    LEAT_KEY_MAX = 160,
+    LEAT_BATCH_ROW_HEADER = 32,
+    LEAT_STREAM_ROW_NAME = 42 /* where the name stands in a value of S */
+};
 
 typedef struct {
     uint8_t bytes[LEAT_KEY_MAX];

@@ -24,6 +24,7 @@ _leat () {
         case ${command[0]} in
         stream) words="list create set" ;;
         group) words="list create" ;;
+        store) words="verify compact dump backup" ;;
         *) words= ;;
         esac
         if [ "$words" ]; then
