@@ -10,10 +10,6 @@
 #include "wire/alloc.h"
 #include "wire/assert.h"
 
-/* Offsets of an `async` stream are reserved so far ahead, and again when half of it is used, so that no
- * commit waits for that. Offsets are 64 bits wide: a crash may leave some out. */
-#define AHEAD (UINT64_C (1) << 20)
-
 static int apply_stream_compare (const stream_t *a, const stream_t *b)
 {
     return (a->id > b->id) - (a->id < b->id);
@@ -118,7 +114,6 @@ leat_apply_result_t apply_stream (leat_apply_t *self, uint32_t id, stream_t **st
     stream_t *stream = leat_alloc (sizeof *stream);
     *stream = key;
     stream->first_put = stream->extent.first;
-    stream->reserved_synced = stream->extent.reserved;
     RB_INSERT (apply_streams, &self->streams, stream);
     *stream_p = stream;
     return LEAT_APPLY_OK;
@@ -438,8 +433,6 @@ static leat_apply_result_t s_finish (leat_apply_t *self, stream_t *stream)
         leat_key_t to = leat_key_numbered ('B', stream->row.place, extent->first);
         put = self->rows->discard (self->rows, &from, &to);
     }
-    if (stream->row.durability == LEAT_ASYNC && extent->next + AHEAD / 2 > extent->reserved)
-        extent->reserved = extent->next + AHEAD;
     if (!put)
         put = leat_rows_put_extent (self->rows, stream->row.place, extent);
     stream->first_put = extent->first;
@@ -463,20 +456,5 @@ void leat_apply_committed (leat_apply_t *self)
     while ((stream = TAILQ_FIRST (&self->dirty))) {
         TAILQ_REMOVE (&self->dirty, stream, in_dirty);
         stream->dirty = false;
-        stream->reserved_synced = stream->extent.reserved;
     }
-}
-
-bool leat_apply_early (leat_apply_t *self, const leat_operation_t *operation)
-{
-    /* Only operations that do not begin with a stream's number would need another look. */
-    stream_t key = { .id = operation->stream_deleted.stream };
-    if (operation->id == LEAT_OPERATION_STREAM_CREATED
-        || operation->id == LEAT_OPERATION_STREAM_DELETED)
-        return false;
-    const stream_t *stream = RB_FIND (apply_streams, &self->streams, &key);
-    if (!stream && apply_stream (self, key.id, (stream_t **) &stream))
-        return false;
-    return stream && stream->row.durability == LEAT_ASYNC
-           && stream->extent.next <= stream->reserved_synced;
 }

@@ -33,11 +33,6 @@ leat_apply_result_t leat_apply_finish (leat_apply_t *self);
 void leat_apply_committed (leat_apply_t *self);
 void leat_apply_forget (leat_apply_t *self);
 
-/* True if whatever this operation does may be told before the transaction is synced: it concerns
- * an `async` stream, and the offsets that it gives are reserved by a transaction that was. To be
- * called behind leat_apply of the same operation. */
-bool leat_apply_early (leat_apply_t *self, const leat_operation_t *operation);
-
 /* A sentence; valid until the next call. */
 const char *leat_apply_reason (const leat_apply_t *self);
 

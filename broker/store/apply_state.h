@@ -15,9 +15,8 @@ typedef struct stream {
     uint32_t id;
     leat_stream_row_t row;
     leat_extent_t extent;
-    uint64_t first_put;       /* extent.first as it is in the row */
-    uint64_t reserved_synced; /* extent.reserved as a synced transaction has it */
-    bool first_loose;         /* extent.first is a lower bound: the batch there may be gone */
+    uint64_t first_put; /* extent.first as it is in the row */
+    bool first_loose;   /* extent.first is a lower bound: the batch there may be gone */
     bool dirty;
 } stream_t;
 

@@ -196,7 +196,7 @@ static int s_groups (recital_t *self, uint32_t stream)
 
 /* ---- streams --------------------------------------------------------------------------------- */
 
-static int s_extent (recital_t *self, uint32_t stream, uint32_t place, uint8_t durability)
+static int s_extent (recital_t *self, uint32_t stream, uint32_t place)
 {
     leat_extent_t extent;
     leat_rows_result_t result = leat_rows_extent (self->rows, place, &extent);
@@ -208,11 +208,6 @@ static int s_extent (recital_t *self, uint32_t stream, uint32_t place, uint8_t d
     operation.extent.next = extent.next;
     operation.extent.records = extent.records;
     operation.extent.size = extent.size;
-    if (durability == LEAT_ASYNC && extent.reserved > extent.next) {
-        operation.extent.next = extent.reserved;
-        if (!extent.records)
-            operation.extent.first = extent.reserved;
-    }
     return s_add (self, &operation);
 }
 
@@ -257,7 +252,7 @@ static int s_stream (recital_t *self, uint32_t stream, leat_value_t *value)
     created->stream_name = leat_value_get_rest (value);
     if (value->wrong || !leat_name_valid (created->stream_name))
         return s_fail (self, LEAT_ROWS_DAMAGED, "stream", stream);
-    if (s_add (self, &operation) || s_extent (self, stream, place, created->durability)
+    if (s_add (self, &operation) || s_extent (self, stream, place)
         || s_sequences (self, stream, place))
         return -1;
     return s_groups (self, stream);

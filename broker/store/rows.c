@@ -199,7 +199,6 @@ leat_rows_result_t leat_rows_extent (leat_rows_t *rows, uint32_t place, leat_ext
     extent->next = leat_value_get (&value, 8);
     extent->records = leat_value_get (&value, 8);
     extent->size = leat_value_get (&value, 8);
-    extent->reserved = leat_value_get (&value, 8);
     return value.wrong ? LEAT_ROWS_DAMAGED : LEAT_ROWS_OK;
 }
 
@@ -213,7 +212,6 @@ leat_rows_result_t leat_rows_put_extent (leat_rows_t *rows, uint32_t place,
     leat_value_put (&value, extent->next, 8);
     leat_value_put (&value, extent->records, 8);
     leat_value_put (&value, extent->size, 8);
-    leat_value_put (&value, extent->reserved, 8);
     return leat_rows_put (rows, &key, &value);
 }
 

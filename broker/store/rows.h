@@ -130,7 +130,6 @@ typedef struct {
     uint64_t next;
     uint64_t records;
     uint64_t size;
-    uint64_t reserved; /* offsets below it may have been told to somebody before a crash */
 } leat_extent_t;
 
 leat_rows_result_t leat_rows_extent (leat_rows_t *rows, uint32_t place, leat_extent_t *extent);

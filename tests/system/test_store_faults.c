@@ -1,4 +1,4 @@
-/* Disks that fail, are full or damaged, and directories that cannot be used: what is said, and what holds.
+/* Disks that fail or are full: what is said, and what holds.
  * SPDX-License-Identifier: MPL-2.0 */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,349 +14,12 @@
 #include "broker/store/lmdb_files.h"
 #include "broker/store/lmdb_rows.h"
 #include "tests/system/store/disk.h"
-#include "tests/unit/store_bench.h"
+#include "tests/system/store/tools.h"
 #include "tests/unit/store_place.h"
 #include "wire/alloc.h"
 #include "wire/crc32c.h"
 
-enum { MIB = 1024 * 1024, SKIPPED = 77 };
-
-static const store_subject_t s_subject = { .engine = &leat_store_lmdb, .place = store_place };
-
-/* ---- tools ----------------------------------------------------------------------------------- */
-
-static void s_begin (bench_t *bench, uint64_t size_max, uint64_t reserve_size)
-{
-    recovered_t recovered;
-    *bench = (bench_t){ .subject = &s_subject };
-    bench->options.path = store_place ();
-    bench->options.size_max = size_max;
-    bench->options.reserve_size = reserve_size;
-    bench_open (bench);
-    bench_acquire (bench, NOW_MS);
-    bench_recover (bench, &recovered);
-}
-
-/* The directory cannot be used; `format` has one %s for its path. */
-static void s_expect_message (const leat_store_options_t *options, const char *format)
-{
-    char error[600] = "";
-    char expected[600];
-    char path[300];
-    snprintf (path, sizeof path, "%s", options->path);
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    snprintf (expected, sizeof expected, format, path);
-#pragma GCC diagnostic pop
-    assert_null (leat_store_open (&leat_store_lmdb, options, error, sizeof error));
-    assert_string_equal (error, expected);
-}
-
-static int s_open_data (const char *path, int flags)
-{
-    char name[400];
-    snprintf (name, sizeof name, "%s/data.mdb", path);
-    int fd = open (name, flags | O_CLOEXEC, 0600);
-    assert_true (fd >= 0);
-    return fd;
-}
-
-static void s_write_data (const char *path, const char *text)
-{
-    assert_int_equal (mkdir (path, 0700), 0);
-    int fd = s_open_data (path, O_WRONLY | O_CREAT);
-    assert_true (write (fd, text, strlen (text)) == (ssize_t) strlen (text));
-    close (fd);
-}
-
-/* Changes one bit of the only place in data.mdb where `text` stands, `behind` bytes from there. */
-static void s_flip (const char *path, const char *text, long behind)
-{
-    struct stat status;
-    int fd = s_open_data (path, O_RDWR);
-    assert_int_equal (fstat (fd, &status), 0);
-    size_t size = (size_t) status.st_size;
-    uint8_t *bytes = leat_alloc (size);
-    assert_true (pread (fd, bytes, size, 0) == (ssize_t) size);
-    unsigned found = 0;
-    /* Old versions of the page are damaged too, which does no harm. */
-    for (uint8_t *at = bytes; (at = memmem (at, size - (size_t) (at - bytes), text, strlen (text)));
-         at++) {
-        at[behind] ^= 1;
-        assert_true (pwrite (fd, at + behind, 1, at + behind - bytes) == 1);
-        found++;
-    }
-    assert_true (found > 0);
-    free (bytes);
-    close (fd);
-}
-
-static char *s_body (char letter, size_t size)
-{
-    static char body[MIB];
-    memset (body, letter, size);
-    return body;
-}
-
-/* ---- directories ----------------------------------------------------------------------------- */
-
-static void test_a_directory_serves_one_broker (void **state)
-{
-    bench_t bench;
-    s_begin (&bench, 64 * MIB, 0);
-    char path[300];
-    snprintf (path, sizeof path, "%s", bench.options.path);
-    leat_store_options_t options = { .path = path, .size_max = 64 * MIB };
-    s_expect_message (&options,
-                      "%s is in use by another broker, or by `leat store`; each broker needs "
-                      "a directory of its own");
-    leat_store_close (&bench.store);
-    char error[300];
-    leat_store_t *store = leat_store_open (&leat_store_lmdb, &options, error, sizeof error);
-    assert_non_null (store);
-    leat_store_close (&store);
-}
-
-static void test_a_directory_is_made_for_its_owner_alone (void **state)
-{
-    bench_t bench;
-    struct stat status;
-    s_begin (&bench, 64 * MIB, 0);
-    assert_int_equal (stat (bench.options.path, &status), 0);
-    assert_int_equal (status.st_mode & 07777, 0700);
-    int fd = s_open_data (bench.options.path, O_RDONLY);
-    assert_int_equal (fstat (fd, &status), 0);
-    assert_int_equal (status.st_mode & 07777, 0600);
-    close (fd);
-    leat_store_close (&bench.store);
-}
-
-static void test_directories_that_cannot_be (void **state)
-{
-    char path[300];
-    leat_store_options_t options = { .path = path };
-    snprintf (path, sizeof path, "%s/below", store_place ());
-    s_expect_message (&options,
-                      "cannot create %s: the directory that it would be in does not exist");
-    snprintf (path, sizeof path, "%s", store_place ());
-    int fd = open (path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    close (fd);
-    s_expect_message (&options, "cannot open the directory %s: Not a directory");
-    options.path = NULL;
-    char error[100];
-    assert_null (leat_store_open (&leat_store_lmdb, &options, error, sizeof error));
-    assert_string_equal (error, "the store needs a directory");
-}
-
-static void test_network_filesystems (void **state)
-{
-    leat_store_options_t options = { .path = store_place (), .size_max = 64 * MIB };
-    char error[300] = "";
-    disk_pretend_type (0x6969);
-    s_expect_message (&options,
-                      "%s is on a network filesystem (NFS), where locks and memory maps cannot "
-                      "be relied on; choose a directory on a local disk");
-    options.network_allowed = true;
-    leat_store_t *store = leat_store_open (&leat_store_lmdb, &options, error, sizeof error);
-    disk_pretend_type (0);
-    assert_non_null (store);
-    leat_store_close (&store);
-}
-
-/* ---- files ----------------------------------------------------------------------------------- */
-
-static void test_files_of_others (void **state)
-{
-    leat_store_options_t options = { .path = store_place (), .size_max = 64 * MIB };
-    static const char foreign[] =
-        "%s/data.mdb is no store of Leat's: it is foreign, damaged or cut off; give another directory, "
-        "or restore a backup";
-    s_write_data (options.path, "");
-    s_expect_message (&options, foreign);
-    options.path = store_place ();
-    s_write_data (options.path,
-                  "once upon a time, in a file of another program, there were bytes that "
-                  "no database had ever seen, and which were quite happy there together, "
-                  "for they were more than one hundred and fifty of them");
-    s_expect_message (&options, foreign);
-
-    /* A database of LMDB, but of another program. */
-    options.path = store_place ();
-    MDB_env *env;
-    MDB_txn *txn;
-    MDB_dbi dbi;
-    char text[] = "text";
-    MDB_val key = { 4, text };
-    MDB_val value = { 4, text };
-    assert_int_equal (mkdir (options.path, 0700), 0);
-    assert_int_equal (mdb_env_create (&env), 0);
-    assert_int_equal (mdb_env_open (env, options.path, 0, 0600), 0);
-    assert_int_equal (mdb_txn_begin (env, NULL, 0, &txn), 0);
-    assert_int_equal (mdb_dbi_open (txn, NULL, 0, &dbi), 0);
-    assert_int_equal (mdb_put (txn, dbi, &key, &value, 0), 0);
-    assert_int_equal (mdb_txn_commit (txn), 0);
-    mdb_env_close (env);
-    s_expect_message (&options,
-                      "%s/data.mdb is a database, but no store of Leat's, or it is damaged; "
-                      "give another directory, or restore a backup");
-}
-
-static void test_other_formats (void **state)
-{
-    bench_t bench;
-    s_begin (&bench, 64 * MIB, 0);
-    leat_store_close (&bench.store);
-    char error[300];
-    leat_lmdb_files_t files;
-    leat_lmdb_rows_t rows;
-    leat_value_t value;
-    leat_key_t key = leat_key_meta (LEAT_META_FORMAT);
-    leat_value_begin (&value);
-    leat_value_put (&value, 2, 4);
-    assert_int_equal (
-        leat_lmdb_files_open (&files, &bench.options, LEAT_LMDB_BROKER, error, sizeof error), 0);
-    assert_int_equal (leat_lmdb_rows_begin (&rows, &files, true), 0);
-    assert_int_equal (leat_rows_put (&rows.base, &key, &value), LEAT_ROWS_OK);
-    assert_int_equal (leat_lmdb_rows_commit (&rows), 0);
-    leat_lmdb_files_close (&files);
-    s_expect_message (&bench.options,
-                      "%s was written in format 2; this version of Leat reads format 1");
-}
-
-static void test_files_that_were_cut_off (void **state)
-{
-    bench_t bench;
-    recovered_t recovered;
-    s_begin (&bench, 64 * MIB, 0);
-    for (uint64_t i = 0; i < 8; i++) {
-        leat_commit_t *commit = bench_commit (&bench, 0, i, s_body ('x', 100000), 100000);
-        leat_store_submit (bench.store, &commit);
-        bench_expect (&bench, i + 1, LEAT_COMMIT_OK);
-    }
-    leat_store_close (&bench.store);
-    struct stat status;
-    int fd = s_open_data (bench.options.path, O_RDWR);
-    assert_int_equal (fstat (fd, &status), 0);
-    off_t size = status.st_size;
-    char message[300];
-    snprintf (message, sizeof message,
-              "%%s/data.mdb is cut off: it has 409600 bytes and should have %lld; restore a backup",
-              (long long) size);
-    char *kept = leat_alloc ((size_t) size);
-    assert_true (pread (fd, kept, (size_t) size, 0) == size);
-    assert_int_equal (ftruncate (fd, 409600), 0);
-    s_expect_message (&bench.options, message);
-    /* It was left as it was. */
-    assert_int_equal (fstat (fd, &status), 0);
-    assert_int_equal (status.st_size, 409600);
-    assert_int_equal (ftruncate (fd, 4096), 0);
-    s_expect_message (&bench.options,
-                      "%s/data.mdb is damaged or cut off at its beginning; restore a backup");
-    assert_true (pwrite (fd, kept, (size_t) size, 0) == size);
-    free (kept);
-    close (fd);
-    bench.options.commit_size_max = 0;
-    bench_open (&bench);
-    bench_acquire (&bench, NOW_MS);
-    /* Its 800,000 bytes are more than recovered has room for. */
-    (void) recovered;
-    leat_store_close (&bench.store);
-}
-
-static void s_expect_damaged (bench_t *bench, uint64_t offset, uint64_t first, uint32_t count)
-{
-    assert_true (leat_store_read (bench->store, STREAM, offset, offset));
-    leat_store_event_t event = bench_next (bench);
-    assert_int_equal (event.kind, LEAT_STORE_READ);
-    assert_int_equal (event.code, LEAT_DAMAGED);
-    assert_true (event.batch.first == first);
-    assert_int_equal (event.batch.count, count);
-    assert_null (event.body);
-}
-
-static bool s_anything (void *arg, leat_buffer_t *commit)
-{
-    (void) arg;
-    (void) commit;
-    return true;
-}
-
-static void s_begin_again (bench_t *bench)
-{
-    char error[300];
-    bench_open (bench);
-    bench_acquire (bench, NOW_MS);
-    assert_int_equal (leat_store_recover (bench->store, s_anything, NULL, error, sizeof error), 0);
-}
-
-static void test_damaged_batches (void **state)
-{
-    bench_t bench;
-    char texts[][40] = { "wheat, ground in the first mill", "rye, ground in the second mill",
-                         "oats, ground in the third mill" };
-    s_begin (&bench, 64 * MIB, 0);
-    for (uint64_t i = 0; i < 3; i++) {
-        bench_submit (&bench, 0, i, texts[i]);
-        bench_expect (&bench, i + 1, LEAT_COMMIT_OK);
-    }
-    leat_store_close (&bench.store);
-    s_flip (bench.options.path, texts[1], 3);
-    s_begin_again (&bench);
-    assert_true (leat_store_read (bench.store, STREAM, 0, 0));
-    bench_expect_read (&bench, 0, 0, texts[0]);
-    s_expect_damaged (&bench, 1, 1, 1);
-    assert_true (leat_store_read (bench.store, STREAM, 2, 2));
-    bench_expect_read (&bench, 2, 2, texts[2]);
-    leat_store_close (&bench.store);
-    /* Where the header is damaged its records reach to the next batch, or to the end. */
-    s_flip (bench.options.path, texts[0], -LEAT_BATCH_ROW_HEADER + 4);
-    s_flip (bench.options.path, texts[2], -1);
-    s_begin_again (&bench);
-    s_expect_damaged (&bench, 0, 0, 1);
-    s_expect_damaged (&bench, 2, 2, 1);
-    leat_store_close (&bench.store);
-}
-
-static void test_damaged_rows_stop_recovery (void **state)
-{
-    bench_t bench;
-    char text[] = "wheat";
-    char error[400] = "";
-    char expected[400];
-    s_begin (&bench, 64 * MIB, 0);
-    bench_submit (&bench, 0, 0, text);
-    bench_expect (&bench, 1, LEAT_COMMIT_OK);
-    leat_store_close (&bench.store);
-    s_flip (bench.options.path, "corn", 0);
-    bench_open (&bench);
-    bench_acquire (&bench, NOW_MS);
-    assert_int_equal (leat_store_recover (bench.store, s_anything, NULL, error, sizeof error), -1);
-    snprintf (
-        expected, sizeof expected,
-        "the store in %s: the row of stream 7 is damaged; `leat store verify` tells what can still "
-        "be read",
-        bench.options.path);
-    assert_string_equal (error, expected);
-    leat_store_close (&bench.store);
-}
-
-/* What a crash left of a file that was being made does no harm. */
-static void test_left_over_files (void **state)
-{
-    bench_t bench;
-    char name[400];
-    char path[300];
-    snprintf (path, sizeof path, "%s", store_place ());
-    assert_int_equal (mkdir (path, 0700), 0);
-    snprintf (name, sizeof name, "%s/data.mdb.new", path);
-    int fd = open (name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    assert_true (write (fd, "half a page", 11) == 11);
-    close (fd);
-    bench = (bench_t){ .subject = &s_subject, .options = { .path = path, .size_max = 64 * MIB } };
-    s_begin_again (&bench);
-    assert_int_equal (access (name, F_OK), -1);
-    leat_store_close (&bench.store);
-}
+enum { SKIPPED = 77 };
 
 /* ---- writes and syncs that fail -------------------------------------------------------------- */
 
@@ -365,7 +28,7 @@ static void s_fail_with (disk_fault_t fault, int code)
     bench_t bench;
     recovered_t recovered;
     char texts[][8] = { "wheat", "rye", "oats", "barley" };
-    s_begin (&bench, 64 * MIB, 0);
+    tools_begin (&bench, 64 * TOOLS_MIB, 0);
     bench_submit (&bench, 0, 0, texts[0]);
     bench_expect (&bench, 1, LEAT_COMMIT_OK);
     disk_fail (fault, code);
@@ -419,7 +82,7 @@ static void test_no_space_while_writing (void **state)
     bench_t bench;
     recovered_t recovered;
     char texts[][8] = { "wheat", "rye", "oats" };
-    s_begin (&bench, 64 * MIB, 0);
+    tools_begin (&bench, 64 * TOOLS_MIB, 0);
     bench_submit (&bench, 0, 0, texts[0]);
     bench_expect (&bench, 1, LEAT_COMMIT_OK);
     disk_fail (DISK_FAIL_WRITE, ENOSPC);
@@ -451,7 +114,7 @@ static uint64_t s_fill (bench_t *bench, uint64_t from, size_t size)
 {
     for (uint64_t offset = from;; offset++) {
         leat_commit_t *commit = bench_commit (bench, (uint32_t) bench->next_id, offset,
-                                              s_body ((char) ('a' + offset % 26), size), size);
+                                              tools_body ((char) ('a' + offset % 26), size), size);
         leat_store_submit (bench->store, &commit);
         leat_store_event_t event = bench_next (bench);
         if (event.result == LEAT_COMMIT_OK)
@@ -492,7 +155,7 @@ static void s_fill_and_free (bench_t *bench)
     group.group_created.group_name = leat_text ("millers");
     bench_do (bench, (leat_operation_t[]){ group, { 0 } });
     leat_commit_t *commit =
-        bench_commit (bench, 0, count, s_body ((char) ('a' + count % 26), 100000), 100000);
+        bench_commit (bench, 0, count, tools_body ((char) ('a' + count % 26), 100000), 100000);
     leat_operation_t dead = { .id = LEAT_OPERATION_DEAD };
     dead.dead.stream = STREAM;
     dead.dead.group = 1;
@@ -506,7 +169,7 @@ static void s_fill_and_free (bench_t *bench)
     assert_true (filled > count + count / 4);
     s_expect_all (bench, count / 2, filled, 100000);
     leat_store_close (&bench->store);
-    s_begin_again (bench);
+    tools_begin_again (bench);
     s_expect_all (bench, count / 2, filled, 100000);
     leat_store_close (&bench->store);
 }
@@ -514,7 +177,7 @@ static void s_fill_and_free (bench_t *bench)
 static void test_a_full_map (void **state)
 {
     bench_t bench;
-    s_begin (&bench, 8 * MIB, 0);
+    tools_begin (&bench, 8 * TOOLS_MIB, 0);
     s_fill_and_free (&bench);
 }
 
@@ -522,7 +185,7 @@ static void test_a_full_map (void **state)
 static void test_only_what_does_not_fit_is_refused (void **state)
 {
     bench_t bench;
-    s_begin (&bench, 2 * MIB, 1);
+    tools_begin (&bench, 2 * TOOLS_MIB, 1);
     enum { COMMITS = 40 };
     bool kept[COMMITS];
     char letters[COMMITS];
@@ -552,7 +215,7 @@ static void test_only_what_does_not_fit_is_refused (void **state)
     }
     assert_true (refused > 3 && refused < COMMITS / 2 - 3);
     leat_store_close (&bench.store);
-    s_begin_again (&bench);
+    tools_begin_again (&bench);
     uint64_t offset = 0;
     for (uint64_t i = 0; i < COMMITS; i++) {
         if (!kept[i])
@@ -595,13 +258,13 @@ static void s_on_small_disk (const char *path)
 {
     if (mount ("tmpfs", path, "tmpfs", 0, "size=16m"))
         _exit (SKIPPED);
-    bench_t bench = { .subject = &s_subject };
+    bench_t bench = { .subject = &tools_subject };
     char below[400];
     snprintf (below, sizeof below, "%s/store", path);
     bench.options.path = below;
-    bench.options.size_max = 64 * MIB;
-    bench.options.reserve_size = MIB;
-    s_begin_again (&bench);
+    bench.options.size_max = 64 * TOOLS_MIB;
+    bench.options.reserve_size = TOOLS_MIB;
+    tools_begin_again (&bench);
     s_fill_and_free (&bench);
 }
 
@@ -609,23 +272,23 @@ static void s_on_filled_disk (const char *path)
 {
     if (mount ("tmpfs", path, "tmpfs", 0, "size=8m"))
         _exit (SKIPPED);
-    bench_t bench = { .subject = &s_subject };
+    bench_t bench = { .subject = &tools_subject };
     char below[400];
     char other[400];
     char texts[][8] = { "wheat", "rye" };
     snprintf (below, sizeof below, "%s/store", path);
     snprintf (other, sizeof other, "%s/other", path);
     bench.options.path = below;
-    bench.options.size_max = 64 * MIB;
+    bench.options.size_max = 64 * TOOLS_MIB;
     bench.options.reserve_size = 1;
-    s_begin_again (&bench);
+    tools_begin_again (&bench);
     bench_submit (&bench, 0, 0, texts[0]);
     bench_expect (&bench, 1, LEAT_COMMIT_OK);
     /* Others take all the space; the engine finds out by a write. */
     int fd = open (other, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    while (write (fd, s_body ('o', 4096), 4096) > 0)
+    while (write (fd, tools_body ('o', 4096), 4096) > 0)
         continue;
-    leat_commit_t *commit = bench_commit (&bench, 0, 1, s_body ('x', 200000), 200000);
+    leat_commit_t *commit = bench_commit (&bench, 0, 1, tools_body ('x', 200000), 200000);
     leat_store_submit (bench.store, &commit);
     bench_expect (&bench, 2, LEAT_COMMIT_REFUSED);
     assert_int_equal (ftruncate (fd, 0), 0);
@@ -645,10 +308,10 @@ static void s_on_read_only_disk (const char *path)
     if (mkdir (below, 0700) || mount (path, path, NULL, MS_BIND, NULL)
         || mount (NULL, path, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL))
         _exit (SKIPPED);
-    leat_store_options_t options = { .path = below, .size_max = 64 * MIB };
-    s_expect_message (&options, "%s cannot be written to: Read-only file system");
+    leat_store_options_t options = { .path = below, .size_max = 64 * TOOLS_MIB };
+    tools_expect_message (&options, "%s cannot be written to: Read-only file system");
     snprintf (below, sizeof below, "%s/missing", path);
-    s_expect_message (&options, "cannot create the directory %s: Read-only file system");
+    tools_expect_message (&options, "cannot create the directory %s: Read-only file system");
 }
 
 static void s_apart_or_skip (void (*function) (const char *path))
@@ -680,16 +343,6 @@ static void test_a_read_only_disk (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_a_directory_serves_one_broker),
-        cmocka_unit_test (test_a_directory_is_made_for_its_owner_alone),
-        cmocka_unit_test (test_directories_that_cannot_be),
-        cmocka_unit_test (test_network_filesystems),
-        cmocka_unit_test (test_files_of_others),
-        cmocka_unit_test (test_other_formats),
-        cmocka_unit_test (test_files_that_were_cut_off),
-        cmocka_unit_test (test_damaged_batches),
-        cmocka_unit_test (test_damaged_rows_stop_recovery),
-        cmocka_unit_test (test_left_over_files),
         cmocka_unit_test (test_writes_that_fail),
         cmocka_unit_test (test_syncs_that_fail),
         cmocka_unit_test (test_meta_pages_that_fail),
