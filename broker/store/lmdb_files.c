@@ -16,7 +16,6 @@
 #include "wire/alloc.h"
 #include "wire/bytes.h"
 
-#define DATA_NAME "data.mdb"
 #define DEFAULT_MAP_SIZE (UINT64_C (1) << 40)
 
 enum {
@@ -185,14 +184,15 @@ static int s_check_file (const leat_lmdb_files_t *self, int fd, meta_t *newest, 
     meta_t metas[META_PAGES];
     uint32_t version;
     if (fstat (fd, &status)) {
-        snprintf (error, error_size, "cannot look at %s/" DATA_NAME ": %s", self->path,
+        snprintf (error, error_size, "cannot look at %s/" LEAT_LMDB_DATA_NAME ": %s", self->path,
                   strerror (errno));
         return -1;
     }
     *size = (uint64_t) status.st_size;
     if (!s_read_meta (fd, 0, &metas[0], &version)) {
         snprintf (error, error_size,
-                  "%s/" DATA_NAME " is no store of Leat's: it is foreign, damaged or cut off; give "
+                  "%s/" LEAT_LMDB_DATA_NAME
+                  " is no store of Leat's: it is foreign, damaged or cut off; give "
                   "another directory, or restore a backup",
                   self->path);
         return -1;
@@ -200,21 +200,24 @@ static int s_check_file (const leat_lmdb_files_t *self, int fd, meta_t *newest, 
     uint64_t page_size = metas[0].page_size;
     if (version != LMDB_FORMAT) {
         snprintf (error, error_size,
-                  "%s/" DATA_NAME " was written by LMDB's format %u; this program reads format %d",
+                  "%s/" LEAT_LMDB_DATA_NAME
+                  " was written by LMDB's format %u; this program reads format %d",
                   self->path, version, LMDB_FORMAT);
         return -1;
     }
     if (page_size < 512 || page_size > 65536 || (page_size & (page_size - 1))
         || !s_read_meta (fd, page_size, &metas[1], &version) || version != LMDB_FORMAT) {
         snprintf (error, error_size,
-                  "%s/" DATA_NAME " is damaged or cut off at its beginning; restore a backup",
+                  "%s/" LEAT_LMDB_DATA_NAME
+                  " is damaged or cut off at its beginning; restore a backup",
                   self->path);
         return -1;
     }
     *newest = metas[metas[1].transaction > metas[0].transaction];
     newest->page_size = page_size;
     if (newest->last_page >= UINT64_MAX / page_size / 2) {
-        snprintf (error, error_size, "%s/" DATA_NAME " is damaged in its head; restore a backup",
+        snprintf (error, error_size,
+                  "%s/" LEAT_LMDB_DATA_NAME " is damaged in its head; restore a backup",
                   self->path);
         return -1;
     }
@@ -251,7 +254,7 @@ static int s_truncated (const leat_lmdb_files_t *self, uint64_t size, uint64_t w
                         size_t error_size)
 {
     snprintf (error, error_size,
-              "%s/" DATA_NAME
+              "%s/" LEAT_LMDB_DATA_NAME
               " is cut off: it has %llu bytes and should have %llu; restore a backup",
               self->path, (unsigned long long) size, (unsigned long long) wanted);
     return -1;
@@ -286,7 +289,7 @@ static int s_open_env (leat_lmdb_files_t *self, const char *name, unsigned flags
     if (!code)
         code = mdb_env_open (self->env, file, flags | MDB_NOTLS, 0600);
     free (file);
-    MDB_txn *txn;
+    MDB_txn *txn = NULL;
     if (!code)
         code = mdb_txn_begin (self->env, NULL, MDB_RDONLY, &txn);
     if (!code) {
@@ -331,10 +334,12 @@ int leat_lmdb_files_new (int directory, const char *path, char *error, size_t er
 
 int leat_lmdb_files_keep (int directory, const char *path, int fd, char *error, size_t error_size)
 {
-    if (fsync (fd) == 0 && renameat (directory, LEAT_LMDB_NEW_NAME, directory, DATA_NAME) == 0
+    if (fsync (fd) == 0
+        && renameat (directory, LEAT_LMDB_NEW_NAME, directory, LEAT_LMDB_DATA_NAME) == 0
         && fsync (directory) == 0)
         return 0;
-    snprintf (error, error_size, "cannot make %s/" DATA_NAME ": %s", path, strerror (errno));
+    snprintf (error, error_size, "cannot make %s/" LEAT_LMDB_DATA_NAME ": %s", path,
+              strerror (errno));
     return -1;
 }
 
@@ -369,7 +374,8 @@ static int s_check_format (leat_lmdb_files_t *self, char *error, size_t error_si
     leat_lmdb_rows_abort (&rows);
     if (result) {
         snprintf (error, error_size,
-                  "%s/" DATA_NAME " is a database, but no store of Leat's, or it is damaged; give "
+                  "%s/" LEAT_LMDB_DATA_NAME
+                  " is a database, but no store of Leat's, or it is damaged; give "
                   "another directory, or restore a backup",
                   self->path);
         return -1;
@@ -389,18 +395,19 @@ static int s_open_file (leat_lmdb_files_t *self, leat_lmdb_use_t use, char *erro
                         size_t error_size)
 {
     bool writes = use != LEAT_LMDB_BESIDE;
-    int fd = openat (self->directory, DATA_NAME, (writes ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+    int fd =
+        openat (self->directory, LEAT_LMDB_DATA_NAME, (writes ? O_RDWR : O_RDONLY) | O_CLOEXEC);
     if (fd < 0 && use == LEAT_LMDB_OFFLINE && (errno == EROFS || errno == EACCES)) {
         writes = false;
-        fd = openat (self->directory, DATA_NAME, O_RDONLY | O_CLOEXEC);
+        fd = openat (self->directory, LEAT_LMDB_DATA_NAME, O_RDONLY | O_CLOEXEC);
     }
     if (fd < 0) {
-        snprintf (error, error_size, "cannot open %s/" DATA_NAME ": %s", self->path,
+        snprintf (error, error_size, "cannot open %s/" LEAT_LMDB_DATA_NAME ": %s", self->path,
                   strerror (errno));
         return -1;
     }
     meta_t meta = { 0 };
-    uint64_t size;
+    uint64_t size = 0;
     int code = s_check_file (self, fd, &meta, &size, error, error_size);
     self->page_size = meta.page_size;
     uint64_t wanted = code ? 0 : (meta.last_page + 1) * meta.page_size;
@@ -427,7 +434,7 @@ static int s_open (leat_lmdb_files_t *self, const leat_store_options_t *options,
     self->page_size = (uint64_t) sysconf (_SC_PAGESIZE);
     self->map_size = options->size_max ? options->size_max : DEFAULT_MAP_SIZE;
     self->map_size -= self->map_size % self->page_size;
-    if (use == LEAT_LMDB_BROKER && faccessat (self->directory, DATA_NAME, F_OK, 0)
+    if (use == LEAT_LMDB_BROKER && faccessat (self->directory, LEAT_LMDB_DATA_NAME, F_OK, 0)
         && errno == ENOENT && s_create (self, error, error_size))
         return -1;
     if (s_open_file (self, use, error, error_size))
@@ -496,7 +503,7 @@ int leat_lmdb_files_settle (leat_lmdb_files_t *self, char *error, size_t error_s
     free (bytes);
     if (!code)
         return 0;
-    snprintf (error, error_size, "cannot write and sync %s/" DATA_NAME ": %s", self->path,
+    snprintf (error, error_size, "cannot write and sync %s/" LEAT_LMDB_DATA_NAME ": %s", self->path,
               strerror (code));
     return -1;
 }

@@ -15,6 +15,7 @@
  *
  * The directory itself is locked (flock) by whoever may change data.mdb. */
 
+#define LEAT_LMDB_DATA_NAME "data.mdb"
 #define LEAT_LMDB_NEW_NAME "data.mdb.new"
 enum { LEAT_LMDB_FORMAT = 1 };
 

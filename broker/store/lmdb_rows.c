@@ -115,7 +115,7 @@ static leat_rows_result_t s_discard (leat_rows_t *rows, const leat_key_t *from,
     leat_key_t key = leat_key ('G');
     leat_key_text (&key, (leat_text_t){ (const char *) from->bytes, from->size });
     const uint8_t *old;
-    uint8_t *value;
+    uint8_t *value = NULL;
     size_t size;
     leat_rows_result_t result = s_get (rows, &key, &old, &size);
     if (result == LEAT_ROWS_OK && s_compare (to, (MDB_val){ size, (void *) old }) <= 0)

@@ -2,7 +2,6 @@
  * SPDX-License-Identifier: MPL-2.0 */
 #include "broker/store/lmdb_tools.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -231,21 +230,11 @@ static int s_open_target (const char *target, char *error, size_t error_size)
     if (mkdir (target, 0700) && errno != EEXIST)
         return s_cannot ("create the directory", target, errno, error, error_size);
     int directory = open (target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *list = directory < 0 ? NULL : opendir (target);
-    if (!list) {
-        s_cannot ("open the directory", target, errno, error, error_size);
-        if (directory >= 0)
-            close (directory);
-        return -1;
-    }
-    unsigned entries = 0;
-    while (readdir (list))
-        entries++;
-    closedir (list);
-    if (entries <= 2) /* . and .. */
+    if (directory < 0)
+        return s_cannot ("open the directory", target, errno, error, error_size);
+    if (faccessat (directory, LEAT_LMDB_DATA_NAME, F_OK, 0))
         return directory;
-    snprintf (error, error_size, "%s is not empty; give a directory that does not exist yet",
-              target);
+    snprintf (error, error_size, "%s holds a store already; give another directory", target);
     close (directory);
     return -1;
 }

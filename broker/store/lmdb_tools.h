@@ -35,8 +35,8 @@ int leat_lmdb_compact (const char *path, uint64_t *before, uint64_t *after, char
 /* Streams, groups and what they hold; the caller releases it. NULL with a sentence. */
 json_t *leat_lmdb_dump (const char *path, char *error, size_t error_size);
 
-/* Copies what is there now, while a broker may change it, into a directory that does not exist or is
- * empty. */
+/* Copies what is there now, while a broker may change it, into a directory that does not exist, or
+ * has no store in it. */
 int leat_lmdb_backup (const char *path, const char *target, uint64_t *size, char *error,
                       size_t error_size);
 

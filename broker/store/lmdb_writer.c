@@ -192,6 +192,7 @@ static void s_check (writer_t *self, lmdb_entry_t *entry)
     const lmdb_t *store = self->store;
     uint64_t size = leat_commit_size (entry->commit);
     uint64_t reserve = entry->moves_only ? store->reserve_size / 2 : store->reserve_size;
+    uint64_t total = self->used + self->available;
     if (entry->refused)
         return;
     if (self->chain.refused && self->chain.chain == leat_commit_chain (entry->commit))
@@ -204,8 +205,8 @@ static void s_check (writer_t *self, lmdb_entry_t *entry)
             entry,
             "the store in %s is full: %llu of %llu bytes are used, and %llu are kept for what "
             "frees space",
-            store->files.path, (unsigned long long) self->used,
-            (unsigned long long) (self->used + self->available), (unsigned long long) reserve);
+            store->files.path, (unsigned long long) self->used, (unsigned long long) total,
+            (unsigned long long) reserve);
 }
 
 /* ---- a transaction --------------------------------------------------------------------------- */

@@ -78,7 +78,7 @@ expect 0 "$leat" store backup "$work/used" "$work/copy"
 expect 0 "$leat" store verify "$work/copy"
 says "$work/stdout" "corn: read 150 records in 15 batches, 250 B" || fail "the copy has not all"
 expect 1 "$leat" store backup "$work/used" "$work/copy"
-expect_said "$work/copy is not empty; give a directory that does not exist yet"
+expect_said "$work/copy holds a store already; give another directory"
 kill -KILL "$last"
 expect_end "$last" 137
 expect 0 "$leat" store backup "$work/used" "$work/copy2"

@@ -143,7 +143,7 @@ static bool s_nothing (void *arg, leat_buffer_t *commit)
 static int s_load (test_t *test, leat_store_t *store)
 {
     workload_t *load = workload_new (test->seed);
-    bool refused[COMMITS + 1];
+    bool refused[COMMITS + 1] = { false };
     uint64_t told = 0;
     int code = 0;
     test->states[0] = workload_digest (load);
@@ -264,7 +264,7 @@ static int s_cuts (const test_t *test)
 {
     size_t count;
     const disk_event_t *events = disk_events (&count);
-    image_t image = { 0 };
+    image_t image = { .bytes = leat_alloc (SECTOR), .room = SECTOR };
     uint64_t random = test->seed + 1;
     int failed = 0;
     for (unsigned i = 0; i < test->cuts; i++) {

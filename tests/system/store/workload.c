@@ -170,7 +170,7 @@ static void s_delete (workload_t *self, uint32_t id, leat_commit_t *commit)
     self->streams[id - 1] = (stream_t){ 0 };
 }
 
-static void s_apply (workload_t *self, const leat_commit_t *commit)
+void workload_apply (workload_t *self, const leat_commit_t *commit)
 {
     leat_commit_walk_t walk;
     for (leat_commit_walk (&walk, commit); walk.left;) {
@@ -212,7 +212,7 @@ leat_commit_t *workload_next (workload_t *self, uint64_t id, bool *refused)
         for (uint64_t i = s_random (self, 3) + 1; i; i--)
             s_append (self, stream_id, s_random (self, 8) ? s_random (self, 3000) : 200000, commit);
     if (!*refused)
-        s_apply (self, commit);
+        workload_apply (self, commit);
     self->count++;
     return commit;
 }

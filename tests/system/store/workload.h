@@ -15,6 +15,9 @@ void workload_destroy (workload_t **self_p);
  * refuse. */
 leat_commit_t *workload_next (workload_t *self, uint64_t id, bool *refused);
 
+/* Applies a commit to the model, once more for instance. */
+void workload_apply (workload_t *self, const leat_commit_t *commit);
+
 /* How many were made. */
 uint64_t workload_count (const workload_t *self);
 
