@@ -181,7 +181,7 @@ static void test_a_full_map (void **state)
     s_fill_and_free (&bench);
 }
 
-/* Without a reserve LMDB itself says that the map is full. */
+/* Without a reserve: what is counted beforehand is refused, and what is beside it is not. */
 static void test_only_what_does_not_fit_is_refused (void **state)
 {
     bench_t bench;
@@ -228,6 +228,82 @@ static void test_only_what_does_not_fit_is_refused (void **state)
         leat_buffer_release (&event.body);
         offset = i + 2;
     }
+    leat_store_close (&bench.store);
+}
+
+/* Chunks take space that nobody counts beforehand. */
+static leat_commit_t *s_chunks (bench_t *bench, uint64_t first, unsigned count)
+{
+    leat_commit_t *commit = leat_commit_new (bench->next_id, (uint32_t) bench->next_id);
+    bench->next_id++;
+    for (unsigned i = 0; i < count; i++) {
+        leat_operation_t operation = { .id = LEAT_OPERATION_CHUNK };
+        operation.chunk.stream = STREAM;
+        operation.chunk.group = 1;
+        operation.chunk.chunk = first + i;
+        operation.chunk.settled =
+            (leat_text_t){ tools_body ('c', LEAT_CHUNK_RECORDS / 8), LEAT_CHUNK_RECORDS / 8 };
+        leat_commit_add (commit, &operation);
+    }
+    return commit;
+}
+
+static bool s_note_chunks (void *arg, leat_buffer_t *commit)
+{
+    bool *chunks = arg;
+    leat_commit_reader_t reader;
+    assert_int_equal (leat_commit_read (&reader, commit), LEAT_OK);
+    while (reader.left) {
+        leat_operation_t operation;
+        assert_int_equal (leat_commit_read_operation (&reader, &operation), LEAT_OK);
+        if (operation.id == LEAT_OPERATION_CHUNK)
+            chunks[operation.chunk.chunk] = true;
+    }
+    return true;
+}
+
+/* LMDB itself says that the map is full, in the middle of a transaction of several commits. */
+static void test_a_transaction_that_does_not_fit_is_tried_in_parts (void **state)
+{
+    enum { COMMITS = 12, LARGE = 30, MAX = COMMITS * LARGE };
+    static const unsigned sizes[COMMITS] = { 1,     LARGE, 2,     LARGE, 1,     LARGE,
+                                             LARGE, 1,     LARGE, 2,     LARGE, 1 };
+    bench_t bench;
+    bool kept[MAX] = { false };
+    bool recovered[MAX] = { false };
+    char error[300];
+    tools_begin (&bench, 2 * TOOLS_MIB, 1);
+    leat_operation_t create[3] = { { .id = LEAT_OPERATION_STREAM_CREATED },
+                                   { .id = LEAT_OPERATION_GROUP_CREATED } };
+    create[0].stream_created.stream = STREAM;
+    create[0].stream_created.stream_name = leat_text ("corn");
+    create[0].stream_created.durability = LEAT_SYNC;
+    create[1].group_created.stream = STREAM;
+    create[1].group_created.group = 1;
+    create[1].group_created.group_name = leat_text ("millers");
+    bench_do (&bench, create);
+    for (uint64_t i = 0; i < COMMITS; i++) {
+        leat_commit_t *commit = s_chunks (&bench, i * LARGE, sizes[i]);
+        leat_store_submit (bench.store, &commit);
+    }
+    unsigned refused = 0;
+    for (uint64_t i = 0; i < COMMITS; i++) {
+        leat_store_event_t event = bench_next (&bench);
+        assert_int_equal (event.id, i + 2);
+        bool good = event.result == LEAT_COMMIT_OK;
+        assert_true (good || (event.result == LEAT_COMMIT_REFUSED && sizes[i] == LARGE));
+        assert_true (good || strstr (event.reason, "has no space for the commit's"));
+        refused += !good;
+        for (unsigned j = 0; j < sizes[i]; j++)
+            kept[i * LARGE + j] = good;
+    }
+    assert_true (refused > 0 && refused < 5);
+    leat_store_close (&bench.store);
+    bench_open (&bench);
+    bench_acquire (&bench, NOW_MS);
+    assert_int_equal (
+        leat_store_recover (bench.store, s_note_chunks, recovered, error, sizeof error), 0);
+    assert_memory_equal (kept, recovered, sizeof kept);
     leat_store_close (&bench.store);
 }
 
@@ -349,6 +425,7 @@ int main (void)
         cmocka_unit_test (test_no_space_while_writing),
         cmocka_unit_test (test_a_full_map),
         cmocka_unit_test (test_only_what_does_not_fit_is_refused),
+        cmocka_unit_test (test_a_transaction_that_does_not_fit_is_tried_in_parts),
         cmocka_unit_test (test_a_full_disk),
         cmocka_unit_test (test_a_disk_that_others_fill),
         cmocka_unit_test (test_a_read_only_disk),

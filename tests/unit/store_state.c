@@ -460,8 +460,13 @@ static void s_expect_refused (bench_t *bench, leat_operation_t operation, const 
 {
     uint32_t chain = (uint32_t) bench->next_id;
     leat_commit_t *commit = leat_commit_new (bench->next_id++, chain);
+    /* What stands before it is undone. */
     leat_operation_t created = s_stream (99, "half");
-    leat_commit_add (commit, &created); /* what stands before it is undone */
+    leat_buffer_t *body = leat_buffer_copy ("half", 4);
+    leat_operation_t append = s_append (STREAM, 0, 1, body);
+    leat_commit_add (commit, &created);
+    leat_commit_add (commit, &append);
+    leat_buffer_release (&body);
     leat_commit_add (commit, &operation);
     leat_store_submit (bench->store, &commit);
     commit = leat_commit_new (bench->next_id++, 0);
