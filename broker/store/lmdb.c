@@ -67,8 +67,9 @@ static void s_stop (lmdb_t *self)
         atomic_store (&self->stopping, true);
         leat_bell_ring (&self->writer_bell);
         leat_bell_ring (&self->reader_bell);
-        leat_assert (pthread_join (self->writer, NULL) == 0);
-        leat_assert (pthread_join (self->reader, NULL) == 0);
+        int writer = pthread_join (self->writer, NULL);
+        int reader = pthread_join (self->reader, NULL);
+        leat_assert (writer == 0 && reader == 0);
         self->running = false;
     }
     lmdb_entry_t *entry;
@@ -166,7 +167,8 @@ static int s_start (lmdb_t *self, char *error, size_t error_size)
     if (!code && (code = pthread_create (&self->reader, NULL, lmdb_reader_main, self))) {
         atomic_store (&self->stopping, true);
         leat_bell_ring (&self->writer_bell);
-        leat_assert (pthread_join (self->writer, NULL) == 0);
+        int writer = pthread_join (self->writer, NULL);
+        leat_assert (writer == 0);
     }
     self->running = !code;
     if (code)

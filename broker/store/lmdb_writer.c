@@ -309,7 +309,9 @@ static bool s_is_fatal (const writer_t *self)
 static attempt_t s_end_transaction (writer_t *self)
 {
     uint64_t used = leat_lmdb_rows_used (&self->rows);
+    errno = 0;
     int code = leat_lmdb_rows_commit (&self->rows);
+    int reason = errno;
     if (!code) {
         atomic_fetch_add (&self->store->transactions, 1);
         atomic_store (&self->store->used_size, used);
@@ -317,9 +319,11 @@ static attempt_t s_end_transaction (writer_t *self)
         return ATTEMPT_OK;
     }
     leat_apply_forget (self->apply);
-    /* LMDB calls a write that was cut short EIO, also if it was for want of space. */
-    bool full = leat_lmdb_is_full (code)
-                || (code == EIO && s_disk_free (self) < self->planned + FILESYSTEM_ROOM);
+    /* LMDB calls a write that was cut short EIO, also if it was for want of space; then no call has said
+     * EIO, as a sync that fails does. */
+    bool full =
+        leat_lmdb_is_full (code)
+        || (code == EIO && reason != EIO && s_disk_free (self) < self->planned + FILESYSTEM_ROOM);
     if (full && !s_is_fatal (self))
         return ATTEMPT_FULL;
     s_fail (self, "writing and syncing", code);
