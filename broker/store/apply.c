@@ -181,6 +181,35 @@ static leat_apply_result_t s_stream_created (leat_apply_t *self,
     return apply_result (self, put, "stream", operation->stream);
 }
 
+/* As if it had been created so. */
+static leat_apply_result_t s_stream_set (leat_apply_t *self,
+                                         const leat_operation_stream_set_t *operation)
+{
+    stream_t *stream;
+    leat_apply_result_t result =
+        apply_stream_known (self, LEAT_OPERATION_STREAM_SET, operation->stream, &stream);
+    if (result)
+        return result;
+    leat_value_t value;
+    leat_key_t key = leat_key_place ('S', operation->stream);
+    leat_rows_result_t got = leat_rows_get (self->rows, &key, &value);
+    leat_operation_stream_created_t created = { 0 };
+    uint32_t place;
+    if (!got && !leat_value_get_stream (&value, operation->stream, &place, &created))
+        got = LEAT_ROWS_DAMAGED;
+    if (got)
+        return apply_result (self, got == LEAT_ROWS_NONE ? LEAT_ROWS_DAMAGED : got, "stream",
+                             operation->stream);
+    created.durability = operation->durability;
+    created.retention = operation->retention;
+    created.max_age_ms = operation->max_age_ms;
+    created.max_size = operation->max_size;
+    created.max_processing_ms = operation->max_processing_ms;
+    created.max_attempts = operation->max_attempts;
+    created.dead_size = operation->dead_size;
+    return s_stream_created (self, &created);
+}
+
 void apply_reach (leat_apply_t *self, stream_t *stream, uint64_t first)
 {
     if (stream->extent.next >= first)
@@ -394,6 +423,8 @@ leat_apply_result_t leat_apply (leat_apply_t *self, const leat_operation_t *oper
     switch (operation->id) {
     case LEAT_OPERATION_STREAM_CREATED:
         return s_stream_created (self, &operation->stream_created);
+    case LEAT_OPERATION_STREAM_SET:
+        return s_stream_set (self, &operation->stream_set);
     case LEAT_OPERATION_STREAM_DELETED:
         return s_stream_deleted (self, operation->stream_deleted.stream);
     case LEAT_OPERATION_SEQUENCE:

@@ -239,18 +239,8 @@ static int s_sequences (recital_t *self, uint32_t stream, uint32_t place)
 static int s_stream (recital_t *self, uint32_t stream, leat_value_t *value)
 {
     leat_operation_t operation = { .id = LEAT_OPERATION_STREAM_CREATED };
-    leat_operation_stream_created_t *created = &operation.stream_created;
-    uint32_t place = (uint32_t) leat_value_get (value, 4);
-    created->stream = stream;
-    created->durability = (uint8_t) leat_value_get (value, 1);
-    created->retention = (uint8_t) leat_value_get (value, 1);
-    created->max_age_ms = leat_value_get (value, 8);
-    created->max_size = leat_value_get (value, 8);
-    created->max_processing_ms = leat_value_get (value, 8);
-    created->max_attempts = (uint32_t) leat_value_get (value, 4);
-    created->dead_size = leat_value_get (value, 8);
-    created->stream_name = leat_value_get_rest (value);
-    if (value->wrong || !leat_name_valid (created->stream_name))
+    uint32_t place;
+    if (!leat_value_get_stream (value, stream, &place, &operation.stream_created))
         return s_fail (self, LEAT_ROWS_DAMAGED, "stream", stream);
     if (s_add (self, &operation) || s_extent (self, stream, place)
         || s_sequences (self, stream, place))

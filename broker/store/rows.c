@@ -176,6 +176,22 @@ leat_rows_result_t leat_rows_next (leat_rows_t *rows, const leat_key_t *from, co
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
+bool leat_value_get_stream (leat_value_t *value, uint32_t stream, uint32_t *place,
+                            leat_operation_stream_created_t *created)
+{
+    *place = (uint32_t) leat_value_get (value, 4);
+    created->stream = stream;
+    created->durability = (uint8_t) leat_value_get (value, 1);
+    created->retention = (uint8_t) leat_value_get (value, 1);
+    created->max_age_ms = leat_value_get (value, 8);
+    created->max_size = leat_value_get (value, 8);
+    created->max_processing_ms = leat_value_get (value, 8);
+    created->max_attempts = (uint32_t) leat_value_get (value, 4);
+    created->dead_size = leat_value_get (value, 8);
+    created->stream_name = leat_value_get_rest (value);
+    return !value->wrong && leat_name_valid (created->stream_name);
+}
+
 leat_rows_result_t leat_rows_stream (leat_rows_t *rows, uint32_t stream, leat_stream_row_t *row)
 {
     leat_value_t value;

@@ -122,6 +122,10 @@ typedef struct {
     uint8_t durability;
 } leat_stream_row_t;
 
+/* What made the stream whose row the value is, as far as that was not set anew since; the name borrows
+ * from the value. False if the row is damaged. */
+bool leat_value_get_stream (leat_value_t *value, uint32_t stream, uint32_t *place,
+                            leat_operation_stream_created_t *created);
 leat_rows_result_t leat_rows_stream (leat_rows_t *rows, uint32_t stream, leat_stream_row_t *row);
 
 /* X: what a stream holds. */

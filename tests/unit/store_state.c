@@ -495,7 +495,7 @@ void test_commits_that_make_no_sense_are_refused (void **state)
     s_expect_refused (&bench, s_floor (1),
                       "FLOOR is for group 3 of stream 7, which the store does not have");
     leat_operation_t extent = { .id = LEAT_OPERATION_EXTENT };
-    s_expect_refused (&bench, extent, "the store does not take operation 16 (EXTENT)");
+    s_expect_refused (&bench, extent, "the store does not take operation 17 (EXTENT)");
     s_expect_state (&bench, (const char *const[]){ STREAM_LINE, "EXTENT 7 0 0 0 0",
                                                    "STREAM_CREATED 98 whole 2 0 11 12 13 14 15",
                                                    "EXTENT 98 0 0 0 0", NULL });

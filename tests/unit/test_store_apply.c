@@ -46,6 +46,42 @@ static leat_apply_result_t s_apply (leat_apply_t *apply, const leat_operation_t 
     return result;
 }
 
+/* What a stream is set to replaces what it was created with; what it is called stays. */
+static void test_stream_set (void **state)
+{
+    memory_rows_t *memory = memory_rows_new ();
+    leat_rows_t *rows = memory_rows_base (memory);
+    leat_apply_t *apply = leat_apply_new (rows);
+    leat_operation_t operations[3] = {
+        { .id = LEAT_OPERATION_STREAM_CREATED,
+          .stream_created = { .stream = 1,
+                              .stream_name = leat_text ("corn"),
+                              .durability = LEAT_SYNC,
+                              .max_attempts = 5 } },
+        { .id = LEAT_OPERATION_STREAM_SET,
+          .stream_set = { .stream = 1,
+                          .durability = LEAT_ASYNC,
+                          .max_processing_ms = 7000,
+                          .dead_size = 9 } },
+    };
+    assert_int_equal (s_apply (apply, operations), LEAT_APPLY_OK);
+    leat_value_t value;
+    leat_key_t key = leat_key_place ('S', 1);
+    leat_operation_stream_created_t row = { 0 };
+    uint32_t place;
+    assert_int_equal (leat_rows_get (rows, &key, &value), LEAT_ROWS_OK);
+    assert_true (leat_value_get_stream (&value, 1, &place, &row));
+    assert_true (leat_text_equal (row.stream_name, leat_text ("corn")));
+    assert_int_equal (row.durability, LEAT_ASYNC);
+    assert_int_equal (row.max_processing_ms, 7000);
+    assert_int_equal (row.max_attempts, 0);
+    assert_int_equal (row.dead_size, 9);
+    leat_operation_t unknown[2] = { { .id = LEAT_OPERATION_STREAM_SET, .stream_set.stream = 2 } };
+    assert_int_equal (s_apply (apply, unknown), LEAT_APPLY_REFUSED);
+    leat_apply_destroy (&apply);
+    memory_rows_destroy (&memory);
+}
+
 /* A stream with everything is deleted: only what is said once is left. */
 static void test_nothing_is_left (void **state)
 {
@@ -147,9 +183,8 @@ static void test_keys_order (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_again),
-        cmocka_unit_test (test_nothing_is_left),
-        cmocka_unit_test (test_rows_know_their_keys),
+        cmocka_unit_test (test_again),           cmocka_unit_test (test_stream_set),
+        cmocka_unit_test (test_nothing_is_left), cmocka_unit_test (test_rows_know_their_keys),
         cmocka_unit_test (test_keys_order),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
