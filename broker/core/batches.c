@@ -33,9 +33,11 @@ core_batch_t *core_batch_make (leat_core_t *core, core_stream_t *stream, uint64_
     batch->cost = leat_batch_cost (leat_buffer_size (body));
     batch->unsettled = (uint64_t) count * stream->group_count;
     batch->whole = batch->unsettled;
+    batch->stored_size = leat_buffer_size (body);
     RB_INSERT (core_batches, &stream->batches, batch);
     stream->batch_count++;
     stream->record_count += count;
+    stream->stored_size += batch->stored_size;
     stream->held_size += batch->cost;
     stream->next_offset = first + count;
     core->held_size += batch->cost;
@@ -56,9 +58,11 @@ static void s_parts_free (core_batch_t *batch)
 void core_batch_destroy (leat_core_t *core, core_batch_t *batch)
 {
     core_stream_t *stream = batch->stream;
+    core_batch_rest_no_more (batch);
     RB_REMOVE (core_batches, &stream->batches, batch);
     stream->batch_count--;
     stream->record_count -= batch->count;
+    stream->stored_size -= batch->stored_size;
     stream->held_size -= batch->cost;
     core->held_size -= batch->cost;
     core->credit_freed = true;
@@ -284,6 +288,8 @@ void core_batch_settled (leat_core_t *core, core_batch_t *batch, uint64_t count)
         core_batch_destroy (core, batch);
         return;
     }
+    if (batch->stream->reads)
+        return; /* instead of copying anything out it goes away */
     /* At a quarter of what it was made with or last compacted to, so that in all less is copied
      * than a third of the body; and not while there is plenty of memory. */
     if (batch->unsettled > batch->whole / 4 || batch->cost < COMPACT_SIZE_MIN + LEAT_BATCH_COST)

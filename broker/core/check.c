@@ -92,21 +92,24 @@ static void s_check_group (core_group_t *group)
 static void s_check_stream (const leat_core_t *core, core_stream_t *stream)
 {
     uint64_t held = 0;
+    uint64_t stored = 0;
     uint64_t records = 0;
     core_batch_t *batch;
     RB_FOREACH (batch, core_batches, &stream->batches) {
         held += batch->cost;
+        stored += batch->stored_size;
         records += batch->count;
+        leat_assert (!batch->away || (!batch->leased && !batch->idle && !batch->cost));
         uint64_t unsettled = 0;
         core_group_t *group;
         RB_FOREACH (group, core_groups, &stream->groups)
-            for (uint32_t i = 0; i < batch->count; i++)
-                unsettled += !core_settled_has (&group->settled, batch->first + i);
+            unsettled += core_group_open (group, batch->first, batch->count);
         leat_assert (unsettled == batch->unsettled);
         leat_assert (unsettled || !stream->group_count);
         leat_assert (batch->committed == (batch->first < stream->committed_offset));
     }
     leat_assert (held == stream->held_size);
+    leat_assert (stored == stream->stored_size);
     leat_assert (records == stream->record_count);
     leat_assert (stream->holds_dead /* has a limit of its own, which may be lowered */
                  || stream->held_size + stream->granted_size

@@ -60,7 +60,7 @@ void core_data_add_batch (leat_core_t *core, core_batch_t *batch)
     leat_operation_t append = { .id = LEAT_OPERATION_APPEND };
     append.append.stream = batch->stream->id;
     append.append.first = batch->first;
-    append.append.count = batch->count;
+    append.append.count = (uint32_t) batch->count;
     append.append.attributes = batch->attributes;
     append.append.time_ms = batch->time_ms;
     append.append.crc32c = batch->crc32c;
@@ -372,6 +372,7 @@ static void s_batch_committed (leat_core_t *core, core_batch_t *batch)
     core->statistics.records_accepted += batch->count;
     if (batch->sequence)
         core_producer_committed (core, batch);
+    core_batch_rest (core, batch);
     core_group_t *group;
     RB_FOREACH (group, core_groups, &stream->groups)
         core_group_wake (core, group);

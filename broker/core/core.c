@@ -9,6 +9,7 @@ leat_core_t *leat_core_new (const leat_core_options_t *options)
     leat_core_t *self = leat_alloc (sizeof *self);
     self->limits = options->limits;
     self->durable = options->durable;
+    self->reads = options->reads;
     self->software = leat_copy_text (options->software, strlen (options->software));
     self->incarnation = options->incarnation;
     self->seed = options->seed;
@@ -33,6 +34,10 @@ leat_core_t *leat_core_new (const leat_core_options_t *options)
     TAILQ_INIT (&self->dirty_groups);
     STAILQ_INIT (&self->trims);
     TAILQ_INIT (&self->waiters);
+    TAILQ_INIT (&self->crowded);
+    TAILQ_INIT (&self->starving);
+    TAILQ_INIT (&self->reads_asked);
+    TAILQ_INIT (&self->reads_waiting);
     TAILQ_INIT (&self->dying);
     TAILQ_INIT (&self->under_way);
     STAILQ_INIT (&self->ready_commits);
@@ -49,6 +54,7 @@ void leat_core_destroy (leat_core_t **self_p)
     core_stream_t *stream;
     while ((stream = RB_MIN (core_streams, &self->streams)))
         core_stream_destroy (self, stream);
+    core_reads_drop (self, NULL);
     leat_outbox_destroy (&self->outbox);
     free (self->software);
     free (self);
@@ -356,6 +362,7 @@ void leat_core_run (leat_core_t *self)
     core_commits_build (self);
     core_group_tell_empty (self);
     core_confirms_send (self);
+    core_windows_close (self);
     if (self->shutting_down && core_commits_idle (self))
         s_say_bye (self);
 }

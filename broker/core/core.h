@@ -28,6 +28,7 @@ typedef struct {
     uint64_t incarnation; /* larger than at any start before; see leat_core_incarnation */
     uint64_t seed;        /* of jitter */
     bool durable;         /* the store survives a power cut once it says OK */
+    bool reads;           /* the store reads back, so that not all has to stay in memory */
     const char *software; /* told in WELCOME; copied */
 } leat_core_options_t;
 
@@ -64,6 +65,11 @@ bool leat_core_has_session (leat_core_t *self, uint64_t peer);
  * FENCED the core has failed. */
 void leat_core_completed (leat_core_t *self, uint64_t commit, leat_commit_result_t result);
 
+/* A read has found a batch (header and body; the body is borrowed), or that it is DAMAGED (the header
+ * tells which records), or LEAT_NO_SUCH_STREAM. `last`: nothing more comes for this token. */
+void leat_core_read_done (leat_core_t *self, uint64_t token, leat_code_t code,
+                          const leat_batch_t *batch, leat_buffer_t *body, bool last);
+
 /* Takes decisions that inputs left open: builds a commit, hands out records, grants credit,
  * confirms. */
 void leat_core_run (leat_core_t *self);
@@ -78,6 +84,18 @@ leat_outbox_t *leat_core_outbox (leat_core_t *self);
 
 /* The next commit for the store, or NULL. The caller owns it. */
 leat_commit_t *leat_core_next_commit (leat_core_t *self);
+
+/* The next read for the store: the batch of stream number `stream` that holds `offset`, or the next one
+ * there is, and those behind it until they cost `size` (leat_batch_cost). */
+typedef struct {
+    uint64_t token;
+    uint32_t stream;
+    uint64_t offset;
+    uint64_t size;
+} leat_core_read_t;
+
+/* False if there is none. */
+bool leat_core_next_read (leat_core_t *self, leat_core_read_t *read);
 
 /* When leat_core_tick has something to do, in monotonic microseconds; UINT64_MAX for never. */
 uint64_t leat_core_deadline (const leat_core_t *self);

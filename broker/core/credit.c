@@ -20,8 +20,9 @@ static uint64_t s_below (uint64_t ceiling, uint64_t a, uint64_t b)
 
 static uint64_t s_available (const leat_core_t *core, const core_stream_t *stream)
 {
+    uint64_t reads = core->reading_size + core_reads_want (core);
     uint64_t memory =
-        s_below (core->limits.memory_size / 16 * 15, core->held_size, core->granted_size);
+        s_below (core->limits.memory_size / 16 * 15, core->held_size + reads, core->granted_size);
     uint64_t own = s_below (core->limits.stream_size, stream->held_size, stream->granted_size);
     return memory < own ? memory : own;
 }
@@ -156,12 +157,15 @@ static void s_retry (leat_core_t *core, core_timer_t *timer)
     core->credit_freed = true;
 }
 
-/* Somebody of `stream` waits for `size`: takes back what others have not used for a while. Returns
- * whether it is the stream that is full, so that only what its own producers have would help. */
+/* Somebody of `stream` (or nobody's) waits for `size`: takes back what others have not used for a
+ * while. Returns whether it is the stream that is full, so that only what its own producers have would
+ * help. */
 static bool s_press (leat_core_t *core, const core_stream_t *stream, const core_producer_t *needy,
                      uint64_t size)
 {
-    bool full = s_below (core->limits.stream_size, stream->held_size, stream->granted_size) < size;
+    bool full =
+        stream
+        && s_below (core->limits.stream_size, stream->held_size, stream->granted_size) < size;
     core_limit_hit (core, full ? LEAT_LIMIT_stream_size : LEAT_LIMIT_memory_size);
     core_producer_t *producer = full ? TAILQ_FIRST (&stream->grants) : TAILQ_FIRST (&core->grants);
     uint64_t found = 0;
@@ -178,6 +182,11 @@ static bool s_press (leat_core_t *core, const core_stream_t *stream, const core_
     if (!core->credit_retry.due_us)
         core_timer_set (core, &core->credit_retry, core->now_us + pressure_idle_us, s_retry);
     return full;
+}
+
+void core_credit_press (leat_core_t *core, uint64_t size)
+{
+    s_press (core, NULL, NULL, size);
 }
 
 static void s_idle (leat_core_t *core, core_timer_t *timer)
@@ -248,6 +257,7 @@ void core_credit_run (leat_core_t *core)
     if (!core->credit_freed)
         return;
     core->credit_freed = false;
+    core_reads_retry (core);
     core_stream_t *stream;
     core_stream_t *next;
     for (stream = TAILQ_FIRST (&core->wanting); stream; stream = next) {

@@ -148,6 +148,7 @@ static uint32_t s_deliver (leat_core_t *core, core_consumer_t *consumer, core_ba
 {
     core_group_t *group = consumer->group;
     leat_slice_t slice = core_batch_slice (batch, first, &count);
+    core_batch_lease (batch, count);
     core_lease_t *lease = core_lease_make (core, consumer, first, count, slice.size, mark);
     bool whole = !batch->parts && count == batch->count;
     leat_batch_t header = {
@@ -254,6 +255,18 @@ static uint32_t s_portion (const leat_core_t *core, const core_consumer_t *consu
     return fits || consumer->leased ? fits : 1;
 }
 
+/* Reads the batch itself, a marked record alone, or what comes next before it is needed. */
+static void s_read_ahead (leat_core_t *core, core_batch_t *batch, const s_work_t *work)
+{
+    if (batch->away) {
+        core_read (core, batch->stream, work->first, !work->mark);
+        return;
+    }
+    const core_batch_t *next = batch->stream->reads ? RB_NEXT (core_batches, , batch) : NULL;
+    if (next && next->away && !work->mark && !work->range)
+        core_read_ahead (core, batch->stream, next->first);
+}
+
 static void s_spread (leat_core_t *core, core_group_t *group)
 {
     s_work_t work;
@@ -262,6 +275,9 @@ static void s_spread (leat_core_t *core, core_group_t *group)
         core_consumer_t *consumer = s_first (core, group);
         core_batch_t *batch = core_batch_at (group->stream, work.first);
         leat_assert (batch);
+        s_read_ahead (core, batch, &work);
+        if (batch->away)
+            return; /* until it is read */
         uint32_t count = s_portion (core, consumer, batch, &work);
         if (!count) {
             s_remove (consumer); /* until its next settle makes room */
@@ -314,6 +330,10 @@ static uint64_t s_serve_isolating (leat_core_t *core, core_group_t *group)
         } else {
             core_batch_t *batch = core_batch_at (group->stream, mark->offset);
             leat_assert (batch);
+            if (batch->away) {
+                core_read (core, group->stream, mark->offset, false);
+                continue; /* it has run dry, and gets the suspect when that is read */
+            }
             consumer->holds_suspect = true;
             s_deliver (core, consumer, batch, mark->offset, 1, mark);
         }

@@ -68,6 +68,8 @@ void core_credit_use (leat_core_t *core, core_producer_t *producer, uint64_t cos
 void core_credit_want (leat_core_t *core, core_producer_t *producer, uint64_t cost);
 void core_credit_yielded (leat_core_t *core, core_producer_t *producer, uint64_t limit);
 void core_credit_end (leat_core_t *core, core_producer_t *producer);
+/* Takes idle grants back, for somebody who needs `size` of memory. */
+void core_credit_press (leat_core_t *core, uint64_t size);
 void core_credit_run (leat_core_t *core);
 
 /* streams.c */
@@ -95,6 +97,10 @@ void core_group_destroy (leat_core_t *core, core_group_t *group);
 /* What others have settled and nobody holds any more, whole batches and what compaction left out,
  * counts as settled for a group that is new. */
 void core_group_skip_gone (leat_core_t *core, core_group_t *group);
+/* Records in [from, to) that are held nowhere count as settled. Returns how many that were. */
+uint64_t core_group_gone (leat_core_t *core, core_group_t *group, uint64_t from, uint64_t to);
+/* Records of the range that the group has not settled. */
+uint64_t core_group_open (const core_group_t *group, uint64_t first, uint64_t count);
 /* Takes back the making of a group that never handed out anything. */
 void core_group_undo (leat_core_t *core, core_group_t *group);
 /* The offset that a new group begins at. */
@@ -126,6 +132,30 @@ uint64_t core_batch_gone (const core_batch_t *batch, uint64_t from, uint64_t *un
 /* Records were settled by a group: trims the batch, or copies out a small rest. */
 void core_batch_settled (leat_core_t *core, core_batch_t *batch, uint64_t count);
 
+/* window.c */
+/* Records of the batch are leased, or no longer. */
+void core_batch_lease (core_batch_t *batch, uint64_t count);
+void core_batch_unlease (leat_core_t *core, core_batch_t *batch, uint64_t count);
+/* It was committed, nothing of it is leased: it may go away. */
+void core_batch_rest (leat_core_t *core, core_batch_t *batch);
+/* It goes for good. */
+void core_batch_rest_no_more (core_batch_t *batch);
+/* Asks for the batch that has `offset`, alone or with those `behind` it, unless that was done. What is
+ * idle goes if there is no memory otherwise: a batch that the caller looks at may be away afterwards. */
+void core_read (leat_core_t *core, core_stream_t *stream, uint64_t offset, bool behind);
+/* Asks for what will be needed next, if there is memory for it. */
+void core_read_ahead (leat_core_t *core, core_stream_t *stream, uint64_t offset);
+void core_reads_drop (leat_core_t *core, const core_stream_t *stream);
+/* Memory that somebody needs to read into before producers get more. */
+uint64_t core_reads_want (const leat_core_t *core);
+/* Memory was freed: who had none to read into asks again. */
+void core_reads_retry (leat_core_t *core);
+/* Lets go of what is not needed soon. */
+void core_windows_close (leat_core_t *core);
+/* Records from `first` on that are at the store alone; the only thing that recovery tells of them. */
+void core_batch_make_away (leat_core_t *core, core_stream_t *stream, uint64_t first, uint64_t count,
+                           uint64_t size);
+
 /* settled.c */
 void core_settled_begin (core_settled_t *settled, uint64_t floor);
 void core_settled_clear (core_settled_t *settled);
@@ -146,6 +176,8 @@ void core_group_dirty (leat_core_t *core, core_group_t *group);
 /* Records, none of them settled yet, are settled. */
 void core_group_settle (leat_core_t *core, core_group_t *group, uint64_t first, uint64_t count);
 void core_group_return (leat_core_t *core, core_group_t *group, uint64_t first, uint64_t count);
+/* Takes what is in [from, to) out of the returned ranges. */
+void core_group_return_no_more (core_group_t *group, uint64_t from, uint64_t to);
 core_mark_t *core_mark_find (core_group_t *group, uint64_t offset);
 core_mark_t *core_mark_make (leat_core_t *core, core_group_t *group, uint64_t offset);
 void core_mark_set (leat_core_t *core, core_mark_t *mark, core_mark_state_t state);

@@ -84,6 +84,36 @@ void core_group_return (leat_core_t *core, core_group_t *group, uint64_t first, 
     }
 }
 
+void core_group_return_no_more (core_group_t *group, uint64_t from, uint64_t to)
+{
+    core_range_t key = { .first = from };
+    core_range_t *range = RB_NFIND (core_ranges, &group->returned, &key);
+    core_range_t *before =
+        range ? RB_PREV (core_ranges, , range) : RB_MAX (core_ranges, &group->returned);
+    if (before && before->first + before->count > from)
+        range = before;
+    while (range && range->first < to) {
+        core_range_t *next = RB_NEXT (core_ranges, , range);
+        uint64_t end = range->first + range->count;
+        uint64_t cut_from = range->first > from ? range->first : from;
+        uint64_t cut_to = end < to ? end : to;
+        RB_REMOVE (core_ranges, &group->returned, range);
+        group->returned_count -= range->count;
+        uint64_t pieces[2][2] = { { range->first, cut_from }, { cut_to, end } };
+        free (range);
+        for (int i = 0; i < 2; i++) {
+            if (pieces[i][0] == pieces[i][1])
+                continue;
+            range = leat_alloc (sizeof *range);
+            range->first = pieces[i][0];
+            range->count = pieces[i][1] - pieces[i][0];
+            RB_INSERT (core_ranges, &group->returned, range);
+            group->returned_count += range->count;
+        }
+        range = next;
+    }
+}
+
 /* ---- marks ----------------------------------------------------------------------------------- */
 
 core_mark_t *core_mark_find (core_group_t *group, uint64_t offset)
@@ -211,6 +241,7 @@ void core_mark_kill (leat_core_t *core, core_mark_t *mark, leat_code_t code, lea
     mark->code = code;
     free (mark->reason);
     mark->reason = leat_copy_text (reason.data, reason.size);
+    core->dying_waits = false;
     core_mark_set (core, mark, CORE_MARK_DYING);
     s_mark_changed (core, mark);
 }
@@ -275,9 +306,16 @@ static void s_park (leat_core_t *core, core_mark_t *mark)
     s_mark_changed (core, mark);
 }
 
-static void s_bury (leat_core_t *core, core_mark_t *mark)
+/* False if the record has to be read first. */
+static bool s_bury (leat_core_t *core, core_mark_t *mark)
 {
     uint64_t time_ms;
+    const core_batch_t *batch = core_batch_at (mark->group->stream, mark->offset);
+    leat_assert (batch);
+    if (batch->away) {
+        core_read (core, mark->group->stream, mark->offset, false);
+        return false;
+    }
     leat_buffer_t *body = s_dead_body (mark, &time_ms);
     uint64_t cost = leat_batch_cost (leat_buffer_size (body));
     core_stream_t *dead =
@@ -293,7 +331,7 @@ static void s_bury (leat_core_t *core, core_mark_t *mark)
     if (!dead) {
         leat_buffer_release (&body);
         s_park (core, mark);
-        return;
+        return true;
     }
     uint32_t crc32c = leat_crc32c (leat_buffer_bytes (body), leat_buffer_size (body));
     core_batch_t *copy = core_batch_make (core, dead, dead->next_offset, 1, LEAT_BATCH_EXTENDED,
@@ -309,15 +347,20 @@ static void s_bury (leat_core_t *core, core_mark_t *mark)
     operation.dead.reason = leat_text (mark->reason);
     core_data_add_batch (core, copy);
     core_data_add_dead (core, mark, &operation);
+    return true;
 }
 
 void core_dying_commit (leat_core_t *core)
 {
-    if (core->dying_retry.due_us)
+    if (core->dying_retry.due_us || core->dying_waits)
         return;
     core_mark_t *mark;
-    while ((mark = TAILQ_FIRST (&core->dying)))
-        s_bury (core, mark);
+    core_mark_t *next;
+    for (mark = TAILQ_FIRST (&core->dying); mark; mark = next) {
+        next = TAILQ_NEXT (mark, in_queue);
+        if (!s_bury (core, mark))
+            core->dying_waits = true;
+    }
 }
 
 /* ---- empty ----------------------------------------------------------------------------------- */

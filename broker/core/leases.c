@@ -104,9 +104,10 @@ static void s_take_part (leat_core_t *core, core_consumer_t *consumer, core_leas
     uint64_t position = lease->position + (first - lease->first) + count;
     uint64_t size = lease->size;
     uint64_t end = lease->first + lease->count;
+    core_batch_t *batch = core_batch_at (consumer->group->stream, first);
+    leat_assert (batch);
+    core_batch_unlease (core, batch, count);
     if (count < lease->count) {
-        core_batch_t *batch = core_batch_at (consumer->group->stream, first);
-        leat_assert (batch);
         size = core_batch_size (batch, first, count);
         if (first + count < end) {
             core_lease_t *rest = leat_alloc (sizeof *rest);
@@ -194,6 +195,7 @@ void core_leases_end (leat_core_t *core, core_consumer_t *consumer, bool clean)
     while ((lease = RB_MIN (core_leases, &consumer->leases))) {
         uint32_t started = s_suspects_in (lease, boundary);
         group->leased -= lease->count;
+        core_batch_unlease (core, core_batch_at (group->stream, lease->first), lease->count);
         for (uint32_t i = 0; i < started; i++)
             s_suspect (core, group, lease->first + i, lease->mark, suspects == 1);
         if (started < lease->count)

@@ -22,6 +22,8 @@
        "records held plus credit granted; at it producers wait for credit")                           \
     X (stream_size, 268435456, size,                                                                  \
        "records held of one stream; a full stream waits alone, others go on")                         \
+    X (read_window, 8388608, size,                                                                    \
+       "unleased records of one durable stream kept in memory; the rest is read back when needed")    \
     X (dead_size, 16777216, size,                                                                     \
        "records in one stream of dead letters; beyond it they stay parked")                           \
     X (window_size, 4194304, size,                                                                    \

@@ -116,6 +116,20 @@ static leat_code_t s_append (leat_core_t *core, const leat_operation_append_t *o
                          operation->crc32c, operation->time_ms, leat_buffer_copy (bytes, size));
     batch->committed = true;
     stream->committed_offset = stream->next_offset;
+    core_batch_rest (core, batch);
+    return LEAT_OK;
+}
+
+static leat_code_t s_extent (leat_core_t *core, const leat_operation_extent_t *operation)
+{
+    core_stream_t *stream = core_stream_by_id (core, operation->stream);
+    if (!stream || !stream->reads || operation->first < stream->next_offset
+        || operation->next < operation->first || operation->next > OFFSET_MAX)
+        return LEAT_MALFORMED;
+    if (operation->first < operation->next)
+        core_batch_make_away (core, stream, operation->first, operation->next - operation->first,
+                              operation->size);
+    s_reach (stream, operation->next);
     return LEAT_OK;
 }
 
@@ -275,6 +289,8 @@ static leat_code_t s_apply (leat_core_t *core, const leat_operation_t *operation
         return s_sequence_forgotten (core, &operation->sequence_forgotten);
     case LEAT_OPERATION_APPEND:
         return s_append (core, &operation->append);
+    case LEAT_OPERATION_EXTENT:
+        return s_extent (core, &operation->extent);
     case LEAT_OPERATION_CHUNK:
         return s_chunk (core, &operation->chunk);
     case LEAT_OPERATION_FLOOR:

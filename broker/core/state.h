@@ -237,16 +237,22 @@ typedef struct {
     uint32_t *index; /* as that of a batch */
 } core_part_t;
 
-/* Records as they came. The body is one buffer, or after compaction an array of parts. */
+/* Records as they came. The body is one buffer, or after compaction an array of parts; or it is away,
+ * at the store alone, and then neighbours that are away too are one with it (window.c). */
 struct core_batch {
     RB_ENTRY (core_batch) by_first;
     TAILQ_ENTRY (core_batch) in_commit;
+    TAILQ_ENTRY (core_batch) in_idle; /* of its stream: may go away */
+    bool idle;                        /* is there */
+    bool away;
+    uint64_t leased;      /* records in leases of whichever group: it stays */
+    uint64_t stored_size; /* bytes of its records at the store */
     core_stream_t *stream;
     core_sequence_t *sequence; /* only until committed; NULL for dead letters */
     uint64_t last_sequence;
     uint64_t session_epoch; /* whose window it takes from until then */
     uint64_t first;
-    uint32_t count;
+    uint64_t count; /* of a batch at most LEAT_BATCH_COUNT_MAX; away it may be any number */
     uint8_t attributes;
     bool committed;
     uint32_t crc32c;
@@ -372,8 +378,18 @@ struct core_stream {
     RB_HEAD (core_batches, core_batch) batches;
     uint64_t batch_count;
     uint64_t record_count;
-    uint64_t held_size;
+    uint64_t held_size;   /* in memory */
+    uint64_t stored_size; /* body bytes, in memory or not */
     uint64_t granted_size;
+    bool reads;                              /* what is not needed soon goes away */
+    TAILQ_HEAD (core_idle, core_batch) idle; /* not leased, needed soonest first */
+    uint64_t idle_size;                      /* what these hold */
+    bool crowded;
+    TAILQ_ENTRY (core_stream) in_crowded; /* in core->crowded: more is idle than should be */
+    uint32_t reading;                     /* reads under way */
+    bool starving;
+    TAILQ_ENTRY (core_stream) in_starving; /* in core->starving: no memory to read into */
+    bool asks;                             /* it has asked since it was its turn */
     RB_HEAD (core_groups, core_group) groups;
     uint32_t group_count;
     LIST_HEAD (, core_sequence) sequences;
@@ -392,7 +408,7 @@ typedef struct core_trim {
     STAILQ_ENTRY (core_trim) next;
     uint32_t stream;
     uint64_t first;
-    uint32_t count;
+    uint64_t count;
 } core_trim_t;
 
 STAILQ_HEAD (core_trims, core_trim);
@@ -428,6 +444,19 @@ struct core_commit {
     struct core_requests requests;
 };
 
+/* ---- reads (window.c) ------------------------------------------------------------------------ */
+
+typedef struct core_read {
+    TAILQ_ENTRY (core_read) next;
+    core_stream_t *stream;
+    uint64_t token;
+    uint64_t offset; /* what comes next: begins as what was asked for */
+    uint64_t size;
+    uint64_t reserved; /* of what may still come, in core->reading_size */
+} core_read_t;
+
+TAILQ_HEAD (core_reads, core_read);
+
 /* ---- the core -------------------------------------------------------------------------------- */
 
 /* A connection that had a session. */
@@ -441,6 +470,7 @@ typedef struct core_former {
 struct leat_core {
     leat_limits_t limits;
     bool durable;
+    bool reads;
     char *software;
     uint64_t incarnation;
     uint64_t seed; /* state of the generator */
@@ -483,9 +513,16 @@ struct leat_core {
     TAILQ_HEAD (, core_group) awake;
     TAILQ_HEAD (, core_group) asking;
     TAILQ_HEAD (, core_group) dirty_groups;
-    struct core_trims trims;       /* to go into the next commit of settles */
-    struct core_waiters waiters;   /* likewise */
+    struct core_trims trims;     /* to go into the next commit of settles */
+    struct core_waiters waiters; /* likewise */
+    TAILQ_HEAD (, core_stream) crowded;
+    struct core_reads reads_asked;   /* not handed to the store yet */
+    struct core_reads reads_waiting; /* for its answers, in the order in which it was asked */
+    uint64_t last_read;              /* token */
+    uint64_t reading_size;           /* memory that is kept for what they bring */
+    TAILQ_HEAD (, core_stream) starving;
     struct core_marks_queue dying; /* to be made dead letters */
+    bool dying_waits;              /* all that are left wait for a read */
     core_timer_t dying_retry;
     core_timer_t settle_timer; /* settles are committed when it fires, or before */
     bool settles_due;

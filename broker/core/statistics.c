@@ -45,7 +45,7 @@ static void s_visit_stream (core_stream_t *stream, const leat_statistics_visitor
         .next_offset = stream->next_offset,
         .accepted = stream->accepted_count,
         .held = stream->record_count,
-        .bytes = stream->held_size,
+        .bytes = stream->reads ? stream->stored_size : stream->held_size,
         .producers = stream->producer_count,
         .groups = stream->group_count,
     };

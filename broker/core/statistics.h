@@ -32,6 +32,10 @@
     X (records_parked, "dead letters that had no room and stay in their stream")                   \
     X (settles_stale, "settles that held no lease")                                                \
     X (slices_cut, "deliveries that were part of a batch")                                         \
+    X (batches_sent_away, "batches that left memory, because the store has them")                  \
+    X (batches_read, "batches read back from the store")                                           \
+    X (records_damaged,                                                                            \
+       "records that the store had damaged and that were set aside, once per group")               \
     X (commits, "commits handed to the store")                                                     \
     X (commits_refused, "commits that the store refused")
 

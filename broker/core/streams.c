@@ -44,6 +44,8 @@ core_stream_t *core_stream_make (leat_core_t *core, leat_text_t name, uint32_t i
     stream->name_size = name.size;
     stream->holds_dead = leat_name_reserved (name);
     stream->settings.durability = core->durable ? LEAT_SYNC : LEAT_MEMORY;
+    stream->reads = core->reads;
+    TAILQ_INIT (&stream->idle);
     stream->next_group_id = 1;
     RB_INIT (&stream->batches);
     RB_INIT (&stream->groups);
@@ -126,6 +128,11 @@ void core_stream_destroy (leat_core_t *core, core_stream_t *stream)
     while ((sequence = LIST_FIRST (&stream->sequences)))
         core_sequence_destroy (core, sequence);
     leat_assert (!stream->granted_size);
+    core_reads_drop (core, stream);
+    if (stream->starving)
+        TAILQ_REMOVE (&core->starving, stream, in_starving);
+    if (stream->crowded)
+        TAILQ_REMOVE (&core->crowded, stream, in_crowded);
     if (stream->wants)
         TAILQ_REMOVE (&core->wanting, stream, in_wanting);
     RB_REMOVE (core_streams, &core->streams, stream);
@@ -169,10 +176,10 @@ uint64_t core_group_start (const core_stream_t *stream, leat_start_t start, uint
     return stream->next_offset;
 }
 
-/* Settles what is open in [from, to), where no record is held. Returns how many that were. */
-static uint64_t s_settle_gone (leat_core_t *core, core_group_t *group, uint64_t from, uint64_t to)
+uint64_t core_group_gone (leat_core_t *core, core_group_t *group, uint64_t from, uint64_t to)
 {
     uint64_t settled = 0;
+    core_group_return_no_more (group, from, to);
     while ((from = core_settled_next_open (&group->settled, from)) < to) {
         uint64_t until = core_settled_next_settled (&group->settled, from);
         if (until > to)
@@ -191,16 +198,16 @@ void core_group_skip_gone (leat_core_t *core, core_group_t *group)
     uint64_t expected = group->settled.floor;
     core_batch_t *batch = core_batch_from (stream, expected);
     for (; batch; batch = RB_NEXT (core_batches, , batch)) {
-        s_settle_gone (core, group, expected, batch->first);
+        core_group_gone (core, group, expected, batch->first);
         expected = batch->first + batch->count;
         uint64_t from = batch->first;
         uint64_t until;
         while ((from = core_batch_gone (batch, from, &until)) < expected) {
-            batch->unsettled -= s_settle_gone (core, group, from, until);
+            batch->unsettled -= core_group_gone (core, group, from, until);
             from = until;
         }
     }
-    s_settle_gone (core, group, expected, stream->next_offset);
+    core_group_gone (core, group, expected, stream->next_offset);
 }
 
 core_group_t *core_group_make (leat_core_t *core, core_stream_t *stream, leat_text_t name,
@@ -276,11 +283,10 @@ void core_group_destroy (leat_core_t *core, core_group_t *group)
     free (group);
 }
 
-/* Records of the batch that the group has not settled. */
-static uint64_t s_open_in (const core_group_t *group, const core_batch_t *batch)
+uint64_t core_group_open (const core_group_t *group, uint64_t first, uint64_t count)
 {
-    uint64_t end = batch->first + batch->count;
-    uint64_t from = batch->first;
+    uint64_t end = first + count;
+    uint64_t from = first;
     uint64_t open = 0;
     while ((from = core_settled_next_open (&group->settled, from)) < end) {
         uint64_t until = core_settled_next_settled (&group->settled, from);
@@ -296,7 +302,7 @@ void core_group_undo (leat_core_t *core, core_group_t *group)
     uint64_t start = group->start;
     core_batch_t *batch;
     for (batch = core_batch_from (stream, start); batch; batch = RB_NEXT (core_batches, , batch))
-        batch->unsettled -= s_open_in (group, batch);
+        batch->unsettled -= core_group_open (group, batch->first, batch->count);
     core_group_destroy (core, group);
     core_batch_t *next;
     for (batch = core_batch_from (stream, start); batch; batch = next) {

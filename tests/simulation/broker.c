@@ -55,6 +55,7 @@ static void s_begin (sim_t *sim)
                                     .incarnation = ++self->incarnation,
                                     .seed = sim_random (&sim->random),
                                     .durable = !sim->plan.store_memory,
+                                    .reads = sim->plan.store_reads,
                                     .software = "leat simulated" };
     self->core = leat_core_new (&options);
     self->shutting_down = false;
@@ -62,8 +63,14 @@ static void s_begin (sim_t *sim)
     memset (&self->before, 0, sizeof self->before);
     sim_trace (sim, "broker", "begins, incarnation %llu, %zu commits",
                (unsigned long long) self->incarnation, sim->store->log_count);
+    bool extents = sim->plan.store_reads && sim_chance (&sim->random, 70);
+    if (extents)
+        SIM_COUNT (sim, broker_told_extents);
     for (size_t index = 0; index < sim->store->log_count; index++) {
-        leat_code_t code = leat_core_recover (self->core, sim->store->log[index]);
+        leat_buffer_t *commit = extents ? sim_store_without_records (sim->store, index)
+                                        : leat_buffer_hold (sim->store->log[index]);
+        leat_code_t code = leat_core_recover (self->core, commit);
+        leat_buffer_release (&commit);
         if (code != LEAT_OK)
             sim_violation (sim, "what was committed is recovered", "commit %zu of %zu: %s", index,
                            sim->store->log_count, leat_code_name (code));
@@ -77,6 +84,8 @@ static void s_count (sim_t *sim, const leat_statistics_t *now)
 {
     leat_statistics_t *before = &sim->broker->before;
     SIM_COUNT_MORE (sim, deliveries_cut, now->slices_cut - before->slices_cut);
+    SIM_COUNT_MORE (sim, sent_away, now->batches_sent_away - before->batches_sent_away);
+    SIM_COUNT_MORE (sim, read_back, now->batches_read - before->batches_read);
 #define LIMIT(name, limit)                                                                         \
     SIM_COUNT_MORE (sim, limit_##name,                                                             \
                     now->limit_hits[LEAT_LIMIT_##limit] - before->limit_hits[LEAT_LIMIT_##limit])
@@ -212,8 +221,11 @@ static void s_show (sim_t *sim)
 static void s_run (sim_t *sim)
 {
     leat_commit_t *commit;
+    leat_core_read_t read;
     leat_core_run (sim->broker->core);
     s_show (sim);
+    while (leat_core_next_read (sim->broker->core, &read))
+        sim_store_read (sim, &read);
     while ((commit = leat_core_next_commit (sim->broker->core)) != NULL) {
         sim_store_submit (sim, commit);
         leat_commit_destroy (&commit);
@@ -230,6 +242,7 @@ void sim_broker_turn (sim_t *sim)
     s_show (sim);
     s_receive (sim);
     s_complete (sim);
+    sim_store_answer_reads (sim, self->core);
     s_run (sim);
     if (s_complete (sim))
         s_run (sim);

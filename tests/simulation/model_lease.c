@@ -312,6 +312,8 @@ void sim_model_delivered (sim_t *sim, sim_channel_t *channel, const leat_batch_t
     s_check_payload (sim, stream, batch, bytes, body.size);
     s_check_credit (sim, channel, batch, body.size);
     sim_model_balance_delivered (sim, channel, batch->count);
+    if (sim->plan.store_reads)
+        group->idle_since_us = 0; /* with little memory only one may be served at a time */
     for (uint64_t offset = batch->first; offset < batch->first + batch->count; offset++) {
         sim_mark_t *mark = &group->marks[offset];
         s_check_mark (sim, channel, batch, offset);

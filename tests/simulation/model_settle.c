@@ -161,24 +161,39 @@ void sim_model_commit_parked (sim_t *sim, const leat_operation_parked_t *parked)
 
 /* ---- trimming -------------------------------------------------------------------------------- */
 
+/* What is trimmed are whole batches, one that is there; or several where the broker does not know how
+ * many there are, and some may be gone. */
+static void s_check_whole (sim_t *sim, const sim_stream_t *stream,
+                           const leat_operation_trim_t *trim)
+{
+    uint64_t end = trim->first + trim->count;
+    bool whole = trim->count && end <= stream->records_count
+                 && stream->records[trim->first].batch == trim->first
+                 && (end == stream->records_count || stream->records[end].batch == end);
+    for (uint64_t offset = trim->first; whole && !sim->plan.store_reads && offset < end; offset++)
+        whole = stream->records[offset].batch == trim->first && !stream->records[offset].trimmed;
+    if (!whole)
+        sim_violation (sim, "whole batches are trimmed, once", "stream %s, %llu+%llu", stream->name,
+                       (unsigned long long) trim->first, (unsigned long long) trim->count);
+}
+
 void sim_model_commit_trim (sim_t *sim, const leat_operation_trim_t *trim)
 {
     sim_stream_t *stream = sim_model_commit_stream (sim, trim->stream);
-    size_t size = 0;
     unsigned groups = 0;
-    for (uint64_t offset = trim->first; offset < trim->first + trim->count; offset++) {
-        if (offset >= stream->records_count || stream->records[offset].batch != trim->first
-            || stream->records[offset].trimmed)
-            sim_violation (sim, "whole batches are trimmed, once", "stream %s, %llu+%u",
-                           stream->name, (unsigned long long) trim->first, trim->count);
-        stream->records[offset].trimmed = true;
-        size += stream->records[offset].size;
+    uint64_t end = trim->first + trim->count;
+    s_check_whole (sim, stream, trim);
+    for (uint64_t begin = trim->first; begin < end;) {
+        uint64_t batch = stream->records[begin].batch;
+        bool trimmed = stream->records[begin].trimmed;
+        size_t size = 0;
+        for (; begin < end && stream->records[begin].batch == batch; begin++) {
+            stream->records[begin].trimmed = true;
+            size += stream->records[begin].size;
+        }
+        if (!trimmed)
+            stream->held_size -= leat_batch_cost (size);
     }
-    if (trim->first + trim->count < stream->records_count
-        && stream->records[trim->first + trim->count].batch == trim->first)
-        sim_violation (sim, "whole batches are trimmed, once",
-                       "stream %s: less than the batch %llu", stream->name,
-                       (unsigned long long) trim->first);
     for (unsigned index = 0; index < SIM_MODEL_GROUPS_MAX; index++) {
         const sim_group_t *group = &stream->groups[index];
         groups += group->exists;
@@ -192,6 +207,5 @@ void sim_model_commit_trim (sim_t *sim, const leat_operation_trim_t *trim)
     }
     if (!groups)
         sim_violation (sim, "a stream without groups holds everything", "stream %s", stream->name);
-    stream->held_size -= leat_batch_cost (size);
     SIM_COUNT (sim, trimmed);
 }

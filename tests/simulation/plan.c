@@ -102,6 +102,14 @@ void sim_plan_draw (sim_t *self)
     plan->liars = sim_chance (random, 50) ? (unsigned) sim_between (random, 1, SIM_LIARS_MAX) : 0;
     plan->records = (unsigned) sim_between (random, 20, 200);
     plan->store_memory = sim_chance (random, 25);
+    plan->store_reads = !plan->store_memory && sim_chance (random, 60);
+    if (plan->store_reads) {
+        uint64_t least = 10 * (plan->limits.batch_size + 512);
+        plan->limits.read_window = sim_below (random, sim_chance (random, 50) ? 5000 : 50000);
+        /* With less only one can be served at a time, which is slow, though not wrong. */
+        if (plan->limits.memory_size < least)
+            plan->limits.memory_size = least;
+    }
     plan->store_latency_us = plan->store_memory ? 0 : sim_below (random, 40000);
     if (!plan->store_memory) {
         plan->store_refuse_percent =
@@ -136,6 +144,9 @@ void sim_plan_tell (sim_t *self)
         "refuses %u%%, fails %u in 1000",
         plan->streams, plan->producers, plan->records, plan->consumers, plan->liars,
         plan->rivals ? " that take identities" : "", plan->operates ? ", operators" : "",
-        plan->store_memory ? "memory" : "durable", (unsigned long long) plan->store_latency_us,
-        plan->store_refuse_percent, plan->store_unknown_permille);
+        plan->store_memory  ? "memory"
+        : plan->store_reads ? "durable, reads"
+                            : "durable",
+        (unsigned long long) plan->store_latency_us, plan->store_refuse_percent,
+        plan->store_unknown_permille);
 }

@@ -57,6 +57,7 @@ typedef struct {
     unsigned records;       /* of each producer and stream */
     size_t record_size_max; /* what producers send at most */
     bool store_memory;      /* completes at once, holds nothing over a crash */
+    bool store_reads;       /* reads back, so that the broker keeps little in memory */
     uint64_t store_latency_us;
     unsigned store_refuse_percent;
     unsigned store_unknown_permille;

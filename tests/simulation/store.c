@@ -11,6 +11,7 @@ sim_store_t *sim_store_new (void)
 {
     sim_store_t *self = leat_alloc (sizeof *self);
     STAILQ_INIT (&self->pending);
+    STAILQ_INIT (&self->reads);
     return self;
 }
 
@@ -28,8 +29,197 @@ static void s_commit_destroy (sim_commit_t *commit)
     free (commit);
 }
 
+/* ---- batches that are there ------------------------------------------------------------------ */
+
+static void s_keep_batch (sim_store_t *self, const leat_operation_append_t *append)
+{
+    if (self->kept_count == self->kept_room) {
+        self->kept_room = self->kept_room ? 2 * self->kept_room : 64;
+        self->kept = leat_realloc (self->kept, self->kept_room * sizeof *self->kept);
+    }
+    self->kept[self->kept_count++] = (sim_kept_t){
+        .stream = append->stream,
+        .header = { .first = append->first,
+                    .count = append->count,
+                    .attributes = append->attributes,
+                    .crc32c = append->crc32c,
+                    .time_ms = append->time_ms },
+        .body = leat_buffer_copy (leat_slice_bytes (append->body), append->body.size),
+    };
+}
+
+static void s_drop_batches (sim_store_t *self, uint32_t stream, uint64_t first, uint64_t count)
+{
+    size_t left = 0;
+    for (size_t index = 0; index < self->kept_count; index++) {
+        sim_kept_t *kept = &self->kept[index];
+        if (kept->stream == stream && kept->header.first >= first
+            && kept->header.first < first + count)
+            leat_buffer_release (&kept->body);
+        else
+            self->kept[left++] = *kept;
+    }
+    self->kept_count = left;
+}
+
+static void s_apply (sim_store_t *self, leat_buffer_t *bytes)
+{
+    leat_commit_reader_t reader;
+    leat_operation_t operation;
+    bool more = leat_commit_read (&reader, bytes) == LEAT_OK;
+    while (more && reader.left > 0) {
+        more = leat_commit_read_operation (&reader, &operation) == LEAT_OK;
+        if (more && operation.id == LEAT_OPERATION_APPEND)
+            s_keep_batch (self, &operation.append);
+        if (more && operation.id == LEAT_OPERATION_TRIM)
+            s_drop_batches (self, operation.trim.stream, operation.trim.first,
+                            operation.trim.count);
+    }
+}
+
+/* ---- reading back ---------------------------------------------------------------------------- */
+
+void sim_store_read (sim_t *sim, const leat_core_read_t *read)
+{
+    sim_read_t *pending = leat_alloc (sizeof *pending);
+    pending->read = *read;
+    pending->due_us = sim->now_us;
+    if (sim->plan.store_latency_us)
+        pending->due_us += sim_below (&sim->random, sim->plan.store_latency_us);
+    const sim_read_t *last = STAILQ_LAST (&sim->store->reads, sim_read, link);
+    if (last && last->due_us > pending->due_us)
+        pending->due_us = last->due_us;
+    sim_trace (sim, "store", "read %llu of stream %u at %llu", (unsigned long long) read->token,
+               read->stream, (unsigned long long) read->offset);
+    STAILQ_INSERT_TAIL (&sim->store->reads, pending, link);
+}
+
+/* The first batch of the stream that ends beyond the offset; NULL if there is none. */
+static const sim_kept_t *s_from (const sim_store_t *self, uint32_t stream, uint64_t offset)
+{
+    const sim_kept_t *found = NULL;
+    for (size_t index = 0; index < self->kept_count; index++) {
+        const sim_kept_t *kept = &self->kept[index];
+        if (kept->stream == stream && kept->header.first + kept->header.count > offset
+            && (!found || kept->header.first < found->header.first))
+            found = kept;
+    }
+    return found;
+}
+
+static void s_answer (const sim_store_t *self, leat_core_t *core, const leat_core_read_t *read)
+{
+    uint64_t offset = read->offset;
+    uint64_t size = 0;
+    const sim_kept_t *kept = s_from (self, read->stream, offset);
+    if (!kept)
+        leat_core_read_done (core, read->token, LEAT_NO_SUCH_STREAM, NULL, NULL, true);
+    while (kept) {
+        offset = kept->header.first + kept->header.count;
+        size += leat_batch_cost (leat_buffer_size (kept->body));
+        const sim_kept_t *next = size < read->size ? s_from (self, read->stream, offset) : NULL;
+        leat_core_read_done (core, read->token, LEAT_OK, &kept->header, kept->body, !next);
+        kept = next;
+    }
+}
+
+void sim_store_answer_reads (sim_t *sim, leat_core_t *core)
+{
+    sim_read_t *read;
+    while (!leat_core_failed (core) && (read = STAILQ_FIRST (&sim->store->reads))
+           && read->due_us <= sim->now_us) {
+        STAILQ_REMOVE_HEAD (&sim->store->reads, link);
+        s_answer (sim->store, core, &read->read);
+        free (read);
+    }
+}
+
+static void s_add_extent (const sim_store_t *self, leat_commit_t *commit, uint32_t stream)
+{
+    leat_operation_t operation = { .id = LEAT_OPERATION_EXTENT };
+    leat_operation_extent_t *extent = &operation.extent;
+    extent->stream = stream;
+    for (size_t index = 0; index < self->log_count; index++) {
+        leat_commit_reader_t reader;
+        leat_operation_t other;
+        bool more = leat_commit_read (&reader, self->log[index]) == LEAT_OK;
+        while (more && reader.left > 0) {
+            more = leat_commit_read_operation (&reader, &other) == LEAT_OK;
+            if (more && other.id == LEAT_OPERATION_APPEND && other.append.stream == stream)
+                extent->next = other.append.first + other.append.count;
+        }
+    }
+    extent->first = extent->next;
+    for (size_t index = 0; index < self->kept_count; index++) {
+        const sim_kept_t *kept = &self->kept[index];
+        if (kept->stream != stream)
+            continue;
+        if (extent->first > kept->header.first)
+            extent->first = kept->header.first;
+        extent->records += kept->header.count;
+        extent->size += leat_buffer_size (kept->body);
+    }
+    leat_commit_add (commit, &operation);
+}
+
+static bool s_has (const sim_store_t *self, uint32_t stream, uint64_t offset)
+{
+    const sim_kept_t *kept = s_from (self, stream, offset);
+    return kept && kept->header.first <= offset;
+}
+
+/* A store forgets what it knew of a record when that is trimmed. */
+static bool s_is_about_kept (const sim_store_t *self, const leat_operation_t *operation)
+{
+    switch (operation->id) {
+    case LEAT_OPERATION_ATTEMPTS:
+        return s_has (self, operation->attempts.stream, operation->attempts.offset);
+    case LEAT_OPERATION_DELAY:
+        return s_has (self, operation->delay.stream, operation->delay.offset);
+    case LEAT_OPERATION_PARKED:
+        return s_has (self, operation->parked.stream, operation->parked.offset);
+    default:
+        return true;
+    }
+}
+
+leat_buffer_t *sim_store_without_records (const sim_store_t *self, size_t index)
+{
+    leat_commit_reader_t reader;
+    leat_operation_t operation;
+    bool more = leat_commit_read (&reader, self->log[index]) == LEAT_OK;
+    leat_commit_t *commit = leat_commit_new (reader.id, reader.chain);
+    while (more && reader.left > 0) {
+        more = leat_commit_read_operation (&reader, &operation) == LEAT_OK;
+        if (!more || operation.id == LEAT_OPERATION_APPEND || operation.id == LEAT_OPERATION_TRIM
+            || !s_is_about_kept (self, &operation))
+            continue;
+        leat_commit_add (commit, &operation);
+        if (operation.id == LEAT_OPERATION_STREAM_CREATED)
+            s_add_extent (self, commit, operation.stream_created.stream);
+    }
+    leat_buffer_t *bytes = leat_commit_encode (commit);
+    leat_commit_destroy (&commit);
+    return bytes;
+}
+
+/* ---- commits --------------------------------------------------------------------------------- */
+
+static void s_drop_reads (sim_store_t *self)
+{
+    sim_read_t *read;
+    while ((read = STAILQ_FIRST (&self->reads))) {
+        STAILQ_REMOVE_HEAD (&self->reads, link);
+        free (read);
+    }
+}
+
 static void s_forget (sim_store_t *self)
 {
+    s_drop_reads (self);
+    for (size_t index = 0; index < self->kept_count; index++)
+        leat_buffer_release (&self->kept[index].body);
+    self->kept_count = 0;
     sim_commit_t *commit;
     while ((commit = s_take (self)) != NULL)
         s_commit_destroy (commit);
@@ -44,6 +234,7 @@ void sim_store_destroy (sim_store_t **self_p)
     if (!*self_p)
         return;
     s_forget (*self_p);
+    free ((*self_p)->kept);
     free ((*self_p)->log);
     free (*self_p);
     *self_p = NULL;
@@ -57,6 +248,7 @@ static void s_keep (sim_t *sim, leat_buffer_t *bytes)
         self->log = leat_realloc (self->log, self->log_room * sizeof *self->log);
     }
     self->log[self->log_count++] = leat_buffer_hold (bytes);
+    s_apply (self, bytes);
     sim_model_committed (sim, bytes);
 }
 
@@ -113,15 +305,18 @@ void sim_store_submit (sim_t *sim, leat_commit_t *commit)
 uint64_t sim_store_due (const sim_store_t *self)
 {
     const sim_commit_t *commit = STAILQ_FIRST (&self->pending);
-    return commit ? commit->due_us : SIM_NEVER;
+    const sim_read_t *read = STAILQ_FIRST (&self->reads);
+    uint64_t due = commit ? commit->due_us : SIM_NEVER;
+    return read && read->due_us < due ? read->due_us : due;
 }
 
 bool sim_store_next (sim_t *sim, uint64_t *id, leat_commit_result_t *result)
 {
     static const char *const names[] = { "OK", "REFUSED", "UNKNOWN", "FENCED" };
-    if (sim_store_due (sim->store) > sim->now_us)
+    sim_commit_t *commit = STAILQ_FIRST (&sim->store->pending);
+    if (!commit || commit->due_us > sim->now_us)
         return false;
-    sim_commit_t *commit = s_take (sim->store);
+    commit = s_take (sim->store);
     *id = commit->id;
     *result = commit->result;
     sim_trace (sim, "store", "commit %llu %s%s", (unsigned long long) commit->id,
@@ -152,6 +347,9 @@ void sim_store_crash (sim_t *sim)
     sim_store_t *self = sim->store;
     sim_commit_t *commit;
     bool lost = false;
+    if (!STAILQ_EMPTY (&self->reads))
+        SIM_COUNT (sim, reads_lost);
+    s_drop_reads (self);
     while ((commit = s_take (self)) != NULL) {
         if (commit->result == LEAT_COMMIT_UNKNOWN || commit->result == LEAT_COMMIT_FENCED) {
             lost = lost || !commit->kept;

@@ -16,7 +16,24 @@ typedef struct sim_commit {
     bool kept; /* of one that ends UNKNOWN: it is there */
 } sim_commit_t;
 
+/* A batch that is there. */
+typedef struct {
+    uint32_t stream;
+    leat_batch_t header; /* first, count, attributes, crc32c, time_ms */
+    leat_buffer_t *body;
+} sim_kept_t;
+
+typedef struct sim_read {
+    STAILQ_ENTRY (sim_read) link;
+    leat_core_read_t read;
+    uint64_t due_us;
+} sim_read_t;
+
 struct sim_store {
+    sim_kept_t *kept; /* by stream in the order of their offsets */
+    size_t kept_count;
+    size_t kept_room;
+    STAILQ_HEAD (, sim_read) reads;
     STAILQ_HEAD (, sim_commit) pending;
     leat_buffer_t **log; /* what is there, oldest first */
     size_t log_count;
@@ -39,6 +56,14 @@ uint64_t sim_store_due (const sim_store_t *self);
 /* Completes the oldest one if it is due: keeps it if its result says so, tells the model, and returns
  * true with id and result. */
 bool sim_store_next (sim_t *sim, uint64_t *id, leat_commit_result_t *result);
+
+/* Takes a read; when it is due its batches are handed to the core. */
+void sim_store_read (sim_t *sim, const leat_core_read_t *read);
+void sim_store_answer_reads (sim_t *sim, leat_core_t *core);
+
+/* Commit number `index` of the log as a store that reads back states it: EXTENTs, no APPEND and no
+ * TRIM. The caller releases it. */
+leat_buffer_t *sim_store_without_records (const sim_store_t *self, size_t index);
 
 /* The broker is gone: some of what was under way is there, none of what comes after it. */
 void sim_store_crash (sim_t *sim);

@@ -27,6 +27,7 @@ static void s_core_new (driver_t *self)
                                     .incarnation = ++self->incarnation,
                                     .seed = ++self->seed,
                                     .durable = self->durable,
+                                    .reads = self->reads,
                                     .software = "test" };
     self->core = leat_core_new (&options);
 }

@@ -46,6 +46,7 @@ typedef struct {
     uint64_t incarnation;
     uint64_t seed;
     bool durable;
+    bool reads;         /* the store reads back; the test answers leat_core_next_read */
     bool beats;         /* driver_wait sends PING for every peer that said HELLO, and drops PONG */
     bool hasty;         /* no leat_core_check: it looks at every record */
     size_t record_size; /* of the body of each record that driver_publish makes, at least */

@@ -1,0 +1,186 @@
+/* The core and a store that reads back: little stays in memory, all is delivered, damage is set aside.
+ * SPDX-License-Identifier: MPL-2.0 */
+#include "tests/unit/core_driver.h"
+
+enum { BATCHES = 200, PER_BATCH = 3 };
+
+/* BATCHES batches of PER_BATCH records, more than the window holds. */
+static driver_t *s_driver (void)
+{
+    leat_limits_t limits = driver_limits ();
+    limits.read_window = 8000;
+    driver_t *driver = driver_new (&limits);
+    driver->durable = true;
+    driver->reads = true;
+    driver->record_size = 100;
+    driver_restart (driver);
+    driver_hello (driver, 1, "mill");
+    driver_open (driver, 1, 1, "orders");
+    for (uint64_t batch = 0; batch < BATCHES; batch++) {
+        driver_publish (driver, 1, 1, batch * PER_BATCH + 1, PER_BATCH);
+        driver_drop (driver, 1);
+        assert_true (driver_statistics (driver).held_size <= limits.read_window);
+    }
+    return driver;
+}
+
+/* What was published as batch number `number`. */
+static leat_batch_t s_header (const driver_t *driver, uint64_t number, leat_buffer_t **body)
+{
+    *body = driver_body (driver, number * PER_BATCH + 1, PER_BATCH);
+    return (leat_batch_t){ .first = number * PER_BATCH,
+                           .count = PER_BATCH,
+                           .crc32c =
+                               leat_crc32c (leat_buffer_bytes (*body), leat_buffer_size (*body)) };
+}
+
+/* Answers a read with the batches it asked for; `damaged` is one that cannot be read, or BATCHES. */
+static void s_answer (driver_t *driver, const leat_core_read_t *read, uint64_t damaged)
+{
+    uint64_t number = read->offset / PER_BATCH;
+    uint64_t size = 0;
+    for (bool last = false; !last; number++) {
+        leat_buffer_t *body;
+        leat_batch_t header = s_header (driver, number, &body);
+        size += leat_batch_cost (leat_buffer_size (body));
+        last = size >= read->size || number + 1 == BATCHES;
+        leat_core_read_done (driver->core, read->token, number == damaged ? LEAT_DAMAGED : LEAT_OK,
+                             &header, number == damaged ? NULL : body, last);
+        leat_buffer_release (&body);
+    }
+}
+
+/* Answers what is asked until nothing is. Returns how many reads that were. */
+static uint32_t s_answer_all (driver_t *driver, uint64_t damaged)
+{
+    leat_core_read_t read;
+    uint32_t reads = 0;
+    driver_turn (driver);
+    while (leat_core_next_read (driver->core, &read)) {
+        s_answer (driver, &read, damaged);
+        driver_turn (driver);
+        reads++;
+    }
+    return reads;
+}
+
+/* Takes every delivery and settles it at once. Returns the records that came. */
+static uint64_t s_consume (driver_t *driver, uint64_t expected, uint64_t damaged)
+{
+    uint64_t records = 0;
+    do {
+        s_answer_all (driver, damaged);
+        while (driver_waiting (driver, 2) > 0) {
+            leat_batch_t batch = driver_expect_any_deliver (driver, 2);
+            assert_int_equal (batch.first, expected);
+            driver_settle (driver, 2, 1, batch.epoch, batch.first, batch.count, LEAT_ACK);
+            records += batch.count;
+            expected += batch.count;
+            if (damaged < BATCHES && expected == damaged * PER_BATCH)
+                expected += PER_BATCH;
+        }
+        driver_turn (driver);
+    } while (driver_group (driver, "orders").ready > 0);
+    return records;
+}
+
+static void test_backlog_is_read_back (void **state)
+{
+    driver_t *driver = s_driver ();
+    assert_true (driver_statistics (driver).batches_sent_away > BATCHES / 2);
+    assert_int_equal (driver_stream (driver, "orders").held, BATCHES * PER_BATCH);
+    driver_hello (driver, 2, "taker");
+    driver_attach (driver, 2, 1, "orders", 10, 1);
+    assert_int_equal (s_consume (driver, 0, BATCHES), BATCHES * PER_BATCH);
+    driver_wait (driver, 1000);
+    assert_int_equal (driver_stream (driver, "orders").held, 0);
+    assert_int_equal (driver_statistics (driver).held_size, 0);
+    driver_destroy (&driver);
+}
+
+static void test_nothing_is_read_for_nobody (void **state)
+{
+    driver_t *driver = s_driver ();
+    leat_core_read_t read;
+    driver_hello (driver, 2, "taker");
+    driver_attach (driver, 2, 1, "orders", 1, 1);
+    driver_expect_deliver (driver, 2, 1, 0, 1); /* from memory */
+    driver_turn (driver);
+    while (leat_core_next_read (driver->core, &read))
+        s_answer (driver, &read, BATCHES);
+    driver_turn (driver);
+    uint64_t before = driver_statistics (driver).batches_read;
+    driver_wait (driver, 3000);
+    assert_false (leat_core_next_read (driver->core, &read));
+    assert_int_equal (driver_statistics (driver).batches_read, before);
+    driver_destroy (&driver);
+}
+
+static void test_damage_is_set_aside (void **state)
+{
+    const uint64_t damaged = BATCHES / 2;
+    driver_t *driver = s_driver ();
+    driver_hello (driver, 2, "taker");
+    driver_attach (driver, 2, 1, "orders", 10, 1);
+    assert_int_equal (s_consume (driver, 0, damaged), (BATCHES - 1) * PER_BATCH);
+    assert_int_equal (driver_statistics (driver).records_damaged, PER_BATCH);
+    assert_int_equal (driver_group (driver, "orders").parked, PER_BATCH);
+    assert_int_equal (driver_stream (driver, "orders").held, PER_BATCH);
+    /* Nobody is held up: the group is empty but for what is parked. */
+    driver_ask_empty (driver, 2, 1, 7);
+    driver_expect (driver, 2, LEAT_EMPTY);
+    driver_destroy (&driver);
+}
+
+/* A store that tells of extents only: nothing but what is asked for is read. */
+static void test_recovery_from_an_extent (void **state)
+{
+    driver_t *driver = s_driver ();
+    while (driver->kept_count > 0)
+        leat_buffer_release (&driver->kept[--driver->kept_count]);
+    leat_operation_t operations[] = {
+        { .id = LEAT_OPERATION_STREAM_CREATED,
+          .stream_created = { .stream = 1,
+                              .stream_name = leat_text ("orders"),
+                              .durability = LEAT_SYNC } },
+        { .id = LEAT_OPERATION_EXTENT,
+          .extent = { .stream = 1,
+                      .first = 30 * PER_BATCH,
+                      .next = BATCHES * PER_BATCH,
+                      .records = 100 * PER_BATCH,
+                      .size = 100000 } },
+    };
+    driver_keep (driver, operations, 2);
+    driver_restart (driver);
+    assert_int_equal (driver_statistics (driver).held_size, 0);
+    assert_int_equal (driver_stream (driver, "orders").first_offset, 30 * PER_BATCH);
+    assert_int_equal (driver_stream (driver, "orders").next_offset, BATCHES * PER_BATCH);
+    driver_hello (driver, 2, "taker");
+    driver_attach (driver, 2, 1, "orders", 10, 1);
+
+    /* Batches 30 to 99 are gone: what comes first is batch 100. */
+    leat_core_read_t read;
+    driver_turn (driver);
+    assert_true (leat_core_next_read (driver->core, &read));
+    assert_int_equal (read.offset, 30 * PER_BATCH);
+    leat_buffer_t *body;
+    leat_batch_t header = s_header (driver, 100, &body);
+    leat_core_read_done (driver->core, read.token, LEAT_OK, &header, body, true);
+    leat_buffer_release (&body);
+    driver_turn (driver);
+    assert_int_equal (s_consume (driver, 100 * PER_BATCH, BATCHES), 100 * PER_BATCH);
+    driver_wait (driver, 1000);
+    assert_int_equal (driver_stream (driver, "orders").held, 0);
+    driver_destroy (&driver);
+}
+
+int main (void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test (test_backlog_is_read_back),
+        cmocka_unit_test (test_nothing_is_read_for_nobody),
+        cmocka_unit_test (test_damage_is_set_aside),
+        cmocka_unit_test (test_recovery_from_an_extent),
+    };
+    return cmocka_run_group_tests (tests, NULL, NULL);
+}
