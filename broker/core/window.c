@@ -386,7 +386,8 @@ static core_batch_t *s_split (leat_core_t *core, core_batch_t *away, uint64_t fi
         return away;
     uint64_t rest = away->stored_size - stored;
     /* How the rest is spread is not known: by records. */
-    uint64_t rest_after = rest * ((double) after / (double) (before + after));
+    double part = (double) after / (double) (before + after);
+    uint64_t rest_after = (uint64_t) ((double) rest * part);
     if (after) {
         away->count -= after;
         away->stored_size -= rest_after;
