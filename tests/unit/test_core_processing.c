@@ -231,7 +231,7 @@ static void test_stuck (void **state)
     leat_batch_t lone = driver_expect_deliver (driver, 3, 1, 0, 1);
     driver_settle (driver, 3, 1, lone.epoch, 0, 1, LEAT_ACK);
     driver_publish (driver, 1, 1, 2, 1);
-    batch = driver_expect_deliver (driver, 3, 1, 1, 1);
+    driver_expect_deliver (driver, 3, 1, 1, 1);
     driver_publish (driver, 1, 1, 3, 1); /* it holds more than the other, and gets it */
     driver_expect_deliver (driver, 3, 1, 2, 1);
     driver_drop (driver, 1);
