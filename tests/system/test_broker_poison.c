@@ -206,7 +206,8 @@ static void s_play (const char *mode, const char *poison, uint64_t poison_offset
         s_spawn (scene, &scene->consumers[i]);
     uint64_t begin_ms = s_now_ms ();
     uint64_t looked_ms = begin_ms;
-    while (!s_is_over (scene, s_now_ms (), &looked_ms)) {
+    /* The broker may know of the last death before its parent does. */
+    while (!s_is_over (scene, s_now_ms (), &looked_ms) || scene->deaths < options.limits.attempts) {
         s_look_after (scene, frozen, &frozen_count);
         s_read_lines (scene);
         /* Ten thousand suspects, one at a time, a heartbeat each, would take an hour. */
