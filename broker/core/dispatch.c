@@ -255,16 +255,21 @@ static uint32_t s_portion (const leat_core_t *core, const core_consumer_t *consu
     return fits || consumer->leased ? fits : 1;
 }
 
-/* Reads the batch itself, a marked record alone, or what comes next before it is needed. */
-static void s_read_ahead (leat_core_t *core, core_batch_t *batch, const s_work_t *work)
+/* The batch of the work, and what comes next read before it is needed; NULL if the batch is away: then it is
+ * asked for, a marked record alone. Asking may make memory, which joins nodes that are away: no pointer
+ * to one outlives it. */
+static core_batch_t *s_batch_of (leat_core_t *core, core_stream_t *stream, const s_work_t *work)
 {
+    core_batch_t *batch = core_batch_at (stream, work->first);
+    leat_assert (batch);
     if (batch->away) {
-        core_read (core, batch->stream, work->first, !work->mark);
-        return;
+        core_read (core, stream, work->first, !work->mark);
+        return NULL;
     }
-    const core_batch_t *next = batch->stream->reads ? RB_NEXT (core_batches, , batch) : NULL;
+    const core_batch_t *next = stream->reads ? RB_NEXT (core_batches, , batch) : NULL;
     if (next && next->away && !work->mark && !work->range)
-        core_read_ahead (core, batch->stream, next->first);
+        core_read_ahead (core, stream, next->first);
+    return batch;
 }
 
 static void s_spread (leat_core_t *core, core_group_t *group)
@@ -273,10 +278,8 @@ static void s_spread (leat_core_t *core, core_group_t *group)
     bool any;
     while ((any = s_next_work (core, group, &work)) && !RB_EMPTY (&group->ready_consumers)) {
         core_consumer_t *consumer = s_first (core, group);
-        core_batch_t *batch = core_batch_at (group->stream, work.first);
-        leat_assert (batch);
-        s_read_ahead (core, batch, &work);
-        if (batch->away)
+        core_batch_t *batch = s_batch_of (core, group->stream, &work);
+        if (!batch)
             return; /* until it is read */
         uint32_t count = s_portion (core, consumer, batch, &work);
         if (!count) {
