@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "client/client_state.h"
+#include "client/drive.h"
 #include "client/requests.h"
 #include "wire/alloc.h"
 
@@ -173,7 +174,7 @@ void leat_admin_destroy (leat_admin_t **self_p)
     leat_client_release (client);
 }
 
-/* For leat_gate_until: 0 once the request is answered. */
+/* For leat_client_until: 0 once the request is answered. */
 static int s_look (void *arg)
 {
     const leat_admin_t *self = arg;
@@ -185,7 +186,7 @@ static int s_look (void *arg)
 static int s_await (leat_admin_t *self, int timeout_ms)
 {
     leat_gate_lock (&self->gate);
-    int error = leat_gate_until (&self->gate, timeout_ms, s_look, self);
+    int error = leat_client_until (self->port.client, &self->gate, timeout_ms, s_look, self);
     leat_gate_unlock (&self->gate);
     return error;
 }

@@ -74,6 +74,9 @@ static void s_destroy (leat_client_t *self)
     leat_endpoints_destroy (&self->endpoints);
     if (self->wake_fd >= 0)
         close (self->wake_fd);
+    if (self->relief_fd >= 0)
+        close (self->relief_fd);
+    pthread_mutex_destroy (&self->turn);
     leat_gate_deinit (&self->gate);
     free (self->identity);
     free (self);
@@ -124,8 +127,11 @@ leat_client_t *leat_client_new (const leat_client_options_t *options)
         leat_assert (self->context != NULL); /* out of memory */
         zmq_ctx_set (self->context, ZMQ_BLOCKY, 0);
     }
+    int error = pthread_mutex_init (&self->turn, NULL);
+    leat_assert (error == 0);
     self->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int error = self->wake_fd < 0 ? errno : s_start_thread (self);
+    self->relief_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
+    error = self->wake_fd < 0 || self->relief_fd < 0 ? errno : s_start_thread (self);
     if (error == 0)
         return self;
     s_destroy (self);
@@ -140,7 +146,7 @@ void leat_client_destroy (leat_client_t **self_p)
         return;
     *self_p = NULL;
     atomic_store (&self->is_stopping, true);
-    leat_client_wake (self, true);
+    leat_client_wake (self, LEAT_AT_ONCE);
     int error = pthread_join (self->thread, NULL);
     leat_assert (error == 0);
     leat_client_release (self);
@@ -159,17 +165,24 @@ void leat_client_release (leat_client_t *self)
 
 /* ---- between threads ------------------------------------------------------------------------- */
 
-void leat_client_wake (leat_client_t *self, bool is_urgent)
+/* These fail only if they are used wrongly. */
+void leat_client_take_turn (leat_client_t *self)
 {
-    int sleep = atomic_load (&self->sleep);
-    if (sleep == LEAT_AWAKE || (sleep == LEAT_NAPPING && !is_urgent))
-        return;
-    /* One of those who find it asleep wakes it. */
-    if (atomic_exchange (&self->sleep, LEAT_AWAKE) == LEAT_AWAKE)
-        return;
-    const uint64_t one = 1;
-    ssize_t written = write (self->wake_fd, &one, sizeof one);
-    leat_assert (written == sizeof one);
+    int error = pthread_mutex_lock (&self->turn);
+    leat_assert (error == 0);
+}
+
+bool leat_client_try_turn (leat_client_t *self)
+{
+    int error = pthread_mutex_trylock (&self->turn);
+    leat_assert (error == 0 || error == EBUSY);
+    return error == 0;
+}
+
+void leat_client_give_turn (leat_client_t *self)
+{
+    int error = pthread_mutex_unlock (&self->turn);
+    leat_assert (error == 0);
 }
 
 void leat_client_call (leat_client_t *self, leat_call_fn *fn, void *arg)
@@ -188,7 +201,7 @@ void leat_client_call (leat_client_t *self, leat_call_fn *fn, void *arg)
     }
     STAILQ_INSERT_TAIL (&self->calls, &call, link);
     atomic_store (&self->has_calls, true);
-    leat_client_wake (self, true);
+    leat_client_wake (self, LEAT_AT_ONCE);
     while (!call.is_done)
         leat_gate_wait (&self->gate, &never);
     leat_gate_unlock (&self->gate);

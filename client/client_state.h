@@ -15,23 +15,10 @@
 #include "client/ports.h"
 #include "client/session.h"
 #include "client/socket.h"
+#include "client/watch.h"
 #include "leat_client.h"
 
-/* How deep the client's thread sleeps:
- *
- *      application's thread                       client's thread
- *      1. leaves work (atomically)                1. sleep = ASLEEP
- *      2. looks at `sleep`                        2. looks for work
- *      3. not AWAKE: eventfd                      3. none: poll (2)
- *
- * All four accesses are sequentially consistent, so at least one of the two sees what the other one
- * has done: either the work is found in 2, or the eventfd ends the poll. While the thread is awake,
- * leaving work costs no system call. NAPPING is a sleep of at most LEAT_NAP_US, which settles, that
- * are gathered for a millisecond anyway, do not interrupt. */
-typedef enum { LEAT_AWAKE, LEAT_NAPPING, LEAT_ASLEEP } leat_sleep_t;
-
 enum {
-    LEAT_NAP_US = 2000,
     LEAT_MESSAGES_PER_TURN = 64 /* so that sending is not held up by receiving */
 };
 
@@ -54,12 +41,25 @@ struct leat_client {
     uint64_t closing_timeout_us;
     leat_pool_t *pool; /* of the producers' chunks */
     pthread_t thread;
-    int wake_fd;
-    atomic_int sleep; /* leat_sleep_t */
+
+    /* See watch.h. */
+    pthread_mutex_t turn;
+    int wake_fd;   /* ends the sleep of whoever watches */
+    int relief_fd; /* tells the client's own thread that somebody else watches, or no longer does */
+    atomic_int sleep;           /* leat_sleep_t, of whoever watches */
+    atomic_int post;            /* leat_post_t */
+    atomic_bool is_driven;      /* a thread of the application watches */
+    atomic_uint drives;         /* how often one has stopped watching */
+    atomic_uint waiting;        /* threads of the application that wait and do not watch */
+    atomic_uint callbacks;      /* functions of the application that turns may call */
+    _Atomic uint64_t direct_us; /* when a thread that sends took a turn */
+
     atomic_bool has_calls;
     atomic_bool is_stopping;
 
-    /* The client's thread, and whoever comes after it. */
+    /* Of whoever has the turn: "the client's thread" is meant by that everywhere else. */
+    uint64_t watched_until_us; /* when whoever watches wakes by itself */
+    bool has_received;         /* in this turn */
     leat_session_t *session;
     leat_socket_t *socket;
     leat_ports_t ports;
@@ -84,13 +84,9 @@ struct leat_client {
     atomic_uint body_size_max;
 };
 
-/* Has the client's thread call fn (arg), and waits for it; on that thread itself, or after its end,
- * calls it directly. */
+/* Has fn (arg) called in a turn, and waits for it; within a turn, or after the end of the client's
+ * thread, calls it directly. */
 void leat_client_call (leat_client_t *self, leat_call_fn *fn, void *arg);
-
-/* Work was left, see leat_sleep_t; ports use leat_port_call. `is_urgent`: it cannot wait for the end of
- * a nap. */
-void leat_client_wake (leat_client_t *self, bool is_urgent);
 
 /* Ports join in a leat_client_call and hold a reference to the client until they are destroyed. From
  * then on the port hears of what is done to its engine. */
@@ -107,7 +103,19 @@ int leat_client_verdict (const leat_client_t *self);
 /* Copies a fault for the application. */
 leat_code_t leat_client_tell (const leat_fault_t *fault, char *text, size_t size);
 
-/* The client's thread; in client_thread.c. */
+/* ---- turns ----------------------------------------------------------------------------------- */
+
+void leat_client_take_turn (leat_client_t *self);
+bool leat_client_try_turn (leat_client_t *self);
+void leat_client_give_turn (leat_client_t *self);
+
+/* One turn, turn.c; the caller has taken it. True if there was more to be received than fits into one. */
+bool leat_client_turn (leat_client_t *self);
+
+/* Gives the connection up. In a turn. */
+void leat_client_disconnect (leat_client_t *self);
+
+/* The client's own thread; in client_thread.c. */
 void *leat_client_run (void *arg);
 
 #endif

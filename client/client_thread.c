@@ -1,246 +1,41 @@
-/* The client's thread: it alone touches the socket, the session and the engines.
+/* The client's own thread.
  * SPDX-License-Identifier: MPL-2.0 */
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "client/client_state.h"
 #include "wire/assert.h"
 
-/* ---- 1. what other threads ask --------------------------------------------------------------- */
+/* ---- while others watch ---------------------------------------------------------------------- */
 
-static void s_serve_calls (leat_client_t *self)
+static int s_poll (int fd, const struct timespec *timeout)
 {
-    if (!atomic_load (&self->has_calls))
-        return;
-    leat_gate_lock (&self->gate);
-    /* A loss may have been found while going to sleep, and what is answered now takes it for granted. */
-    self->losses = leat_session_losses (self->session);
-    leat_call_t *call;
-    while ((call = STAILQ_FIRST (&self->calls)) != NULL) {
-        STAILQ_REMOVE_HEAD (&self->calls, link);
-        leat_gate_unlock (&self->gate);
-        call->fn (call->arg);
-        leat_gate_lock (&self->gate);
-        call->is_done = true;
-    }
-    atomic_store (&self->has_calls, false);
-    leat_gate_signal (&self->gate);
-    leat_gate_unlock (&self->gate);
-}
-
-/* ---- 2. and 6. the socket -------------------------------------------------------------------- */
-
-/* True if there may be more. */
-static bool s_receive (leat_client_t *self)
-{
-    leat_socket_message_t message;
-    if (self->socket == NULL)
-        return false;
-    for (unsigned count = 0; count < LEAT_MESSAGES_PER_TURN; count++) {
-        if (!leat_socket_receive (self->socket, &message))
-            return count > 0;
-        leat_session_receive (self->session, message.header, message.header_size, message.body,
-                              message.frames);
-    }
-    return true;
-}
-
-static void s_close_socket (leat_client_t *self)
-{
-    if (self->socket == NULL)
-        return;
-    leat_socket_destroy (&self->socket);
-    leat_port_t *port;
-    TAILQ_FOREACH (port, &self->ports.all, link) {
-        port->ops->lost (port);
-        leat_port_touch (port);
-    }
-}
-
-static bool s_has_connection (leat_session_state_t state)
-{
-    return state == LEAT_SESSION_GREETING || state == LEAT_SESSION_READY
-           || state == LEAT_SESSION_CLOSING;
-}
-
-/* Opens and closes as the session says. */
-static void s_connect (leat_client_t *self)
-{
-    uint32_t index;
-    if (leat_session_connect (self->session, &index)) {
-        s_close_socket (self);
-        self->socket = leat_socket_new (self->context, leat_endpoints_get (self->endpoints, index));
-        if (self->socket == NULL)
-            leat_session_unsent (self->session);
-        return;
-    }
-    if (!s_has_connection (leat_session_state (self->session)))
-        s_close_socket (self);
-}
-
-/* ---- 3. what the application has left -------------------------------------------------------- */
-
-static void s_feed (leat_client_t *self)
-{
-    leat_port_t *port;
-    leat_ports_gather (&self->ports, self->now_us);
-    while ((port = leat_ports_next_due (&self->ports)) != NULL) {
-        port->ops->feed (port, self->now_us);
-        leat_port_set_deadline (port, port->ops->deadline (port));
-    }
-}
-
-/* ---- 7. news --------------------------------------------------------------------------------- */
-
-static void s_publish_ports (leat_client_t *self, bool has_changed)
-{
-    leat_port_t *port;
-    if (has_changed) {
-        TAILQ_FOREACH (port, &self->ports.all, link) {
-            leat_port_notice (port);
-            leat_port_touch (port);
-        }
-    }
-    if (self->is_sent)
-        leat_ports_sent (&self->ports);
-    while ((port = leat_ports_next_news (&self->ports)) != NULL) {
-        port->ops->publish (port, self->is_sent);
-        if (port->ops->is_over (port))
-            port->ops->destroy (port);
-        else if (port->ops->waits (port))
-            leat_port_touch (port);
-    }
-}
-
-static void s_publish (leat_client_t *self)
-{
-    leat_session_state_t state = leat_session_state (self->session);
-    const leat_session_terms_t *terms = leat_session_terms (self->session);
-    leat_code_t code;
-    const char *text = leat_session_error (self->session, &code);
-    leat_gate_lock (&self->gate);
-    if (state == LEAT_SESSION_READY && !self->was_ready) {
-        self->was_ready = true;
-        leat_gate_signal (&self->gate);
-    }
-    bool has_changed = state != self->state;
-    if (has_changed)
-        leat_gate_signal (&self->gate);
-    self->state = state;
-    self->losses = leat_session_losses (self->session);
-    if (self->has_no_connection && code == LEAT_TIMED_OUT)
-        leat_fault_set (&self->fault, code,
-                        "no connection to a broker could be made; is one running at this address?");
-    else if (code != self->fault.code || strcmp (text, self->fault.text) != 0)
-        leat_fault_set (&self->fault, code, "%s", text);
-    leat_gate_unlock (&self->gate);
-    if (terms->window_size != 0) {
-        uint32_t window = terms->window_size;
-        uint32_t body_max = window > LEAT_BATCH_COST ? window - LEAT_BATCH_COST : 0;
-        if (body_max > terms->batch_size_max)
-            body_max = terms->batch_size_max;
-        atomic_store (&self->record_size_max, terms->record_size_max);
-        atomic_store (&self->body_size_max, body_max);
-    }
-    s_publish_ports (self, has_changed);
-}
-
-/* ---- 8. sleep -------------------------------------------------------------------------------- */
-
-static bool s_has_work (leat_client_t *self)
-{
-    return atomic_load (&self->has_calls) || (atomic_load (&self->is_stopping) && !self->closing_us)
-           || leat_ports_have_work (&self->ports)
-           || (self->is_sent && leat_outbox_count (leat_session_outbox (self->session)) > 0);
-}
-
-static uint64_t s_deadline (const leat_client_t *self)
-{
-    uint64_t deadline_us = leat_session_deadline (self->session);
-    if (self->closing_us != 0 && self->closing_us < deadline_us)
-        deadline_us = self->closing_us;
-    uint64_t port_us = leat_ports_deadline (&self->ports);
-    return port_us < deadline_us ? port_us : deadline_us;
-}
-
-static void s_poll (leat_client_t *self, uint64_t wait_us)
-{
-    struct pollfd items[3] = { { .fd = self->wake_fd, .events = POLLIN } };
-    nfds_t count = 1;
-    if (self->socket != NULL) {
-        items[count++] = (struct pollfd){ leat_socket_fd (self->socket), POLLIN, 0 };
-        items[count++] = (struct pollfd){ leat_socket_monitor_fd (self->socket), POLLIN, 0 };
-    }
-    struct timespec timeout = { (time_t) (wait_us / 1000000), (long) (wait_us % 1000000 * 1000) };
-    int ready = ppoll (items, count, wait_us == UINT64_MAX ? NULL : &timeout, NULL);
+    struct pollfd item = { .fd = fd, .events = POLLIN };
+    int ready = ppoll (&item, 1, timeout, NULL);
     leat_assert (ready >= 0 || errno == EINTR || errno == ENOMEM);
-    if (ready > 0 && items[0].revents != 0) {
-        uint64_t value;
-        ssize_t size = read (self->wake_fd, &value, sizeof value);
-        leat_assert (size == sizeof value || errno == EAGAIN);
-    }
+    if (ready > 0)
+        leat_watch_clear (fd);
+    return ready;
 }
 
-/* Looks at the socket. True if there is something to be done with it at once. */
-static bool s_look_at_socket (leat_client_t *self)
+/* Returns when there is to be a turn: somebody woke this thread, or nobody watches any more. */
+static void s_stand_by (leat_client_t *self)
 {
-    if (self->socket == NULL)
-        return false;
-    if (leat_socket_readable (self->socket))
-        return true;
-    switch (leat_socket_state (self->socket)) {
-    case LEAT_SOCKET_CONNECTING:
-        return false;
-    case LEAT_SOCKET_CONNECTED:
-        self->has_no_connection = false;
-        return !self->is_sent;
-    case LEAT_SOCKET_LOST:
-        break;
+    static const struct timespec relay = { 0, (long) LEAT_RELAY_US * 1000 };
+    for (;;) {
+        atomic_store (&self->post, LEAT_POST_REST);
+        if (atomic_load (&self->is_driven))
+            s_poll (self->relief_fd, NULL);
+        atomic_store (&self->post, LEAT_POST_RELAY);
+        unsigned drives = atomic_load (&self->drives);
+        if (s_poll (self->wake_fd, &relay) > 0)
+            return;
+        if (!atomic_load (&self->is_driven) && atomic_load (&self->drives) == drives)
+            return;
     }
-    self->has_no_connection = leat_session_state (self->session) == LEAT_SESSION_GREETING;
-    leat_session_unsent (self->session);
-    s_close_socket (self);
-    return true;
-}
-
-/* Sleeps until somebody has something to do. */
-static void s_sleep (leat_client_t *self)
-{
-    uint64_t deadline_us = s_deadline (self);
-    uint64_t now_us = leat_clock_us ();
-    if (deadline_us <= now_us)
-        return;
-    uint64_t wait_us = deadline_us == UINT64_MAX ? UINT64_MAX : deadline_us - now_us;
-    atomic_store (&self->sleep, wait_us <= LEAT_NAP_US ? LEAT_NAPPING : LEAT_ASLEEP);
-    if (!s_look_at_socket (self) && !s_has_work (self))
-        s_poll (self, wait_us);
-    atomic_store (&self->sleep, LEAT_AWAKE);
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */
-
-/* Once the application wants the end: gives the engines the rest, then closes the session. */
-static void s_close (leat_client_t *self)
-{
-    if (!atomic_load (&self->is_stopping) || self->is_closing)
-        return;
-    if (self->closing_us == 0) {
-        self->closing_us = self->now_us + self->closing_timeout_us;
-        leat_port_t *port;
-        TAILQ_FOREACH (port, &self->ports.all, link)
-            port->ops->drain (port); /* now all have been told */
-        self->draining = TAILQ_FIRST (&self->ports.all);
-    }
-    while (self->draining != NULL && self->draining->ops->drain (self->draining))
-        self->draining = TAILQ_NEXT (self->draining, link);
-    if (self->draining != NULL)
-        return;
-    self->is_closing = true;
-    leat_session_close (self->session);
-}
 
 static bool s_is_over (const leat_client_t *self)
 {
@@ -251,11 +46,11 @@ static bool s_is_over (const leat_client_t *self)
            || state == LEAT_SESSION_FAILED || self->now_us >= self->closing_us;
 }
 
-/* Whatever waits for this thread gets its answer. What it alone may touch is protected by the gate
+/* Whatever waits for this thread gets its answer. What turns alone may touch is protected by the gate
  * from now on (leat_client_call). */
 static void s_end (leat_client_t *self)
 {
-    s_close_socket (self);
+    leat_client_disconnect (self);
     leat_gate_lock (&self->gate);
     self->has_ended = true;
     leat_call_t *call;
@@ -274,33 +69,40 @@ static void s_end (leat_client_t *self)
     leat_gate_unlock (&self->gate);
 }
 
-static bool s_turn (leat_client_t *self)
+/* ---- turns ----------------------------------------------------------------------------------- */
+
+/* False once the client has ended. */
+static bool s_take_turn (leat_client_t *self, bool *sleeps, leat_watch_t *watch)
 {
-    leat_ports_begin (&self->ports);
-    s_serve_calls (self); /* 1 */
-    self->now_us = leat_clock_us ();
-    leat_session_tick (self->session, self->now_us, leat_clock_wall_ms ());
-    bool is_busy = s_receive (self); /* 2 */
-    s_close (self);
-    s_feed (self);                    /* 3 */
-    leat_session_run (self->session); /* 4 */
-    s_connect (self);                 /* 5 */
-    leat_outbox_t *outbox = leat_session_outbox (self->session);
-    self->is_sent = self->socket != NULL && leat_socket_send (self->socket, outbox); /* 6 */
-    s_publish (self);                                                                /* 7 */
-    return is_busy;
+    leat_client_take_turn (self);
+    atomic_store (&self->post, LEAT_POST_TURN);
+    bool is_busy = leat_client_turn (self);
+    bool is_over = s_is_over (self);
+    if (is_over)
+        s_end (self);
+    *sleeps = !is_over && !is_busy && leat_watch_begin (self, watch, UINT64_MAX);
+    leat_client_give_turn (self);
+    return !is_over;
 }
 
 void *leat_client_run (void *arg)
 {
     leat_client_t *self = arg;
-    for (;;) {
-        bool is_busy = s_turn (self);
-        if (s_is_over (self))
-            break;
-        if (!is_busy)
-            s_sleep (self); /* 8 */
+    leat_watch_t watch;
+    bool sleeps;
+    while (s_take_turn (self, &sleeps, &watch)) {
+        bool is_watching = sleeps;
+        if (is_watching) {
+            atomic_store (&self->post, LEAT_POST_WATCH);
+            is_watching = !atomic_load (&self->is_driven);
+        }
+        /* Whoever watches looks again at what this turn has changed. */
+        if (sleeps && !is_watching)
+            leat_watch_signal (self->wake_fd);
+        else if (sleeps)
+            is_watching = leat_watch_wait (self, &watch, true);
+        if (sleeps && !is_watching)
+            s_stand_by (self);
     }
-    s_end (self);
     return NULL;
 }

@@ -35,6 +35,13 @@ leat_deadline_t leat_deadline_in (int64_t timeout_ms)
     return deadline;
 }
 
+uint64_t leat_deadline_us (const leat_deadline_t *deadline)
+{
+    if (deadline->is_never)
+        return UINT64_MAX;
+    return (uint64_t) deadline->time.tv_sec * 1000000 + (uint64_t) deadline->time.tv_nsec / 1000;
+}
+
 /* These fail only if they are used wrongly. */
 static void s_check (int error)
 {
@@ -110,10 +117,10 @@ void leat_gate_leave (leat_gate_t *self)
     leat_gate_unlock (self);
 }
 
-int leat_gate_until (leat_gate_t *self, int64_t timeout_ms, leat_gate_fn *look, void *arg)
+int leat_gate_until (leat_gate_t *self, const leat_deadline_t *deadline, leat_gate_fn *look,
+                     void *arg)
 {
-    leat_deadline_t deadline = leat_deadline_in (timeout_ms);
-    for (bool in_time = timeout_ms != 0;; in_time = leat_gate_wait (self, &deadline)) {
+    for (bool in_time = true;; in_time = leat_gate_wait (self, deadline)) {
         int error = look (arg);
         if (error != EAGAIN)
             return error;
@@ -124,8 +131,9 @@ int leat_gate_until (leat_gate_t *self, int64_t timeout_ms, leat_gate_fn *look, 
 
 int leat_gate_await (leat_gate_t *self, int64_t timeout_ms, leat_gate_fn *look, void *arg)
 {
+    leat_deadline_t deadline = leat_deadline_in (timeout_ms);
     leat_gate_enter (self);
-    int error = leat_gate_until (self, timeout_ms, look, arg);
+    int error = leat_gate_until (self, &deadline, look, arg);
     leat_gate_leave (self);
     return error;
 }

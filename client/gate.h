@@ -23,6 +23,8 @@ typedef struct {
 
 /* From now; negative means never. */
 leat_deadline_t leat_deadline_in (int64_t timeout_ms);
+uint64_t
+leat_deadline_us (const leat_deadline_t *deadline); /* as leat_clock_us; UINT64_MAX: never */
 
 uint64_t leat_clock_us (void);      /* monotonic */
 uint64_t leat_clock_wall_ms (void); /* since 1970 UTC */
@@ -55,10 +57,12 @@ void leat_gate_leave (leat_gate_t *self);
 typedef int leat_gate_fn (void *arg);
 
 /* With the gate locked: looks and waits until `look` returns something else than EAGAIN, and returns
- * that; or ETIMEDOUT, after timeout_ms (negative: never, 0: at once). */
-int leat_gate_until (leat_gate_t *self, int64_t timeout_ms, leat_gate_fn *look, void *arg);
+ * that; or ETIMEDOUT once the deadline has passed. Threads that wait for something of a port rather call
+ * leat_client_until (drive.h). */
+int leat_gate_until (leat_gate_t *self, const leat_deadline_t *deadline, leat_gate_fn *look,
+                     void *arg);
 
-/* The same with leat_gate_enter before, and leat_gate_leave after. */
+/* The same with leat_gate_enter before, and leat_gate_leave after. Negative: never, 0: at once. */
 int leat_gate_await (leat_gate_t *self, int64_t timeout_ms, leat_gate_fn *look, void *arg);
 
 #endif

@@ -41,16 +41,21 @@ void leat_ports_init (leat_ports_t *self)
 
 /* ---- any thread ------------------------------------------------------------------------------ */
 
-void leat_port_call (leat_port_t *self, bool is_urgent)
+void leat_port_mark (leat_port_t *self)
 {
-    leat_client_t *client = self->client;
-    if (!atomic_load (&self->is_called) && !atomic_exchange (&self->is_called, true)) {
-        leat_port_t *top = atomic_load (&client->ports.called);
-        do
-            self->next_called = top;
-        while (!atomic_compare_exchange_weak (&client->ports.called, &top, self));
-    }
-    leat_client_wake (client, is_urgent);
+    leat_ports_t *ports = &self->client->ports;
+    if (atomic_load (&self->is_called) || atomic_exchange (&self->is_called, true))
+        return;
+    leat_port_t *top = atomic_load (&ports->called);
+    do
+        self->next_called = top;
+    while (!atomic_compare_exchange_weak (&ports->called, &top, self));
+}
+
+void leat_port_call (leat_port_t *self, leat_urgency_t urgency)
+{
+    leat_port_mark (self);
+    leat_client_wake (self->client, urgency);
 }
 
 /* Takes the stack. A port that was called is not looked at before its flag is reset, so that whoever

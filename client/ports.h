@@ -12,6 +12,7 @@
 #include <bsd/sys/tree.h>
 
 #include "client/agenda.h"
+#include "client/watch.h"
 #include "leat_client.h"
 
 typedef struct leat_port leat_port_t;
@@ -107,9 +108,13 @@ void leat_ports_init (leat_ports_t *self);
 /* ---- any thread ------------------------------------------------------------------------------ */
 
 /* Work was left for the port's `feed` (atomically, sequentially consistent: see leat_sleep_t), and the
- * client's thread is woken if need be; is_urgent as in leat_client_wake. Costs two loads while the port
- * has been called before and the thread is awake. */
-void leat_port_call (leat_port_t *self, bool is_urgent);
+ * client's thread is woken if need be. Costs two loads while the port has been called before and the
+ * thread is awake. */
+void leat_port_call (leat_port_t *self, leat_urgency_t urgency);
+
+/* The same without waking anybody, for one who is about to wait, or to send, by the functions of
+ * drive.h. */
+void leat_port_mark (leat_port_t *self);
 
 /* ---- the client's thread --------------------------------------------------------------------- */
 

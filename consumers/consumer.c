@@ -114,14 +114,13 @@ void leat_consumer_destroy (leat_consumer_t **self_p)
 
 /* ---- receiving; within the gate -------------------------------------------------------------- */
 
-/* Tells the client's thread how many records would be started at once, now. It is woken only if it
- * has some; if it gets some at this moment it sees `wanted` before it sleeps. */
-static void s_want (leat_consumer_t *self)
+/* Tells the client's thread how many records would be started at once, now. True if it has some, and
+ * is to hear of it; if it gets some at this moment it sees `wanted` before it sleeps. */
+static bool s_want (leat_consumer_t *self)
 {
     unsigned wanted = self->receivers > 0 ? self->receivers : self->is_asked;
     atomic_store (&self->wanted, wanted);
-    if (wanted > 0 && atomic_load (&self->leased) > 0)
-        leat_port_call (&self->port, true);
+    return wanted > 0 && atomic_load (&self->leased) > 0;
 }
 
 /* Why there will be nothing to receive; 0 if there may be. */
@@ -151,13 +150,16 @@ static leat_lease_t *s_await (leat_consumer_t *self, int timeout_ms)
     if (lease != NULL)
         return lease;
     self->receivers++;
-    s_want (self);
-    int error = leat_gate_until (&self->gate, timeout_ms, s_look_in_inbox, self);
+    if (s_want (self))
+        leat_port_mark (&self->port);
+    int error =
+        leat_client_until (self->port.client, &self->gate, timeout_ms, s_look_in_inbox, self);
     if (error == ETIMEDOUT && timeout_ms == 0)
         error = EAGAIN;
     self->receivers--;
     self->is_asked = error == EAGAIN;
-    s_want (self);
+    if (s_want (self))
+        leat_port_call (&self->port, LEAT_AT_ONCE);
     if (error != 0)
         errno = error;
     return error == 0 ? TAILQ_FIRST (&self->inbox) : NULL;
@@ -170,7 +172,7 @@ static void s_received (leat_consumer_t *self, uint32_t count)
     uint64_t low = atomic_load (&self->ahead) / 2;
     self->unsettled += count;
     if (before > low && before - count <= low && low > 0 && atomic_load (&self->leased) > 0)
-        leat_port_call (&self->port, true);
+        leat_port_call (&self->port, LEAT_AT_ONCE);
 }
 
 int leat_consumer_receive (leat_consumer_t *self, leat_delivered_t *delivered, int timeout_ms)
@@ -242,6 +244,11 @@ static void s_flush (void *arg)
     atomic_store (&self->flushed, leat_consumer_engine_flushed (self->engine));
 }
 
+static int s_await_news (leat_consumer_t *self, int timeout_ms, leat_gate_fn *look, void *arg)
+{
+    return leat_client_await (self->port.client, &self->gate, timeout_ms, look, arg);
+}
+
 /* Ends a wait for the client's thread. */
 static int s_result (int error)
 {
@@ -263,7 +270,7 @@ int leat_consumer_flush (leat_consumer_t *self, int timeout_ms)
 {
     s_request_t request = { .consumer = self };
     leat_client_call (self->port.client, s_flush, &request);
-    return s_result (leat_gate_await (&self->gate, timeout_ms, s_look_flushed, &request));
+    return s_result (s_await_news (self, timeout_ms, s_look_flushed, &request));
 }
 
 static void s_ask_empty (void *arg)
@@ -294,7 +301,7 @@ int leat_consumer_wait_empty (leat_consumer_t *self, int timeout_ms)
 {
     if (!atomic_load (&self->is_empty_asked))
         leat_consumer_ask_empty (self);
-    return s_result (leat_gate_await (&self->gate, timeout_ms, s_look_empty, self));
+    return s_result (s_await_news (self, timeout_ms, s_look_empty, self));
 }
 
 static void s_allow (void *arg)
@@ -327,7 +334,7 @@ static int s_look_left (void *arg)
 int leat_consumer_leave (leat_consumer_t *self, int timeout_ms)
 {
     leat_client_call (self->port.client, s_leave, self);
-    return s_result (leat_gate_await (&self->gate, timeout_ms, s_look_left, self));
+    return s_result (s_await_news (self, timeout_ms, s_look_left, self));
 }
 
 bool leat_consumer_drained (const leat_consumer_t *self)

@@ -4,6 +4,7 @@
 #define LEAT_CONSUMERS_CONSUMER_H
 
 #include "client/client_state.h"
+#include "client/drive.h"
 #include "consumers/consumer_engine.h"
 #include "leat_consumer.h"
 

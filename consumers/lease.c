@@ -105,7 +105,7 @@ static void s_decided (leat_consumer_t *self, uint32_t count)
         self->unsettled == 0 && atomic_load (&self->queued) == 0 && atomic_load (&self->ahead) == 0;
     leat_gate_unlock (&self->gate);
     atomic_fetch_add (&self->settled, count);
-    leat_port_call (&self->port, is_urgent);
+    leat_port_call (&self->port, is_urgent ? LEAT_SOON : LEAT_LATER);
 }
 
 static int s_settle (leat_consumer_t *self, leat_delivered_t *delivered, uint32_t outcome,

@@ -12,7 +12,9 @@ extern "C" {
 /* One thread and one ZeroMQ DEALER socket. The thread connects, keeps the heartbeats going however
  * long the application is busy, and connects again, with back-off and jitter, to the next endpoint
  * of the list whenever the broker is lost: for ever, until it is destroyed, refused for good or
- * displaced. All signals are blocked in it.
+ * displaced. All signals are blocked in it. A thread of the application that waits in one of the
+ * library's functions, or sends, may do some of its work meanwhile, which saves waking it; functions of
+ * the application are never called that way.
  *
  * Any thread may call any of these functions at any time, but for leat_client_destroy, which comes
  * last. */

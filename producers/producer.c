@@ -52,6 +52,8 @@ static void s_join (void *arg)
     }
     self->port.stream = stream;
     leat_client_join (join->client, &self->port, leat_producer_engine_attention (self->engine));
+    if (self->confirmed_fn != NULL)
+        atomic_fetch_add (&join->client->callbacks, 1);
     leat_port_set_outside (&self->port, !self->is_added);
 }
 
@@ -121,6 +123,8 @@ static void s_abandon (void *arg)
 {
     leat_producer_t *self = arg;
     self->is_abandoned = true;
+    if (self->confirmed_fn != NULL)
+        atomic_fetch_sub (&self->port.client->callbacks, 1);
     self->confirmed_fn = NULL;
     leat_port_touch (&self->port);
     if (self->port.ops->is_over (&self->port))
@@ -214,7 +218,7 @@ static uint8_t *s_reserve (leat_producer_t *self, size_t size)
     leat_chunk_t *before = self->flume.tail;
     uint8_t *bytes = leat_flume_reserve (&self->flume, size, self->is_extended, is_busy);
     if (self->flume.tail != before && atomic_load (&self->wake) == LEAT_WAKE_BY_CHUNK)
-        leat_port_call (&self->port, true);
+        leat_port_call (&self->port, LEAT_AT_ONCE);
     return bytes;
 }
 
@@ -224,8 +228,10 @@ static void s_written (leat_producer_t *self, size_t size)
     self->sent++;
     self->sent_size += size;
     self->reserved = 0;
-    if (atomic_load (&self->wake) == LEAT_WAKE_BY_RECORD)
-        leat_port_call (&self->port, true);
+    if (atomic_load (&self->wake) != LEAT_WAKE_BY_RECORD)
+        return;
+    leat_port_mark (&self->port);
+    leat_client_push (self->port.client);
 }
 
 int leat_producer_send (leat_producer_t *self, const void *body, size_t size)
@@ -307,7 +313,7 @@ int leat_producer_send_buffer (leat_producer_t *self, void *block, size_t size,
     leat_flume_pass (&self->flume, record, self->is_extended);
     s_written (self, before + size);
     if (atomic_load (&self->wake) == LEAT_WAKE_BY_CHUNK)
-        leat_port_call (&self->port, true);
+        leat_port_call (&self->port, LEAT_AT_ONCE);
     return 0;
 }
 
@@ -335,7 +341,8 @@ static int s_look_confirmed (void *arg)
 
 int leat_producer_flush (leat_producer_t *self, int timeout_ms)
 {
-    int error = leat_gate_await (&self->gate, timeout_ms, s_look_confirmed, self);
+    int error =
+        leat_client_await (self->port.client, &self->gate, timeout_ms, s_look_confirmed, self);
     return error == 0 ? 0 : s_fail (error);
 }
 
@@ -350,7 +357,7 @@ static int s_look_known (void *arg)
 
 int leat_producer_known (leat_producer_t *self, uint64_t *known, int timeout_ms)
 {
-    int error = leat_gate_await (&self->gate, timeout_ms, s_look_known, self);
+    int error = leat_client_await (self->port.client, &self->gate, timeout_ms, s_look_known, self);
     *known = atomic_load (&self->known);
     return error == 0 ? 0 : s_fail (error);
 }

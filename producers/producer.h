@@ -4,6 +4,7 @@
 #define LEAT_PRODUCERS_PRODUCER_H
 
 #include "client/client_state.h"
+#include "client/drive.h"
 #include "leat_producer.h"
 #include "producers/flume.h"
 #include "producers/producer_engine.h"

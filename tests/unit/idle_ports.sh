@@ -1,5 +1,5 @@
 #!/bin/bash
-# What the client's thread executes for a record does not depend on how many producers and consumers
+# What is executed in turns of the client for a record does not depend on how many producers and consumers
 # share the client.
 # SPDX-License-Identifier: MPL-2.0
 #
@@ -24,10 +24,10 @@ if ! command -v valgrind > "$folder/noise"; then
     exit 1
 fi
 
-# count IDLE RECORDS: instructions of the client's thread, and turns.
+# count IDLE RECORDS: instructions of turns, whichever thread takes them, and how many turns.
 count () {
     valgrind --quiet --tool=callgrind --callgrind-out-file="$folder/out" --compress-strings=no \
-        --toggle-collect=leat_client_run --collect-atstart=no "$program" "$1" "$2"
+        --toggle-collect=leat_client_turn --collect-atstart=no "$program" "$1" "$2"
     awk '
         /^(summary|totals):/ { instructions = $2 }
         /^cfn=/ { callee = $0; sub (/^cfn=/, "", callee) }

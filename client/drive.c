@@ -1,0 +1,141 @@
+/* Turns of application threads.
+ * SPDX-License-Identifier: MPL-2.0 */
+#include "client/drive.h"
+
+#include <errno.h>
+
+#include "client/client_state.h"
+
+/* With the turn. */
+static bool s_may_take_turns (leat_client_t *self)
+{
+    return !self->has_ended && !atomic_load (&self->is_stopping)
+           && atomic_load (&self->callbacks) == 0
+           && leat_session_state (self->session) == LEAT_SESSION_READY;
+}
+
+/* ---- waiting --------------------------------------------------------------------------------- */
+
+static bool s_begin (leat_client_t *self)
+{
+    bool is_driven = false;
+    if (atomic_load (&self->waiting) > 0 || atomic_load (&self->callbacks) > 0
+        || !atomic_compare_exchange_strong (&self->is_driven, &is_driven, true))
+        return false;
+    if (atomic_load (&self->post) == LEAT_POST_WATCH)
+        leat_watch_signal (self->relief_fd);
+    return true;
+}
+
+/* With the turn; gives it up. */
+static void s_end (leat_client_t *self, bool is_busy)
+{
+    atomic_fetch_add (&self->drives, 1);
+    atomic_store (&self->is_driven, false);
+    if (atomic_load (&self->post) == LEAT_POST_REST)
+        leat_watch_signal (self->relief_fd);
+    if (is_busy)
+        leat_watch_signal (self->wake_fd);
+    else
+        leat_watch_resume (self, LEAT_RELAY);
+    leat_client_give_turn (self);
+}
+
+static void s_drive (leat_client_t *self, leat_gate_t *gate, const leat_deadline_t *deadline,
+                     leat_gate_fn *look, void *arg)
+{
+    uint64_t until_us = leat_deadline_us (deadline);
+    for (;;) {
+        leat_client_take_turn (self);
+        bool is_busy = true; /* for the client's own thread, if this one may not */
+        if (!s_may_take_turns (self)) {
+            s_end (self, is_busy);
+            return;
+        }
+        is_busy = leat_client_turn (self);
+        leat_gate_lock (gate);
+        bool has_come = look (arg) != EAGAIN;
+        leat_gate_unlock (gate);
+        if (has_come || self->now_us >= until_us) {
+            s_end (self, is_busy);
+            return;
+        }
+        leat_watch_t watch;
+        bool sleeps = !is_busy && leat_watch_begin (self, &watch, until_us);
+        leat_client_give_turn (self);
+        if (sleeps)
+            leat_watch_wait (self, &watch, false);
+    }
+}
+
+/* Somebody else may just have stopped watching, because nobody waited. */
+static int s_wait (leat_client_t *self, leat_gate_t *gate, const leat_deadline_t *deadline,
+                   leat_gate_fn *look, void *arg)
+{
+    atomic_fetch_add (&self->waiting, 1);
+    if (atomic_load (&self->sleep) == LEAT_RELAY || atomic_load (&self->ports.called) != NULL)
+        leat_client_wake (self, LEAT_AT_ONCE);
+    int error = leat_gate_until (gate, deadline, look, arg);
+    atomic_fetch_sub (&self->waiting, 1);
+    return error;
+}
+
+int leat_client_until (leat_client_t *self, leat_gate_t *gate, int64_t timeout_ms,
+                       leat_gate_fn *look, void *arg)
+{
+    leat_deadline_t deadline = leat_deadline_in (timeout_ms);
+    int error = look (arg);
+    if (error != EAGAIN)
+        return error;
+    if (timeout_ms == 0)
+        return ETIMEDOUT;
+    if (s_begin (self)) {
+        leat_gate_unlock (gate);
+        s_drive (self, gate, &deadline, look, arg);
+        leat_gate_lock (gate);
+        error = look (arg);
+        if (error != EAGAIN)
+            return error;
+    }
+    return s_wait (self, gate, &deadline, look, arg);
+}
+
+int leat_client_await (leat_client_t *self, leat_gate_t *gate, int64_t timeout_ms,
+                       leat_gate_fn *look, void *arg)
+{
+    leat_gate_enter (gate);
+    int error = leat_client_until (self, gate, timeout_ms, look, arg);
+    leat_gate_leave (gate);
+    return error;
+}
+
+/* ---- sending --------------------------------------------------------------------------------- */
+
+/* With the turn, which is given up. False if it was not to be used. */
+static bool s_take_one_turn (leat_client_t *self, leat_sleep_t sleep)
+{
+    bool may = s_may_take_turns (self);
+    if (may) {
+        const leat_socket_t *socket = self->socket;
+        bool is_busy = leat_client_turn (self);
+        atomic_store_explicit (&self->direct_us, self->now_us, memory_order_relaxed);
+        if (is_busy || self->socket != socket)
+            leat_watch_signal (self->wake_fd);
+        else
+            leat_watch_resume (self, sleep);
+    }
+    leat_client_give_turn (self);
+    return may;
+}
+
+void leat_client_push (leat_client_t *self)
+{
+    int sleep = atomic_load (&self->sleep);
+    if (sleep == LEAT_AWAKE)
+        return;
+    uint64_t direct_us = atomic_load_explicit (&self->direct_us, memory_order_relaxed);
+    if (atomic_load (&self->callbacks) == 0 && leat_clock_us () >= direct_us + LEAT_DIRECT_US
+        && leat_client_try_turn (self) && s_take_one_turn (self, (leat_sleep_t) sleep))
+        return;
+    leat_client_wake (self, LEAT_AT_ONCE);
+}
