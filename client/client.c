@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <zmq.h>
@@ -76,6 +77,8 @@ static void s_destroy (leat_client_t *self)
         close (self->wake_fd);
     if (self->relief_fd >= 0)
         close (self->relief_fd);
+    if (self->relay_fd >= 0)
+        close (self->relay_fd);
     pthread_mutex_destroy (&self->turn);
     leat_gate_deinit (&self->gate);
     free (self->identity);
@@ -131,7 +134,9 @@ leat_client_t *leat_client_new (const leat_client_options_t *options)
     leat_assert (error == 0);
     self->wake_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
     self->relief_fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
-    error = self->wake_fd < 0 || self->relief_fd < 0 ? errno : s_start_thread (self);
+    self->relay_fd = timerfd_create (CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    bool has_failed = self->wake_fd < 0 || self->relief_fd < 0 || self->relay_fd < 0;
+    error = has_failed ? errno : s_start_thread (self);
     if (error == 0)
         return self;
     s_destroy (self);

@@ -45,11 +45,11 @@ struct leat_client {
     /* See watch.h. */
     pthread_mutex_t turn;
     int wake_fd;   /* ends the sleep of whoever watches */
+    int relay_fd;  /* a timer: nobody has come back to watch */
     int relief_fd; /* tells the client's own thread that somebody else watches, or no longer does */
     atomic_int sleep;           /* leat_sleep_t, of whoever watches */
     atomic_int post;            /* leat_post_t */
     atomic_bool is_driven;      /* a thread of the application watches */
-    atomic_uint drives;         /* how often one has stopped watching */
     atomic_uint waiting;        /* threads of the application that wait and do not watch */
     atomic_uint callbacks;      /* functions of the application that turns may call */
     _Atomic uint64_t direct_us; /* when a thread that sends took a turn */

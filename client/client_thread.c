@@ -6,31 +6,24 @@
 #include "client/client_state.h"
 #include "wire/assert.h"
 
-/* ---- while others watch ---------------------------------------------------------------------- */
-
-static int s_poll (int fd, const struct timespec *timeout)
-{
-    struct pollfd item = { .fd = fd, .events = POLLIN };
-    int ready = ppoll (&item, 1, timeout, NULL);
-    leat_assert (ready >= 0 || errno == EINTR || errno == ENOMEM);
-    if (ready > 0)
-        leat_watch_clear (fd);
-    return ready;
-}
-
-/* Returns when there is to be a turn: somebody woke this thread, or nobody watches any more. */
+/* Rests while others watch, and returns when there is to be a turn: somebody woke this thread, or
+ * nobody watches any more. */
 static void s_stand_by (leat_client_t *self)
 {
-    static const struct timespec relay = { 0, (long) LEAT_RELAY_US * 1000 };
-    for (;;) {
-        atomic_store (&self->post, LEAT_POST_REST);
-        if (atomic_load (&self->is_driven))
-            s_poll (self->relief_fd, NULL);
-        atomic_store (&self->post, LEAT_POST_RELAY);
-        unsigned drives = atomic_load (&self->drives);
-        if (s_poll (self->wake_fd, &relay) > 0)
-            return;
-        if (!atomic_load (&self->is_driven) && atomic_load (&self->drives) == drives)
+    const struct pollfd items[] = { { .fd = self->relief_fd, .events = POLLIN },
+                                    { .fd = self->relay_fd, .events = POLLIN } };
+    atomic_store (&self->post, LEAT_POST_REST);
+    while (atomic_load (&self->is_driven) || atomic_load (&self->sleep) == LEAT_RELAY) {
+        struct pollfd polled[] = { items[0], items[1] };
+        int ready = ppoll (polled, 2, NULL, NULL);
+        leat_assert (ready >= 0 || errno == EINTR || errno == ENOMEM);
+        if (ready <= 0)
+            continue;
+        if (polled[0].revents != 0)
+            leat_watch_clear (self->relief_fd);
+        if (polled[1].revents != 0)
+            leat_watch_clear (self->relay_fd);
+        if (!atomic_load (&self->is_driven))
             return;
     }
 }

@@ -24,20 +24,20 @@ static bool s_begin (leat_client_t *self)
         return false;
     if (atomic_load (&self->post) == LEAT_POST_WATCH)
         leat_watch_signal (self->relief_fd);
+    else
+        leat_watch_relay (self, false);
     return true;
 }
 
 /* With the turn; gives it up. */
 static void s_end (leat_client_t *self, bool is_busy)
 {
-    atomic_fetch_add (&self->drives, 1);
     atomic_store (&self->is_driven, false);
-    if (atomic_load (&self->post) == LEAT_POST_REST)
+    if (is_busy) {
+        atomic_store (&self->sleep, LEAT_AWAKE);
         leat_watch_signal (self->relief_fd);
-    if (is_busy)
-        leat_watch_signal (self->wake_fd);
-    else
-        leat_watch_resume (self, LEAT_RELAY);
+    } else if (!leat_watch_resume (self, LEAT_RELAY))
+        leat_watch_relay (self, true);
     leat_client_give_turn (self);
 }
 
@@ -112,17 +112,18 @@ int leat_client_await (leat_client_t *self, leat_gate_t *gate, int64_t timeout_m
 /* ---- sending --------------------------------------------------------------------------------- */
 
 /* With the turn, which is given up. False if it was not to be used. */
-static bool s_take_one_turn (leat_client_t *self, leat_sleep_t sleep)
+static bool s_take_one_turn (leat_client_t *self)
 {
+    int sleep = atomic_load (&self->sleep);
     bool may = s_may_take_turns (self);
     if (may) {
         const leat_socket_t *socket = self->socket;
         bool is_busy = leat_client_turn (self);
         atomic_store_explicit (&self->direct_us, self->now_us, memory_order_relaxed);
         if (is_busy || self->socket != socket)
-            leat_watch_signal (self->wake_fd);
+            leat_watch_signal (sleep == LEAT_RELAY ? self->relief_fd : self->wake_fd);
         else
-            leat_watch_resume (self, sleep);
+            leat_watch_resume (self, (leat_sleep_t) sleep);
     }
     leat_client_give_turn (self);
     return may;
@@ -130,12 +131,11 @@ static bool s_take_one_turn (leat_client_t *self, leat_sleep_t sleep)
 
 void leat_client_push (leat_client_t *self)
 {
-    int sleep = atomic_load (&self->sleep);
-    if (sleep == LEAT_AWAKE)
+    if (atomic_load (&self->sleep) == LEAT_AWAKE)
         return;
     uint64_t direct_us = atomic_load_explicit (&self->direct_us, memory_order_relaxed);
     if (atomic_load (&self->callbacks) == 0 && leat_clock_us () >= direct_us + LEAT_DIRECT_US
-        && leat_client_try_turn (self) && s_take_one_turn (self, (leat_sleep_t) sleep))
+        && leat_client_try_turn (self) && s_take_one_turn (self))
         return;
     leat_client_wake (self, LEAT_AT_ONCE);
 }

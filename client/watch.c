@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "client/client_state.h"
@@ -57,6 +58,9 @@ bool leat_watch_begin (leat_client_t *self, leat_watch_t *watch, uint64_t deadli
     uint64_t now_us = leat_clock_us ();
     if (deadline_us <= now_us)
         return false;
+    if (deadline_us > now_us + LEAT_SENDING_US
+        && now_us < atomic_load_explicit (&self->direct_us, memory_order_relaxed) + LEAT_SENDING_US)
+        deadline_us = now_us + LEAT_SENDING_US;
     watch->wait_us = deadline_us == UINT64_MAX ? UINT64_MAX : deadline_us - now_us;
     self->watched_until_us = deadline_us;
     atomic_store (&self->sleep, watch->wait_us <= LEAT_NAP_US ? LEAT_NAPPING : LEAT_ASLEEP);
@@ -103,6 +107,14 @@ void leat_watch_clear (int fd)
     leat_assert (size == sizeof value || errno == EAGAIN || errno == EINTR);
 }
 
+void leat_watch_relay (leat_client_t *self, bool is_on)
+{
+    const struct itimerspec setting = { .it_value.tv_nsec =
+                                            is_on ? (long) LEAT_RELAY_US * 1000 : 0 };
+    int rc = timerfd_settime (self->relay_fd, 0, &setting, NULL);
+    leat_assert (rc == 0);
+}
+
 void leat_watch_signal (int fd)
 {
     const uint64_t one = 1;
@@ -119,8 +131,9 @@ void leat_client_wake (leat_client_t *self, leat_urgency_t urgency)
         || (sleep == LEAT_NAPPING && urgency < LEAT_SOON))
         return;
     /* One of those who find it asleep wakes it. */
-    if (atomic_exchange (&self->sleep, LEAT_AWAKE) != LEAT_AWAKE)
-        leat_watch_signal (self->wake_fd);
+    sleep = atomic_exchange (&self->sleep, LEAT_AWAKE);
+    if (sleep != LEAT_AWAKE)
+        leat_watch_signal (sleep == LEAT_RELAY ? self->relief_fd : self->wake_fd);
 }
 
 bool leat_watch_resume (leat_client_t *self, leat_sleep_t sleep)
@@ -136,6 +149,6 @@ bool leat_watch_resume (leat_client_t *self, leat_sleep_t sleep)
     if (!has_more)
         return false;
     atomic_store (&self->sleep, LEAT_AWAKE);
-    leat_watch_signal (self->wake_fd);
+    leat_watch_signal (sleep == LEAT_RELAY ? self->relief_fd : self->wake_fd);
     return true;
 }

@@ -22,22 +22,21 @@
  *
  *      client's own thread (leat_post_t)
  *
- *           .--> WATCH --- a thread of the application watches ---> REST
- *           |      ^                                                 |
- *        a turn <--+---------- 1 ms, or woken ------- RELAY <--------'  it has what it waited for
- *                                                      | ^
- *                                                      '-'  it came back
+ *           a turn ------> WATCH --- a thread of the application watches ---> REST
+ *              ^                                                               |
+ *              '----- that one has had what it waited for, and did not --------'
+ *                     come back for 1 ms, or there is something to do
  *
- * In RELAY nobody watches: a receiver that handles a record in less than a millisecond comes back and
- * watches again, without the two threads waking each other for each record. Until then what arrives
- * waits for a millisecond at most; what the application leaves wakes the thread if it cannot wait.
+ * For that millisecond nobody watches, which is called a relay: a receiver that handles a record in less
+ * comes back and watches again, without the two threads waking each other for each record. Until then
+ * what arrives waits; what the application leaves wakes the client's thread if it cannot wait.
  *
  * How a sleeper is woken without a lock:
  *
  *      application's thread                       whoever sleeps
  *      1. leaves work (atomically)                1. sleep = ASLEEP
  *      2. looks at `sleep`                        2. looks for work
- *      3. not AWAKE: wake_fd                      3. none: poll (2)
+ *      3. wake_fd, unless AWAKE                   3. none: poll (2)
  *
  * All four accesses are sequentially consistent, so at least one of the two sees what the other one
  * has done: either the work is found in 2, or the descriptor ends the poll. While somebody is awake,
@@ -57,11 +56,15 @@ typedef enum {
 } leat_urgency_t;
 
 /* Where the client's own thread is. */
-typedef enum { LEAT_POST_TURN, LEAT_POST_WATCH, LEAT_POST_RELAY, LEAT_POST_REST } leat_post_t;
+typedef enum { LEAT_POST_TURN, LEAT_POST_WATCH, LEAT_POST_REST } leat_post_t;
 
 enum {
     LEAT_NAP_US = 2000,
     LEAT_RELAY_US = 1000,
+
+    /* Whoever watches sleeps no longer than this while another thread sends: what is sent makes the
+     * next heartbeat due earlier, and nobody has to be woken to hear of that. */
+    LEAT_SENDING_US = 1000 * 1000,
 
     /* How long a thread that sends leaves the next turn to others: whoever sends faster than that has
      * the client's thread work beside it, and the records gather. */
@@ -91,6 +94,10 @@ bool leat_watch_resume (leat_client_t *self, leat_sleep_t sleep);
 /* Sleeps. False if the client's own thread was only told that somebody else watches now. */
 bool leat_watch_wait (leat_client_t *self, const leat_watch_t *watch, bool is_own_thread);
 
+/* The relay begins, if is_on; or somebody has come back. */
+void leat_watch_relay (leat_client_t *self, bool is_on);
+
+/* Of descriptors that count (eventfd (2), timerfd_create (2)). */
 void leat_watch_signal (int fd);
 void leat_watch_clear (int fd);
 
