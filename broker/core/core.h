@@ -65,8 +65,9 @@ bool leat_core_has_session (leat_core_t *self, uint64_t peer);
  * FENCED the core has failed. */
 void leat_core_completed (leat_core_t *self, uint64_t commit, leat_commit_result_t result);
 
-/* A read has found a batch (header and body; the body is borrowed), or that it is DAMAGED (the header
- * tells which records), or LEAT_NO_SUCH_STREAM. `last`: nothing more comes for this token. */
+/* A read has found a batch (header and body; the body is borrowed); or none up to batch->first, which
+ * is what a batch of no records says; or one that is DAMAGED (the header tells which records, or more
+ * than are there); or NO_SUCH_STREAM. `last`: nothing more comes for this token. */
 void leat_core_read_done (leat_core_t *self, uint64_t token, leat_code_t code,
                           const leat_batch_t *batch, leat_buffer_t *body, bool last);
 

@@ -466,6 +466,18 @@ static void s_damaged (leat_core_t *core, core_stream_t *stream, uint64_t first,
     }
 }
 
+/* Those of the damaged records that are away; the store may not know how many they are. */
+static void s_set_aside (leat_core_t *core, core_stream_t *stream, const leat_batch_t *header)
+{
+    const core_batch_t *batch = header->count ? core_batch_at (stream, header->first) : NULL;
+    if (!batch || !batch->away)
+        return;
+    uint64_t end = batch->first + batch->count;
+    if (end > header->first + header->count)
+        end = header->first + header->count;
+    s_damaged (core, stream, header->first, end - header->first);
+}
+
 /* True if the header names records that are away, all of them. */
 static bool s_fits (core_stream_t *stream, const leat_batch_t *header)
 {
@@ -485,12 +497,10 @@ void leat_core_read_done (leat_core_t *self, uint64_t token, leat_code_t code,
     if (code == LEAT_OK || code == LEAT_DAMAGED) {
         if (batch->first > read->offset)
             s_gone (self, stream, read->offset, batch->first);
-        if (!s_fits (stream, batch))
-            ; /* gone since it was asked for */
-        else if (code == LEAT_OK)
+        if (code == LEAT_DAMAGED)
+            s_set_aside (self, stream, batch);
+        else if (s_fits (stream, batch)) /* else it is gone since it was asked for */
             s_arrived (self, read, batch, body);
-        else
-            s_damaged (self, stream, batch->first, batch->count);
         read->offset = batch->first + batch->count;
     } else if (code == LEAT_NO_SUCH_STREAM) {
         s_gone (self, stream, read->offset, stream->committed_offset);

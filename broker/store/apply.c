@@ -302,33 +302,84 @@ static void s_lose (leat_apply_t *self, stream_t *stream, uint64_t count, uint64
     stream->first_loose = false;
 }
 
+/* What batches of a range take, and whether they are removed on the way. */
+typedef struct {
+    uint64_t from;
+    uint64_t to;
+    bool remove;
+    uint64_t records;
+    uint64_t size;
+    uint64_t rows;
+} walk_t;
+
+/* Records of a batch: where its header is damaged they reach to the next one. */
+static uint64_t s_records (leat_apply_t *self, const leat_key_t *key, const leat_key_t *to,
+                           const uint8_t *value, size_t size)
+{
+    leat_batch_row_t row;
+    if (leat_batch_row_read (&row, key, value, size))
+        return row.count;
+    uint64_t first = leat_key_get_u64 (key, 5);
+    leat_key_t at = leat_key_numbered ('B', leat_key_get_u32 (key, 1), first + 1);
+    leat_key_t next;
+    bool more = self->rows->next (self->rows, &at, to, &next, &value, &size) == LEAT_ROWS_OK;
+    return leat_key_get_u64 (more ? &next : to, 5) - first;
+}
+
+static leat_rows_result_t s_walk (leat_apply_t *self, const stream_t *stream, walk_t *walk)
+{
+    leat_key_t to = leat_key_numbered ('B', stream->row.place, walk->to);
+    leat_key_t key;
+    const uint8_t *value;
+    size_t size;
+    for (uint64_t from = walk->from; from < walk->to;) {
+        leat_key_t at = leat_key_numbered ('B', stream->row.place, from);
+        leat_rows_result_t result = self->rows->next (self->rows, &at, &to, &key, &value, &size);
+        if (result)
+            return result == LEAT_ROWS_NONE ? LEAT_ROWS_OK : result;
+        uint64_t first = leat_key_get_u64 (&key, 5);
+        walk->rows++;
+        walk->size += size < LEAT_BATCH_ROW_HEADER ? 0 : size - LEAT_BATCH_ROW_HEADER;
+        from = first + s_records (self, &key, &to, value, size);
+        walk->records += from - first;
+        if (walk->remove && (result = self->rows->remove (self->rows, &key)))
+            return result;
+    }
+    return LEAT_ROWS_OK;
+}
+
 /* Batches that go in order only raise extent.first: their rows are discarded when the transaction is
- * finished, and removed later. One that goes from the middle is removed here. */
+ * finished, and removed later. Those that go from the middle are removed here. */
 static leat_apply_result_t s_trim (leat_apply_t *self, const leat_operation_trim_t *operation)
 {
     stream_t *stream;
     leat_apply_result_t result = apply_stream (self, operation->stream, &stream);
-    if (result || !stream || operation->first < stream->extent.first)
+    if (result || !stream)
         return result;
-    leat_key_t key = leat_key_numbered ('B', stream->row.place, operation->first);
-    const uint8_t *value;
-    size_t size;
-    leat_rows_result_t got = self->rows->get (self->rows, &key, &value, &size);
-    if (got)
-        return apply_result (self, got, "stream", operation->stream);
-    if (operation->first != stream->extent.first)
+    leat_extent_t *extent = &stream->extent;
+    walk_t walk = { .from = operation->first, .to = operation->first + operation->count };
+    if (walk.to > extent->next)
+        walk.to = extent->next;
+    if (walk.from > extent->first)
         result = s_tighten (self, stream);
-    if (result)
+    if (result || walk.to <= extent->first)
         return result;
-    if (operation->first == stream->extent.first) {
-        stream->extent.first += operation->count;
-        stream->first_loose = true;
-    } else {
-        got = self->rows->remove (self->rows, &key);
+    bool front = walk.from <= extent->first;
+    walk.remove = !front;
+    if (front)
+        walk.from = extent->first;
+    if (front && walk.to == extent->next) {
+        s_lose (self, stream, extent->records, extent->size);
+        return LEAT_APPLY_OK;
     }
-    s_lose (self, stream, operation->count,
-            size < LEAT_BATCH_ROW_HEADER ? 0 : size - LEAT_BATCH_ROW_HEADER);
-    return apply_result (self, got, "stream", operation->stream);
+    leat_rows_result_t walked = s_walk (self, stream, &walk);
+    if (front && walk.rows) {
+        extent->first = walk.to;
+        stream->first_loose = true;
+    }
+    if (walk.rows)
+        s_lose (self, stream, walk.records, walk.size);
+    return apply_result (self, walked, "stream", operation->stream);
 }
 
 /* Rows are looked at for their size, so that this takes time for each batch that goes; log streams

@@ -208,12 +208,14 @@ static void s_submit (leat_store_t *store, leat_commit_t *commit)
     leat_bell_ring (&self->writer_bell);
 }
 
-static void s_read (leat_store_t *store, uint32_t stream, uint64_t offset, uint64_t token)
+static void s_read (leat_store_t *store, uint32_t stream, uint64_t offset, uint64_t size,
+                    uint64_t token)
 {
     lmdb_t *self = (lmdb_t *) store;
     lmdb_read_t *read = leat_alloc (sizeof *read);
     read->stream = stream;
     read->offset = offset;
+    read->size = size;
     read->token = token;
     leat_queue_push (&self->reads, read);
     leat_bell_ring (&self->reader_bell);
@@ -242,6 +244,9 @@ static bool s_poll (leat_store_t *store, leat_store_event_t *event)
     event->code = read->code;
     event->batch = read->batch;
     event->body = read->body;
+    event->last = read->last;
+    if (read->code == LEAT_STORE_FAILED)
+        event->reason = leat_lmdb_text (read->error);
     self->read_count++;
     free (read);
     return true;

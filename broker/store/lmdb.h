@@ -17,7 +17,7 @@
  *      submit ----- commits ---> a transaction
  *      poll  <----- ended ------ its commits, in order
  *      read ------- reads ------------------------------->  a short transaction each
- *      poll  <----- answers ------------------------------  in order
+ *      poll  <----- answers ------------------------------  in order, one for each batch
  *
  * The threads run from recover to the next acquire, release or close. */
 
@@ -32,13 +32,17 @@ typedef struct {
     bool told;            /* its event is in `ended` already */
 } lmdb_entry_t;
 
+/* A read, and each of its answers. */
 typedef struct {
     uint32_t stream;
-    uint64_t offset;
+    uint64_t offset; /* of what comes next */
+    uint64_t size;   /* that is still wanted */
     uint64_t token;
     leat_code_t code;
+    int error; /* with STORE_FAILED */
     leat_batch_t batch;
     leat_buffer_t *body;
+    bool last;
 } lmdb_read_t;
 
 enum { LMDB_REASON_SIZE = 512 };

@@ -2,14 +2,13 @@
  * SPDX-License-Identifier: MPL-2.0 */
 #include "broker/store/lmdb.h"
 
+#include "wire/alloc.h"
 #include "wire/crc32c.h"
 
-/* Everything that lies in the stream behind `offset`, if nothing else is known. */
-static void s_all_damaged (lmdb_read_t *read)
+static void s_failed (lmdb_read_t *read, int error)
 {
-    read->code = LEAT_DAMAGED;
-    read->batch.first = read->offset;
-    read->batch.count = UINT32_MAX;
+    read->code = LEAT_STORE_FAILED;
+    read->error = error;
 }
 
 /* The header is damaged: its records reach to the next batch, or to the end. */
@@ -58,6 +57,7 @@ static void s_find (leat_lmdb_rows_t *rows, lmdb_read_t *read, uint32_t place,
     leat_batch_row_t row;
     const uint8_t *value;
     size_t size;
+    read->batch.first = extent->next; /* unless something is found */
     if (offset >= extent->next)
         return;
     leat_rows_result_t result = leat_lmdb_rows_last (rows, &begin, &at, &key, &value, &size);
@@ -76,29 +76,64 @@ static void s_find (leat_lmdb_rows_t *rows, lmdb_read_t *read, uint32_t place,
     if (result == LEAT_ROWS_NONE)
         return;
     if (result)
-        s_all_damaged (read);
+        s_failed (read, result == LEAT_ROWS_DAMAGED ? MDB_CORRUPTED : rows->code);
     else if (leat_batch_row_read (&row, &key, value, size))
         s_take (read, &key, &row, value, size);
     else
         s_header_damaged (rows, read, &key, extent->next);
 }
 
+static void s_push (lmdb_t *self, lmdb_read_t *read)
+{
+    leat_queue_push (&self->answers, read);
+    leat_bell_ring (&self->caller_bell);
+}
+
+/* Batches of one state, until they cost what is wanted or there is no more. Takes `read`. */
+static void s_answer_all (lmdb_t *self, leat_lmdb_rows_t *rows, lmdb_read_t *read, uint32_t place,
+                          const leat_extent_t *extent)
+{
+    for (;;) {
+        s_find (rows, read, place, extent);
+        uint64_t cost = read->body ? leat_batch_cost (leat_buffer_size (read->body)) : read->size;
+        uint64_t next = read->batch.first + read->batch.count;
+        read->last = cost >= read->size || next >= extent->next;
+        if (read->last)
+            break;
+        lmdb_read_t *more = leat_alloc (sizeof *more);
+        *more = (lmdb_read_t){ .stream = read->stream,
+                               .offset = next,
+                               .size = read->size - cost,
+                               .token = read->token };
+        s_push (self, read);
+        read = more;
+    }
+    s_push (self, read);
+}
+
+/* Takes `read`. */
 static void s_answer (lmdb_t *self, lmdb_read_t *read)
 {
     leat_lmdb_rows_t rows;
-    if (leat_lmdb_rows_begin (&rows, &self->files, false)) {
-        s_all_damaged (read);
-        return;
-    }
     leat_stream_row_t stream;
     leat_extent_t extent;
+    read->last = true;
+    int code = leat_lmdb_rows_begin (&rows, &self->files, false);
+    if (code) {
+        s_failed (read, code);
+        s_push (self, read);
+        return;
+    }
     leat_rows_result_t result = leat_rows_stream (&rows.base, read->stream, &stream);
-    if (result == LEAT_ROWS_NONE)
+    if (result == LEAT_ROWS_NONE) {
         read->code = LEAT_NO_SUCH_STREAM;
-    else if (result || leat_rows_extent (&rows.base, stream.place, &extent))
-        s_all_damaged (read);
-    else
-        s_find (&rows, read, stream.place, &extent);
+        s_push (self, read);
+    } else if (result || (result = leat_rows_extent (&rows.base, stream.place, &extent))) {
+        s_failed (read, result == LEAT_ROWS_FAILED ? rows.code : MDB_CORRUPTED);
+        s_push (self, read);
+    } else {
+        s_answer_all (self, &rows, read, stream.place, &extent);
+    }
     leat_lmdb_rows_abort (&rows);
 }
 
@@ -109,8 +144,6 @@ void *lmdb_reader_main (void *arg)
         lmdb_read_t *read = leat_queue_take (&self->reads);
         if (read) {
             s_answer (self, read);
-            leat_queue_push (&self->answers, read);
-            leat_bell_ring (&self->caller_bell);
             continue;
         }
         leat_bell_arm (&self->reader_bell);

@@ -70,12 +70,13 @@ void leat_store_submit (leat_store_t *self, leat_commit_t **commit_p)
     self->engine->submit (self, commit);
 }
 
-bool leat_store_read (leat_store_t *self, uint32_t stream, uint64_t offset, uint64_t token)
+bool leat_store_read (leat_store_t *self, uint32_t stream, uint64_t offset, uint64_t size,
+                      uint64_t token)
 {
     leat_assert (self->recovered);
     if (!self->engine->reads)
         return false;
-    self->engine->read (self, stream, offset, token);
+    self->engine->read (self, stream, offset, size, token);
     return true;
 }
 

@@ -53,10 +53,11 @@ typedef struct {
     leat_store_event_kind_t kind;
     uint64_t id;                 /* of the commit, or the token of the read */
     leat_commit_result_t result; /* COMMITTED */
-    const char *reason;          /* a sentence if the result is not OK; valid until the next poll */
-    leat_code_t code;            /* READ: see leat_store_read */
+    const char *reason; /* a sentence if the result is not OK; or STORE_FAILED; until the next poll */
+    leat_code_t code;   /* READ: see leat_store_read */
     leat_batch_t batch;          /* READ: first, count, attributes, crc32c, time_ms; see there */
     leat_buffer_t *body;         /* READ and OK: the batch's body; the caller releases it */
+    bool last;                   /* READ: nothing more comes for this token */
 } leat_store_event_t;
 
 typedef struct {
@@ -96,7 +97,8 @@ typedef struct leat_store_engine {
                     size_t error_size);
     void (*release) (leat_store_t *store, uint64_t incarnation);
     void (*submit) (leat_store_t *store, leat_commit_t *commit);
-    void (*read) (leat_store_t *store, uint32_t stream, uint64_t offset, uint64_t token);
+    void (*read) (leat_store_t *store, uint32_t stream, uint64_t offset, uint64_t size,
+                  uint64_t token);
     bool (*poll) (leat_store_t *store, leat_store_event_t *event);
     bool (*sleep) (leat_store_t *store);
     int (*fd) (const leat_store_t *store);
@@ -159,19 +161,26 @@ void leat_store_release (leat_store_t *self, uint64_t incarnation);
 void leat_store_submit (leat_store_t *self, leat_commit_t **commit_p);
 
 /* Asks for the batch that holds `offset` of stream number `stream`, or, if that is not there (any
- * more), the next one behind it; the answer is an event with `token`. Several reads may be under way;
- * they are answered in the order in which they were asked for, each from what is committed then.
+ * more), the next one behind it; and for those behind that until they cost `size` (leat_batch_cost):
+ * with 1 it is one batch. Each is an event with `token`, in order; the last one says so. Several reads
+ * may be under way; they are answered in the order in which they were asked for, each from one state
+ * of the store, in which is what was committed when it was asked for.
  *
- *      OK              `batch` and `body`; batch.first + batch.count > offset, and batch.first may
- *                      be larger than `offset` if what was asked for is gone. batch.count is 0 and
- *                      body NULL if nothing is held at `offset` or behind it.
+ *      OK              `batch` and `body`; batch.first + batch.count is larger than what came before,
+ *                      and batch.first may be larger than `offset` if what was asked for is gone.
+ *                      batch.count is 0 and body NULL if nothing is held from there on; then
+ *                      batch.first is the offset up to which this answer knows.
  *      NO_SUCH_STREAM  the store does not know the stream
  *      DAMAGED         the batch is there and its bytes are wrong: batch.first and batch.count tell
  *                      which records are lost. Where the damage hides how many they are, they reach
- *                      to the next batch, or to the end. Go on at batch.first + batch.count.
+ *                      to the next batch, or to the end. It is the last answer; go on at batch.first +
+ *                      batch.count.
+ *      STORE_FAILED    the store cannot be read, and nothing is known of the records; `reason` says
+ *                      why. It is the last answer.
  *
  * False, and nothing happens, if the engine does not read. */
-bool leat_store_read (leat_store_t *self, uint32_t stream, uint64_t offset, uint64_t token);
+bool leat_store_read (leat_store_t *self, uint32_t stream, uint64_t offset, uint64_t size,
+                      uint64_t token);
 
 /* Takes the oldest event out, or returns false. */
 bool leat_store_poll (leat_store_t *self, leat_store_event_t *event);

@@ -31,6 +31,22 @@ static void s_commit_destroy (sim_commit_t *commit)
 
 /* ---- batches that are there ------------------------------------------------------------------ */
 
+/* The offset behind everything that the stream has had. */
+static uint64_t s_end (const sim_store_t *self, uint32_t stream)
+{
+    return stream < self->end_count ? self->ends[stream] : 0;
+}
+
+static void s_reach (sim_store_t *self, uint32_t stream, uint64_t end)
+{
+    if (stream >= self->end_count) {
+        self->ends = leat_realloc (self->ends, (stream + 1) * sizeof *self->ends);
+        while (self->end_count <= stream)
+            self->ends[self->end_count++] = 0;
+    }
+    self->ends[stream] = end;
+}
+
 static void s_keep_batch (sim_store_t *self, const leat_operation_append_t *append)
 {
     if (self->kept_count == self->kept_room) {
@@ -46,6 +62,7 @@ static void s_keep_batch (sim_store_t *self, const leat_operation_append_t *appe
                     .time_ms = append->time_ms },
         .body = leat_buffer_copy (leat_slice_bytes (append->body), append->body.size),
     };
+    s_reach (self, append->stream, append->first + append->count);
 }
 
 static void s_drop_batches (sim_store_t *self, uint32_t stream, uint64_t first, uint64_t count)
@@ -84,6 +101,7 @@ void sim_store_read (sim_t *sim, const leat_core_read_t *read)
     sim_read_t *pending = leat_alloc (sizeof *pending);
     pending->read = *read;
     pending->due_us = sim->now_us;
+    pending->end = s_end (sim->store, read->stream);
     if (sim->plan.store_latency_us)
         pending->due_us += sim_below (&sim->random, sim->plan.store_latency_us);
     const sim_read_t *last = STAILQ_LAST (&sim->store->reads, sim_read, link);
@@ -107,19 +125,23 @@ static const sim_kept_t *s_from (const sim_store_t *self, uint32_t stream, uint6
     return found;
 }
 
-static void s_answer (const sim_store_t *self, leat_core_t *core, const leat_core_read_t *read)
+/* What is committed after a read was asked for is not in its answer, however late that comes. */
+static void s_answer (const sim_store_t *self, leat_core_t *core, const sim_read_t *pending)
 {
+    const leat_core_read_t *read = &pending->read;
     uint64_t offset = read->offset;
     uint64_t size = 0;
-    const sim_kept_t *kept = s_from (self, read->stream, offset);
-    if (!kept)
-        leat_core_read_done (core, read->token, LEAT_NO_SUCH_STREAM, NULL, NULL, true);
-    while (kept) {
+    for (bool last = false; !last;) {
+        const sim_kept_t *kept = s_from (self, read->stream, offset);
+        if (!kept || kept->header.first >= pending->end) {
+            const leat_batch_t none = { .first = pending->end };
+            leat_core_read_done (core, read->token, LEAT_OK, &none, NULL, true);
+            return;
+        }
         offset = kept->header.first + kept->header.count;
         size += leat_batch_cost (leat_buffer_size (kept->body));
-        const sim_kept_t *next = size < read->size ? s_from (self, read->stream, offset) : NULL;
-        leat_core_read_done (core, read->token, LEAT_OK, &kept->header, kept->body, !next);
-        kept = next;
+        last = size >= read->size || offset >= pending->end;
+        leat_core_read_done (core, read->token, LEAT_OK, &kept->header, kept->body, last);
     }
 }
 
@@ -129,7 +151,7 @@ void sim_store_answer_reads (sim_t *sim, leat_core_t *core)
     while (!leat_core_failed (core) && (read = STAILQ_FIRST (&sim->store->reads))
            && read->due_us <= sim->now_us) {
         STAILQ_REMOVE_HEAD (&sim->store->reads, link);
-        s_answer (sim->store, core, &read->read);
+        s_answer (sim->store, core, read);
         free (read);
     }
 }
@@ -139,16 +161,7 @@ static void s_add_extent (const sim_store_t *self, leat_commit_t *commit, uint32
     leat_operation_t operation = { .id = LEAT_OPERATION_EXTENT };
     leat_operation_extent_t *extent = &operation.extent;
     extent->stream = stream;
-    for (size_t index = 0; index < self->log_count; index++) {
-        leat_commit_reader_t reader;
-        leat_operation_t other;
-        bool more = leat_commit_read (&reader, self->log[index]) == LEAT_OK;
-        while (more && reader.left > 0) {
-            more = leat_commit_read_operation (&reader, &other) == LEAT_OK;
-            if (more && other.id == LEAT_OPERATION_APPEND && other.append.stream == stream)
-                extent->next = other.append.first + other.append.count;
-        }
-    }
+    extent->next = s_end (self, stream);
     extent->first = extent->next;
     for (size_t index = 0; index < self->kept_count; index++) {
         const sim_kept_t *kept = &self->kept[index];
@@ -226,6 +239,7 @@ static void s_forget (sim_store_t *self)
     for (size_t index = 0; index < self->log_count; index++)
         leat_buffer_release (&self->log[index]);
     self->log_count = 0;
+    self->end_count = 0;
     self->chain_refused = false;
 }
 
@@ -235,6 +249,7 @@ void sim_store_destroy (sim_store_t **self_p)
         return;
     s_forget (*self_p);
     free ((*self_p)->kept);
+    free ((*self_p)->ends);
     free ((*self_p)->log);
     free (*self_p);
     *self_p = NULL;

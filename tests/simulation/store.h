@@ -26,6 +26,7 @@ typedef struct {
 typedef struct sim_read {
     STAILQ_ENTRY (sim_read) link;
     leat_core_read_t read;
+    uint64_t end; /* of the stream when it was asked for */
     uint64_t due_us;
 } sim_read_t;
 
@@ -33,6 +34,8 @@ struct sim_store {
     sim_kept_t *kept; /* by stream in the order of their offsets */
     size_t kept_count;
     size_t kept_room;
+    uint64_t *ends; /* by stream: behind everything that it has had */
+    size_t end_count;
     STAILQ_HEAD (, sim_read) reads;
     STAILQ_HEAD (, sim_commit) pending;
     leat_buffer_t **log; /* what is there, oldest first */

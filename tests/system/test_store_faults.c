@@ -128,7 +128,7 @@ static uint64_t s_fill (bench_t *bench, uint64_t from, size_t size)
 static void s_expect_all (bench_t *bench, uint64_t from, uint64_t to, size_t size)
 {
     for (uint64_t offset = from; offset < to; offset++) {
-        assert_true (leat_store_read (bench->store, STREAM, offset, offset));
+        assert_true (leat_store_read (bench->store, STREAM, offset, 1, offset));
         leat_store_event_t event = bench_next (bench);
         assert_int_equal (event.code, LEAT_OK);
         assert_true (event.batch.first == offset);
@@ -220,7 +220,7 @@ static void test_only_what_does_not_fit_is_refused (void **state)
     for (uint64_t i = 0; i < COMMITS; i++) {
         if (!kept[i])
             continue;
-        assert_true (leat_store_read (bench.store, STREAM, offset, i));
+        assert_true (leat_store_read (bench.store, STREAM, offset, 1, i));
         leat_store_event_t event = bench_next (&bench);
         assert_int_equal (event.code, LEAT_OK);
         assert_true (event.batch.first == i + 1);

@@ -216,7 +216,7 @@ static void test_files_that_were_cut_off (void **state)
 
 static void s_expect_damaged (bench_t *bench, uint64_t offset, uint64_t first, uint32_t count)
 {
-    assert_true (leat_store_read (bench->store, STREAM, offset, offset));
+    assert_true (leat_store_read (bench->store, STREAM, offset, 1, offset));
     leat_store_event_t event = bench_next (bench);
     assert_int_equal (event.kind, LEAT_STORE_READ);
     assert_int_equal (event.code, LEAT_DAMAGED);
@@ -238,10 +238,10 @@ static void test_damaged_batches (void **state)
     leat_store_close (&bench.store);
     s_flip (bench.options.path, texts[1], 3);
     tools_begin_again (&bench);
-    assert_true (leat_store_read (bench.store, STREAM, 0, 0));
+    assert_true (leat_store_read (bench.store, STREAM, 0, 1, 0));
     bench_expect_read (&bench, 0, 0, texts[0]);
     s_expect_damaged (&bench, 1, 1, 1);
-    assert_true (leat_store_read (bench.store, STREAM, 2, 2));
+    assert_true (leat_store_read (bench.store, STREAM, 2, 1, 2));
     bench_expect_read (&bench, 2, 2, texts[2]);
     leat_store_close (&bench.store);
     /* Where the header is damaged its records reach to the next batch, or to the end. */

@@ -53,7 +53,7 @@ static void s_read_all (bench_t *bench, recovered_t *recovered)
     uint64_t offset = recovered->extent.first;
     uint64_t records = 0;
     for (;;) {
-        assert_true (leat_store_read (bench->store, recovered->extent.stream, offset, offset));
+        assert_true (leat_store_read (bench->store, recovered->extent.stream, offset, 1, offset));
         leat_store_event_t event = bench_next (bench);
         assert_int_equal (event.kind, LEAT_STORE_READ);
         assert_true (event.id == offset);

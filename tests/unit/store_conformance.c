@@ -148,7 +148,7 @@ static void test_reads_are_answered_or_refused (void **state)
     bench_begin (&bench, *state);
     bench_submit (&bench, 0, 0, text);
     bench_expect (&bench, 1, LEAT_COMMIT_OK);
-    bool reads = leat_store_read (bench.store, STREAM, 0, 99);
+    bool reads = leat_store_read (bench.store, STREAM, 0, 1, 99);
     assert_true (reads == bench.subject->engine->reads);
     if (reads) {
         leat_store_event_t event = bench_next (&bench);
@@ -183,7 +183,9 @@ int store_conformance (const store_subject_t *subject)
     const struct CMUnitTest more[] = {
         TEST (test_state_survives),
         TEST (test_reads_come_in_order),
+        TEST (test_reads_bring_as_much_as_is_wanted),
         TEST (test_trimmed_batches_are_gone),
+        TEST (test_ranges_are_trimmed),
         TEST (test_expired_batches_are_gone),
         TEST (test_numbers_of_the_deleted_are_used_again),
         TEST (test_commits_that_make_no_sense_are_refused),

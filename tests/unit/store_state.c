@@ -352,9 +352,9 @@ void test_reads_come_in_order (void **state)
     s_do_append (&bench, 10, 2, "oats");
     static const uint64_t offsets[] = { 11, 2, 3, 0, 5, 12, 10 };
     for (uint64_t i = 0; i < 7; i++)
-        assert_true (leat_store_read (bench.store, STREAM, offsets[i], i));
-    assert_true (leat_store_read (bench.store, 8, 0, 7));
-    assert_true (leat_store_read (bench.store, 9, 0, 8));
+        assert_true (leat_store_read (bench.store, STREAM, offsets[i], 1, i));
+    assert_true (leat_store_read (bench.store, 8, 0, 1, 7));
+    assert_true (leat_store_read (bench.store, 9, 0, 1, 8));
     bench_expect_read (&bench, 0, 10, "oats");
     bench_expect_read (&bench, 1, 0, "wheat");
     bench_expect_read (&bench, 2, 3, "rye");
@@ -371,6 +371,66 @@ void test_reads_come_in_order (void **state)
     leat_store_close (&bench.store);
 }
 
+static void s_expect_part (bench_t *bench, uint64_t first, uint32_t count, bool last)
+{
+    leat_store_event_t event = bench_next (bench);
+    assert_int_equal (event.kind, LEAT_STORE_READ);
+    assert_int_equal (event.code, LEAT_OK);
+    assert_true (event.batch.first == first);
+    assert_int_equal (event.batch.count, count);
+    assert_true (event.last == last);
+    assert_true (!event.body == !count);
+    leat_buffer_release (&event.body);
+}
+
+void test_reads_bring_as_much_as_is_wanted (void **state)
+{
+    bench_t bench;
+    bench_begin (&bench, *state);
+    bench_do (&bench,
+              (leat_operation_t[]){ s_stream (STREAM, "corn"), s_stream (8, "bran"), { 0 } });
+    for (uint64_t i = 0; i < 5; i++)
+        s_do_append (&bench, 10 * i, 2, "wheat");
+    const uint64_t cost = leat_batch_cost (5);
+    assert_true (leat_store_read (bench.store, STREAM, 0, cost, 1));
+    assert_true (leat_store_read (bench.store, STREAM, 5, cost + 1, 2));
+    assert_true (leat_store_read (bench.store, STREAM, 30, UINT64_MAX, 3));
+    assert_true (leat_store_read (bench.store, STREAM, 42, UINT64_MAX, 4));
+    assert_true (leat_store_read (bench.store, 8, 0, UINT64_MAX, 5));
+    s_expect_part (&bench, 0, 2, true);
+    s_expect_part (&bench, 10, 2, false);
+    s_expect_part (&bench, 20, 2, true);
+    s_expect_part (&bench, 30, 2, false);
+    s_expect_part (&bench, 40, 2, true);
+    s_expect_part (&bench, 42, 0, true); /* nothing up to there */
+    s_expect_part (&bench, 0, 0, true);
+    bench_expect_nothing (&bench);
+    leat_store_close (&bench.store);
+}
+
+/* A range may hold many batches, and offsets that are gone already. */
+void test_ranges_are_trimmed (void **state)
+{
+    bench_t bench;
+    bench_begin (&bench, *state);
+    bench_do (&bench, (leat_operation_t[]){ s_stream (STREAM, "corn"), { 0 } });
+    for (uint64_t i = 0; i < 8; i++)
+        s_do_append (&bench, 10 * i, 10, "wheat");
+    bench_do (&bench, (leat_operation_t[]){ s_trim (30, 10), { 0 } });
+    bench_do (&bench, (leat_operation_t[]){ s_trim (20, 30), s_trim (20, 30), { 0 } });
+    s_expect_state (&bench, (const char *const[]){ STREAM_LINE, "EXTENT 7 0 80 50 25", NULL });
+    bench_do (&bench, (leat_operation_t[]){ s_trim (0, 60), s_trim (0, 60), { 0 } });
+    s_expect_state (&bench, (const char *const[]){ STREAM_LINE, "EXTENT 7 60 80 20 10", NULL });
+    assert_true (leat_store_read (bench.store, STREAM, 0, 1, 1));
+    bench_expect_read (&bench, 1, 60, "wheat");
+    bench_do (&bench, (leat_operation_t[]){ s_trim (0, 80), { 0 } });
+    s_expect_state (&bench, (const char *const[]){ STREAM_LINE, "EXTENT 7 80 80 0 0", NULL });
+    s_do_append (&bench, 80, 10, "rye");
+    bench_do (&bench, (leat_operation_t[]){ s_trim (0, 80), { 0 } });
+    s_expect_state (&bench, (const char *const[]){ STREAM_LINE, "EXTENT 7 80 90 10 3", NULL });
+    leat_store_close (&bench.store);
+}
+
 void test_trimmed_batches_are_gone (void **state)
 {
     bench_t bench;
@@ -381,18 +441,18 @@ void test_trimmed_batches_are_gone (void **state)
         s_do_append (&bench, 10 * i, 10, texts[i]);
     bench_do (&bench, (leat_operation_t[]){ s_trim (20, 10), s_trim (20, 10), { 0 } });
     s_expect_state (&bench, (const char *const[]){ STREAM_LINE, "EXTENT 7 0 60 50 24", NULL });
-    assert_true (leat_store_read (bench.store, STREAM, 25, 1));
+    assert_true (leat_store_read (bench.store, STREAM, 25, 1, 1));
     bench_expect_read (&bench, 1, 30, "barley");
     /* The first goes over the hole; what went once does not go again. */
     bench_do (&bench,
               (leat_operation_t[]){ s_trim (0, 10), s_trim (10, 10), s_trim (0, 10), { 0 } });
-    assert_true (leat_store_read (bench.store, STREAM, 0, 2));
+    assert_true (leat_store_read (bench.store, STREAM, 0, 1, 2));
     bench_expect_read (&bench, 2, 30, "barley");
     s_expect_state (&bench, (const char *const[]){ STREAM_LINE, "EXTENT 7 30 60 30 16", NULL });
     bench_do (&bench,
               (leat_operation_t[]){ s_trim (30, 10), s_trim (50, 10), s_trim (40, 10), { 0 } });
     s_expect_state (&bench, (const char *const[]){ STREAM_LINE, "EXTENT 7 60 60 0 0", NULL });
-    assert_true (leat_store_read (bench.store, STREAM, 0, 3));
+    assert_true (leat_store_read (bench.store, STREAM, 0, 1, 3));
     bench_expect_no_read (&bench, 3, LEAT_OK);
     /* What was applied before is not appended again. */
     s_do_append (&bench, 30, 10, "barley");
@@ -415,7 +475,7 @@ void test_expired_batches_are_gone (void **state)
     expired.expired.count = 40;
     bench_do (&bench, (leat_operation_t[]){
                           s_attempts (13, 2), s_attempts (45, 3), expired, expired, { 0 } });
-    assert_true (leat_store_read (bench.store, STREAM, 0, 1));
+    assert_true (leat_store_read (bench.store, STREAM, 0, 1, 1));
     bench_expect_read (&bench, 1, 40, "grain");
     s_expect_state (&bench, (const char *const[]){ STREAM_LINE, "EXTENT 7 40 60 20 10", GROUP_LINE,
                                                    "FLOOR 7 3 40", "ATTEMPTS 7 3 45 3 0", NULL });
@@ -446,12 +506,12 @@ void test_numbers_of_the_deleted_are_used_again (void **state)
                                             s_stream_deleted (STREAM),
                                             s_stream (STREAM, "bran"),
                                             { 0 } });
-    assert_true (leat_store_read (bench.store, STREAM, 0, 1));
+    assert_true (leat_store_read (bench.store, STREAM, 0, 1, 1));
     bench_expect_no_read (&bench, 1, LEAT_OK);
     s_do_append (&bench, 0, 10, "chaff");
     s_expect_state (&bench, (const char *const[]){ "STREAM_CREATED 7 bran 2 0 11 12 13 14 15",
                                                    "EXTENT 7 0 10 10 5", NULL });
-    assert_true (leat_store_read (bench.store, STREAM, 0, 2));
+    assert_true (leat_store_read (bench.store, STREAM, 0, 1, 2));
     bench_expect_read (&bench, 2, 0, "chaff");
     leat_store_close (&bench.store);
 }
@@ -530,7 +590,7 @@ void test_commits_may_be_many (void **state)
               (unsigned long long) size);
     s_expect_state (&bench, (const char *const[]){ STREAM_LINE, line, NULL });
     for (uint32_t i = 0; i < COMMITS; i++) {
-        assert_true (leat_store_read (bench.store, STREAM, i, i));
+        assert_true (leat_store_read (bench.store, STREAM, i, 1, i));
         leat_store_event_t event = bench_next (&bench);
         assert_int_equal (event.code, LEAT_OK);
         assert_true (event.batch.first == i);

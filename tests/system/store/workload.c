@@ -304,7 +304,7 @@ static bool s_read_back (leat_store_t *store, digest_t *digest, char *error, siz
         uint64_t offset = digest->firsts[i];
         for (;;) {
             leat_store_event_t event;
-            leat_store_read (store, digest->streams[i], offset, 0);
+            leat_store_read (store, digest->streams[i], offset, 1, 0);
             if (!workload_wait (store, &event) || event.kind != LEAT_STORE_READ || event.code) {
                 snprintf (error, error_size, "stream %u: batch at %llu is damaged",
                           digest->streams[i], (unsigned long long) offset);
