@@ -41,7 +41,7 @@ static void s_hand_over (leat_core_t *core, core_commit_t *record, leat_commit_t
     core->statistics.commits++;
 }
 
-static void s_close_data (leat_core_t *core)
+void core_data_close (leat_core_t *core)
 {
     if (!core->data)
         return;
@@ -52,10 +52,15 @@ static void s_close_data (leat_core_t *core)
 
 void core_data_add_batch (leat_core_t *core, core_batch_t *batch)
 {
-    if (core->data && core->data_record->record_count
-        && core->data_record->record_count + batch->count > core->limits.commit_records) {
-        core_limit_hit (core, LEAT_LIMIT_commit_records);
-        s_close_data (core);
+    if (core->data && core->data_record->record_count) {
+        bool records = core->data_record->record_count + batch->count > core->limits.commit_records;
+        bool size = leat_commit_size (core->data) >= core->limits.commit_size;
+        if (records)
+            core_limit_hit (core, LEAT_LIMIT_commit_records);
+        if (size)
+            core_limit_hit (core, LEAT_LIMIT_commit_size);
+        if (records || size)
+            core_data_close (core);
     }
     leat_operation_t append = { .id = LEAT_OPERATION_APPEND };
     append.append.stream = batch->stream->id;
@@ -246,6 +251,12 @@ static void s_build_settles (leat_core_t *core)
         TAILQ_REMOVE (&core->dirty_groups, group, in_dirty);
         group->dirty = false;
         s_add_group (commit, group);
+        if (leat_commit_size (commit) < core->limits.commit_size)
+            continue;
+        core_limit_hit (core, LEAT_LIMIT_commit_size);
+        s_hand_over (core, record, commit);
+        record = s_record_new (core, true);
+        commit = leat_commit_new (record->id, core->chain);
     }
     STAILQ_CONCAT (&record->trims, &core->trims);
     TAILQ_CONCAT (&record->waiters, &core->waiters, next);
@@ -266,7 +277,7 @@ void core_commits_build (leat_core_t *core)
         core_limit_hit (core, LEAT_LIMIT_commits);
         return;
     }
-    s_close_data (core);
+    core_data_close (core);
     bool something = !TAILQ_EMPTY (&core->dirty_groups) || !TAILQ_EMPTY (&core->waiters);
     if (core->settles_due && something)
         s_build_settles (core);

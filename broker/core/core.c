@@ -403,6 +403,11 @@ void leat_core_unreachable (leat_core_t *self, uint64_t peer)
     core_session_end (self, session, false, false);
 }
 
+void leat_core_store_full (leat_core_t *self, bool full)
+{
+    self->store_full = full;
+}
+
 bool leat_core_has_session (leat_core_t *self, uint64_t peer)
 {
     return core_session_find (self, peer) != NULL;

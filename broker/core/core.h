@@ -15,7 +15,9 @@
  *      leat_core_run (core);                                 decides; what is overdue is overdue
  *      while ((commit = leat_core_next_commit (core)))       hand it to the store; when it is done,
  *          leat_core_completed (core, id, result);           at once or in a later turn, in order
- *      if any completed: leat_core_run (core) again
+ *      while (leat_core_next_read (core, &read))             likewise, if the store reads:
+ *          leat_core_read_done (core, read.token, ...);      once for each batch
+ *      if any completed or was read: leat_core_run (core) again
  *      while (leat_outbox_next (leat_core_outbox (core), &message))
  *          send it, or leat_core_unreachable (core, message.peer)
  *
@@ -64,6 +66,10 @@ bool leat_core_has_session (leat_core_t *self, uint64_t peer);
 /* The store has finished a commit; to be called for each, in order of their ids. After UNKNOWN or
  * FENCED the core has failed. */
 void leat_core_completed (leat_core_t *self, uint64_t commit, leat_commit_result_t result);
+
+/* The store has no space for records, or has again: until then they are refused before they get into a
+ * commit, and settling goes on. */
+void leat_core_store_full (leat_core_t *self, bool full);
 
 /* A read has found a batch (header and body; the body is borrowed); or none up to batch->first, which
  * is what a batch of no records says; or one that is DAMAGED (the header tells which records, or more

@@ -146,6 +146,8 @@ void core_read (leat_core_t *core, core_stream_t *stream, uint64_t offset, bool 
 /* Asks for what will be needed next, if there is memory for it. */
 void core_read_ahead (leat_core_t *core, core_stream_t *stream, uint64_t offset);
 void core_reads_drop (leat_core_t *core, const core_stream_t *stream);
+/* Memory for `size` that does not come from producers' credit, made if need be: likewise. */
+bool core_window_has_room (leat_core_t *core, uint64_t size);
 /* Memory that somebody needs to read into before producers get more. */
 uint64_t core_reads_want (const leat_core_t *core);
 /* Memory was freed: who had none to read into asks again. */
@@ -230,6 +232,8 @@ void core_dispatch (leat_core_t *core);
 /* commits.c */
 /* The data commit that is being built. */
 leat_commit_t *core_data (leat_core_t *core);
+/* What comes next goes into another one. */
+void core_data_close (leat_core_t *core);
 void core_data_add_batch (leat_core_t *core, core_batch_t *batch);
 void core_data_add_dead (leat_core_t *core, core_mark_t *mark, const leat_operation_t *operation);
 void core_data_add_stream (leat_core_t *core, core_stream_t *stream);

@@ -320,11 +320,12 @@ static bool s_bury (leat_core_t *core, core_mark_t *mark)
     uint64_t cost = leat_batch_cost (leat_buffer_size (body));
     core_stream_t *dead =
         mark->group->stream->holds_dead ? NULL : core_stream_for_dead (core, mark->group->stream);
-    if (dead && dead->held_size + cost > core_dead_size (core, mark->group->stream)) {
+    uint64_t there = !dead ? 0 : dead->reads ? dead->stored_size : dead->held_size;
+    if (there + cost > core_dead_size (core, mark->group->stream)) {
         core_limit_hit (core, LEAT_LIMIT_dead_size);
         dead = NULL;
     }
-    if (dead && core->held_size + core->granted_size + cost > core->limits.memory_size) {
+    if (dead && !core_window_has_room (core, cost)) {
         core_limit_hit (core, LEAT_LIMIT_memory_size);
         dead = NULL;
     }
@@ -352,15 +353,18 @@ static bool s_bury (leat_core_t *core, core_mark_t *mark)
 
 void core_dying_commit (leat_core_t *core)
 {
-    if (core->dying_retry.due_us || core->dying_waits)
+    if (core->dying_retry.due_us || core->dying_waits || TAILQ_EMPTY (&core->dying)
+        || core->commits_under_way >= core->limits.commits)
         return;
     core_mark_t *mark;
     core_mark_t *next;
+    core_data_close (core);
     for (mark = TAILQ_FIRST (&core->dying); mark; mark = next) {
         next = TAILQ_NEXT (mark, in_queue);
         if (!s_bury (core, mark))
             core->dying_waits = true;
     }
+    core_data_close (core);
 }
 
 /* ---- empty ----------------------------------------------------------------------------------- */

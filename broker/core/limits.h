@@ -51,6 +51,8 @@
     X (stranger_answers, 1000, count,                                                                 \
        "refusals a second to who has no session, so that who never reads piles up little")            \
     X (commit_records, 1000000, count, "records appended in one commit; keeps each commit short")     \
+    X (commit_size, 33554432, size,                                                                   \
+       "bytes in one commit, beyond what its last batch or group adds; likewise")                     \
     X (commits, 64, count, "commits under way at the store")                                          \
     X (confirm_delay, 1, ms,                                                                          \
        "a confirmation that nobody waits for is held back so long, to go together with others")       \

@@ -187,6 +187,8 @@ static leat_code_t s_admit (leat_core_t *core, const core_session_t *session,
     }
     if (batch->first != sequence->accepted + 1)
         return LEAT_OUT_OF_SEQUENCE;
+    if (core->store_full)
+        return LEAT_STORE_FULL;
     if (session->window_used + cost > core->limits.window_size)
         return LEAT_OVER_CREDIT;
     if (leat_crc32c (leat_buffer_bytes (body), size) != batch->crc32c)

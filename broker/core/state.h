@@ -425,8 +425,8 @@ TAILQ_HEAD (core_waiters, core_waiter);
 
 TAILQ_HEAD (core_requests, core_request); /* see administration.h */
 
-/* A commit at the store. Data (appends, creations, dead letters) and settles go in commits of their
- * own, so that a store without space can refuse the one and take the other. */
+/* A commit at the store. Data (appends, creations), dead letters and settles go in commits of their own,
+ * so that a store without space can refuse the first and take the others. */
 struct core_commit {
     TAILQ_ENTRY (core_commit) next;
     uint64_t id;
@@ -471,6 +471,7 @@ struct leat_core {
     leat_limits_t limits;
     bool durable;
     bool reads;
+    bool store_full;
     char *software;
     uint64_t incarnation;
     uint64_t seed; /* state of the generator */

@@ -200,6 +200,13 @@ static void s_let_all_go (leat_core_t *core)
             s_send_away (core, batch);
 }
 
+bool core_window_has_room (leat_core_t *core, uint64_t size)
+{
+    if (!s_has_memory (core, size))
+        s_let_all_go (core);
+    return s_has_memory (core, size);
+}
+
 static void s_starve (leat_core_t *core, core_stream_t *stream)
 {
     stream->asks = true;

@@ -222,6 +222,7 @@ static void s_run (sim_t *sim)
 {
     leat_commit_t *commit;
     leat_core_read_t read;
+    leat_core_store_full (sim->broker->core, sim_store_full (sim));
     leat_core_run (sim->broker->core);
     s_show (sim);
     while (leat_core_next_read (sim->broker->core, &read))

@@ -4,6 +4,7 @@
 #include "tests/simulation/client.h"
 #include "tests/simulation/liar.h"
 #include "tests/simulation/network.h"
+#include "tests/simulation/store.h"
 #include "tests/simulation/trace.h"
 
 /* ---- whom ------------------------------------------------------------------------------------ */
@@ -141,6 +142,16 @@ static void s_broker_freeze (sim_t *sim)
     sim_broker_freeze (sim, sim_below (&sim->random, 2 * timeout_us));
 }
 
+/* Somebody else writes to the store's disk until there is no room for records. */
+static void s_fill_store (sim_t *sim)
+{
+    if (sim->plan.store_memory)
+        return;
+    SIM_COUNT (sim, store_filled);
+    sim->store->full_until_us = sim->now_us + sim_below (&sim->operators, 3000000);
+    sim_trace (sim, "store", "has no room for records");
+}
+
 typedef void (s_fault_fn) (sim_t *sim);
 
 void sim_fault_run (sim_t *sim)
@@ -162,6 +173,8 @@ void sim_fault_run (sim_t *sim)
                                           s_broker_freeze,
                                           sim_broker_crash,
                                           sim_broker_shut_down };
+    if (sim_chance (&sim->operators, 5))
+        s_fill_store (sim);
     faults[sim_below (&sim->random, sizeof faults / sizeof *faults)](sim);
     sim->fault_due_us = sim->now_us + sim_below (&sim->random, 2 * sim->plan.fault_interval_us);
 }
@@ -174,6 +187,7 @@ void sim_faults_stop (sim_t *sim)
     sim->drain_start_us = sim->now_us;
     sim->fault_due_us = SIM_NEVER;
     sim->broker->frozen_until_us = sim->now_us;
+    sim->store->full_until_us = 0;
     if (sim->broker->back_us > sim->now_us && !sim->broker->core)
         sim->broker->back_us = sim->now_us;
     for (unsigned index = 0; index < SIM_LIARS_MAX; index++)

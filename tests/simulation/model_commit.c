@@ -399,7 +399,27 @@ static void s_submitted (sim_t *sim, const leat_operation_t *operation, unsigned
     }
 }
 
+/* A store without room for records has some for dead letters, if nothing else is with them. */
+static void s_check_dead (sim_t *sim, leat_buffer_t *bytes)
+{
+    leat_commit_reader_t reader;
+    leat_operation_t operation;
+    unsigned appends = 0;
+    unsigned dead = 0;
+    bool more = leat_commit_read (&reader, bytes) == LEAT_OK;
+    while (more && reader.left > 0) {
+        more = leat_commit_read_operation (&reader, &operation) == LEAT_OK;
+        appends += more && operation.id == LEAT_OPERATION_APPEND;
+        dead += more && operation.id == LEAT_OPERATION_DEAD;
+    }
+    if (dead && appends != dead)
+        sim_violation (sim, "dead letters have commits of their own",
+                       "commit %llu has %u and %u records", (unsigned long long) reader.id, dead,
+                       appends);
+}
+
 void sim_model_submitted (sim_t *sim, leat_buffer_t *bytes)
 {
+    s_check_dead (sim, bytes);
     s_walk (sim, bytes, s_submitted, 0);
 }

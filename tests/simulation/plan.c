@@ -82,6 +82,8 @@ static void s_draw_limits (sim_t *self)
         limits->identity_expiry = sim_between (random, 1000, 10000);
         limits->commits = 64; /* else the model learns late of what the core has forgotten */
     }
+    if (sim_chance (&self->operators, 20))
+        limits->commit_size = sim_between (&self->operators, 1, 20000);
     const char *wrong = leat_limits_check (limits);
     if (wrong)
         fprintf (stderr, "seed %llu: %s\n", (unsigned long long) self->seed, wrong);

@@ -267,6 +267,26 @@ static void s_keep (sim_t *sim, leat_buffer_t *bytes)
     sim_model_committed (sim, bytes);
 }
 
+bool sim_store_full (const sim_t *sim)
+{
+    return sim->now_us < sim->store->full_until_us;
+}
+
+/* Dead letters are records that it has already. */
+static bool s_brings_records (leat_buffer_t *bytes)
+{
+    leat_commit_reader_t reader;
+    leat_operation_t operation;
+    int appends = 0;
+    bool more = leat_commit_read (&reader, bytes) == LEAT_OK;
+    while (more && reader.left > 0) {
+        more = leat_commit_read_operation (&reader, &operation) == LEAT_OK;
+        appends += more && operation.id == LEAT_OPERATION_APPEND;
+        appends -= more && operation.id == LEAT_OPERATION_DEAD;
+    }
+    return appends > 0;
+}
+
 static leat_commit_result_t s_decide (sim_t *sim, sim_commit_t *commit, uint32_t chain)
 {
     sim_store_t *self = sim->store;
@@ -276,6 +296,12 @@ static leat_commit_result_t s_decide (sim_t *sim, sim_commit_t *commit, uint32_t
         return LEAT_COMMIT_REFUSED;
     }
     self->chain_refused = false;
+    if (sim_store_full (sim) && s_brings_records (commit->bytes)) {
+        SIM_COUNT (sim, commit_refused_full);
+        self->chain_refused = true;
+        self->refused_chain = chain;
+        return LEAT_COMMIT_REFUSED;
+    }
     if (sim->draining)
         return LEAT_COMMIT_OK;
     if (sim_chance (&sim->random, plan->store_refuse_percent)) {

@@ -41,8 +41,9 @@ struct sim_store {
     leat_buffer_t **log; /* what is there, oldest first */
     size_t log_count;
     size_t log_room;
-    uint64_t last_us;   /* when the youngest pending one completes */
-    bool chain_refused; /* everything of refused_chain is refused */
+    uint64_t full_until_us; /* takes no records until then, but dead letters */
+    uint64_t last_us;       /* when the youngest pending one completes */
+    bool chain_refused;     /* everything of refused_chain is refused */
     uint32_t refused_chain;
     uint64_t refused_us; /* when the last refusal was told; 0: never */
 };
@@ -52,6 +53,9 @@ void sim_store_destroy (sim_store_t **self_p);
 
 /* Takes a commit. */
 void sim_store_submit (sim_t *sim, leat_commit_t *commit);
+
+/* It refuses records, and says so. */
+bool sim_store_full (const sim_t *sim);
 
 /* When the next one completes. */
 uint64_t sim_store_due (const sim_store_t *self);

@@ -286,6 +286,94 @@ static void test_full_store_takes_settles (void **state)
     driver_destroy (&driver);
 }
 
+/* A store that says that it is full is not asked to keep records; everything else goes on. */
+static void test_full_store_is_not_asked (void **state)
+{
+    driver_t *driver = s_begin (NULL);
+    driver_publish (driver, 1, 1, 1, 10);
+    s_expect_confirmed (driver, 1, 10, 9);
+    leat_batch_t batch = driver_expect_deliver (driver, 2, 1, 0, 10);
+    uint64_t commits = driver_statistics (driver).commits;
+    leat_core_store_full (driver->core, true);
+    driver_publish (driver, 1, 1, 11, 1);
+    s_expect_store_full (driver, 1, 0, 11);
+    assert_int_equal (driver_statistics (driver).commits, commits);
+    leat_settle_entry_t entry = { batch.epoch, 0, 10, 0, LEAT_ACK };
+    driver_settle_full (driver, 2, 1, &entry, 1, 5, NULL);
+    driver_expect (driver, 2, LEAT_SETTLED);
+    leat_core_store_full (driver->core, false);
+    driver_publish (driver, 1, 1, 11, 1);
+    s_expect_confirmed (driver, 1, 11, 10);
+    driver_destroy (&driver);
+}
+
+/* How many operations of a kind the commit has. */
+static unsigned s_count (const leat_commit_t *commit, leat_operation_id_t id)
+{
+    unsigned count = 0;
+    leat_commit_walk_t walk;
+    for (leat_commit_walk (&walk, commit); walk.left;) {
+        leat_operation_t operation;
+        leat_commit_walk_next (&walk, &operation);
+        count += operation.id == id;
+    }
+    return count;
+}
+
+/* A store without space takes dead letters, if nothing else is with them. */
+static void test_dead_letters_have_commits_of_their_own (void **state)
+{
+    driver_t *driver = s_begin (NULL);
+    driver_publish (driver, 1, 1, 1, 10);
+    s_expect_confirmed (driver, 1, 10, 9);
+    leat_batch_t batch = driver_expect_deliver (driver, 2, 1, 0, 10);
+    driver->store = DRIVER_HOLD;
+    leat_command_t settle = { .id = LEAT_SETTLE };
+    leat_settle_entry_t entry = { batch.epoch, 3, 2, 0, LEAT_REJECT };
+    settle.settle.channel = 1;
+    settle.settle.entries = (leat_settles_t){ .count = 1, .entries = &entry };
+    driver_post (driver, 2, &settle);
+    driver_publish (driver, 1, 1, 11, 1); /* and a turn for both */
+    assert_true (driver->pending_count >= 2);
+    unsigned dead = 0;
+    for (size_t i = 0; i < driver->pending_count; i++) {
+        const leat_commit_t *commit = driver->pending[i];
+        unsigned letters = s_count (commit, LEAT_OPERATION_DEAD);
+        if (letters)
+            assert_int_equal (s_count (commit, LEAT_OPERATION_APPEND), letters);
+        dead += letters;
+    }
+    assert_int_equal (dead, 2);
+    driver_complete (driver, 0, LEAT_COMMIT_OK);
+    s_expect_confirmed (driver, 1, 11, 10);
+    driver_destroy (&driver);
+}
+
+/* Neither records nor settles make a commit much larger than commit_size. */
+static void test_commits_are_not_too_large (void **state)
+{
+    leat_limits_t limits = driver_limits ();
+    limits.commits = 1;
+    limits.commit_size = 400;
+    driver_t *driver = driver_new (&limits);
+    driver->record_size = 150;
+    driver_hello (driver, 1, "mill");
+    driver_open (driver, 1, 1, "orders");
+    driver->store = DRIVER_HOLD;
+    for (uint64_t i = 1; i <= 20; i++)
+        driver_publish (driver, 1, 1, i, 1);
+    uint64_t last = 0;
+    while (driver->pending_count) {
+        assert_true (leat_commit_size (driver->pending[0]) < 400 + 2 * 250);
+        driver_complete (driver, 1, LEAT_COMMIT_OK);
+        while (driver_waiting (driver, 1))
+            last = driver_expect (driver, 1, LEAT_CONFIRMED)->confirmed.sequence;
+    }
+    assert_int_equal (last, 20);
+    assert_true (driver_statistics (driver).limit_hits[LEAT_LIMIT_commit_size] > 0);
+    driver_destroy (&driver);
+}
+
 /* The stream of dead letters and copies in several commits are undone together and made again. */
 static void test_refused_dead_letters (void **state)
 {
@@ -505,6 +593,9 @@ int main (void)
         cmocka_unit_test (test_refused_second_group),
         cmocka_unit_test (test_refused_settles),
         cmocka_unit_test (test_full_store_takes_settles),
+        cmocka_unit_test (test_full_store_is_not_asked),
+        cmocka_unit_test (test_dead_letters_have_commits_of_their_own),
+        cmocka_unit_test (test_commits_are_not_too_large),
         cmocka_unit_test (test_refused_dead_letters),
         cmocka_unit_test (test_settled_reject_is_kept),
         cmocka_unit_test (test_unknown),

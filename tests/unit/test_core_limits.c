@@ -31,6 +31,7 @@ static void test_check (void **state)
     WRONG (attempts, 0);
     WRONG (commits, 0);
     WRONG (commit_records, 0);
+    WRONG (commit_size, 0);
     WRONG (credit_size, limits.record_size - 1);
     WRONG (heartbeat_interval, 0);
     WRONG (heartbeat_timeout, limits.heartbeat_interval * 2 - 1);

@@ -174,6 +174,49 @@ static void test_recovery_from_an_extent (void **state)
     driver_destroy (&driver);
 }
 
+/* Two read for the same offset: the first answer was made before batch 3 was committed, which has gone
+ * away since. Only what it says is not there counts as settled. */
+static void test_what_is_committed_later_is_not_gone (void **state)
+{
+    driver_t *driver = s_driver ();
+    leat_core_read_t read;
+    leat_core_read_t other;
+    driver_hello (driver, 2, "taker");
+    driver_attach (driver, 2, 1, "orders", 1000, 1);
+    while (driver_waiting (driver, 2) > 0)
+        driver_expect_any_deliver (driver, 2);
+    driver_turn (driver);
+    assert_true (leat_core_next_read (driver->core, &read));
+    while (leat_core_next_read (driver->core, &other))
+        continue; /* never answered */
+    const leat_batch_t none = { .first = read.offset + PER_BATCH };
+    uint64_t ready = driver_group (driver, "orders").ready;
+    leat_core_read_done (driver->core, read.token, LEAT_OK, &none, NULL, true);
+    driver_turn (driver);
+    assert_int_equal (driver_group (driver, "orders").ready, ready - PER_BATCH);
+    driver_destroy (&driver);
+}
+
+/* The header of a damaged batch may hide how many records it has. */
+static void test_damage_without_end (void **state)
+{
+    driver_t *driver = s_driver ();
+    leat_core_read_t read;
+    driver_hello (driver, 2, "taker");
+    driver_attach (driver, 2, 1, "orders", 1000, 1);
+    driver_turn (driver);
+    while (driver_waiting (driver, 2) > 0)
+        driver_expect_any_deliver (driver, 2);
+    assert_true (leat_core_next_read (driver->core, &read));
+    const leat_batch_t damaged = { .first = read.offset, .count = UINT32_MAX };
+    leat_core_read_done (driver->core, read.token, LEAT_DAMAGED, &damaged, NULL, true);
+    driver_turn (driver);
+    uint64_t lost = driver_statistics (driver).records_damaged;
+    assert_true (lost > 0 && lost < BATCHES * PER_BATCH);
+    assert_int_equal (driver_group (driver, "orders").parked, lost);
+    driver_destroy (&driver);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +224,8 @@ int main (void)
         cmocka_unit_test (test_nothing_is_read_for_nobody),
         cmocka_unit_test (test_damage_is_set_aside),
         cmocka_unit_test (test_recovery_from_an_extent),
+        cmocka_unit_test (test_what_is_committed_later_is_not_gone),
+        cmocka_unit_test (test_damage_without_end),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
