@@ -29,6 +29,7 @@ struct leat_broker {
     char **endpoints; /* as bound */
     size_t endpoint_count;
     char *stats_endpoint;
+    char *directory;
     uint64_t incarnation;
     void *context;
     leat_control_t *control;
@@ -112,11 +113,14 @@ static int s_begin_core (leat_broker_t *self, const leat_broker_options_t *optio
 {
     leat_core_options_t core = { .limits = self->limits,
                                  .durable = options->store->durable,
+                                 .reads = options->store->reads,
                                  .software = self->software };
     if (getrandom (&core.seed, sizeof core.seed, 0) != sizeof core.seed) {
         snprintf (error, error_size, "cannot get random numbers: %s", strerror (errno));
         return -1;
     }
+    if (options->store_unusable)
+        *options->store_unusable = true;
     self->store = leat_store_open (options->store, &options->store_options, error, error_size);
     if (!self->store
         || leat_store_acquire (self->store, leat_clock_wall_ms (), &self->incarnation, error,
@@ -124,7 +128,11 @@ static int s_begin_core (leat_broker_t *self, const leat_broker_options_t *optio
         return -1;
     core.incarnation = self->incarnation;
     self->core = leat_core_new (&core);
-    return leat_store_recover (self->store, s_recover, self->core, error, error_size);
+    if (leat_store_recover (self->store, s_recover, self->core, error, error_size))
+        return -1;
+    if (options->store_unusable)
+        *options->store_unusable = false;
+    return 0;
 }
 
 static int s_bind_router (leat_broker_t *self, const leat_broker_options_t *options, char *error,
@@ -183,6 +191,8 @@ leat_broker_t *leat_broker_new (const leat_broker_options_t *options, char *erro
     leat_broker_t *self = leat_alloc (sizeof *self);
     self->limits = options->limits;
     self->software = leat_copy_text (options->software, strlen (options->software));
+    const char *directory = options->store_options.path;
+    self->directory = directory ? leat_copy_text (directory, strlen (directory)) : NULL;
     /* First of all, so that every thread made from here on has the signals blocked. */
     self->control = leat_control_new (options->signals, error, error_size);
     if (!self->control || s_begin_context (self, error, error_size)
@@ -219,6 +229,7 @@ void leat_broker_destroy (leat_broker_t **self_p)
         leat_endpoint_forget (self->stats_endpoint);
     free (self->endpoints);
     free (self->stats_endpoint);
+    free (self->directory);
     free (self->software);
     free (self);
 }
@@ -235,6 +246,7 @@ leat_broker_end_t leat_broker_run (leat_broker_t *self)
                                     .endpoints = (const char *const *) self->endpoints,
                                     .endpoint_count = self->endpoint_count,
                                     .stats_endpoint = self->stats_endpoint,
+                                    .directory = self->directory,
                                     .incarnation = self->incarnation };
     const leat_reactor_parts_t parts = { .core = self->core,
                                          .store = self->store,

@@ -32,6 +32,7 @@ typedef struct {
     leat_limits_t limits;
     const leat_store_engine_t *store;
     leat_store_options_t store_options;
+    bool *store_unusable; /* set by leat_broker_new: it fails because of the store; may be NULL */
     const char *software; /* name and version, told to peers and in stats */
 } leat_broker_options_t;
 
@@ -61,7 +62,7 @@ const char *leat_broker_stats_endpoint (const leat_broker_t *self);
 typedef enum {
     LEAT_BROKER_STOPPED = 0, /* in order. Exit status 0 */
     LEAT_BROKER_QUIT,        /* told twice. Exit status 1 */
-    LEAT_BROKER_FAILED       /* the store failed: leat_broker_reason. Exit status 1 */
+    LEAT_BROKER_FAILED       /* the store failed: leat_broker_reason. Exit status 5 */
 } leat_broker_end_t;
 
 /* Runs the broker in the calling thread until it is told to stop. May be called once. An end in order

@@ -19,7 +19,7 @@
 
 static const char s_program[] = "leat broker";
 
-enum { OPTION_INSECURE = 256, OPTION_LIMIT, OPTION_LIMITS, OPTION_MAX_RECORD };
+enum { OPTION_INSECURE = 256, OPTION_LIMIT, OPTION_LIMITS, OPTION_MAX_RECORD, OPTION_DATA_SIZE };
 
 static const struct argp_option s_options[] = {
     { "config", 'c', "FILE", 0, "Read a configuration file. Options win over it", 0 },
@@ -37,7 +37,11 @@ static const struct argp_option s_options[] = {
     { "limit", OPTION_LIMIT, "NAME=VALUE", 0,
       "Set a limit, such as memory_size=2GiB. May be given several times", 0 },
     { "limits", OPTION_LIMITS, NULL, 0, "Print all limits with their defaults, and end", 0 },
-    { "data", 'd', "DIR", 0, "Keep streams in DIR (not in this version)", 0 },
+    { "data", 'd', "DIR", 0,
+      "Keep streams in DIR, which is made if need be. What is confirmed survives a power cut. Without this option streams live in memory",
+      0 },
+    { "data-size", OPTION_DATA_SIZE, "SIZE", 0,
+      "What DIR may take (default: what its filesystem has, up to 1TiB)", 0 },
     { "events", 'e', "ENDPOINT", 0, "Publish events there (not in this version)", 0 },
     { 0 }
 };
@@ -78,6 +82,13 @@ static void s_max_record (settings_t *settings, const char *value, struct argp_s
         argp_error (state, "%s", error);
 }
 
+static void s_data_size (settings_t *settings, const char *value, struct argp_state *state)
+{
+    const char *why = NULL;
+    if (!leat_broker_config_data_size (settings->config, value, &why))
+        argp_error (state, "--data-size %s: %s", value, why);
+}
+
 static void s_text (char **text, const char *value)
 {
     free (*text);
@@ -110,6 +121,9 @@ static error_t s_parse (int key, char *value, struct argp_state *state)
         return 0;
     case OPTION_LIMIT:
         s_limit (settings, value, state);
+        return 0;
+    case OPTION_DATA_SIZE:
+        s_data_size (settings, value, state);
         return 0;
     case OPTION_MAX_RECORD:
         s_max_record (settings, value, state);
@@ -152,13 +166,6 @@ static int s_configure (settings_t *settings)
         leat_message (s_program, "%s", error);
         return LEAT_EXIT_USAGE;
     }
-    if (config->data_dir) {
-        leat_message (s_program,
-                      "durable streams are not in this version; without -d %s streams "
-                      "live in memory until the broker ends",
-                      config->data_dir);
-        return LEAT_EXIT_USAGE;
-    }
     if (config->events) {
         leat_message (s_program, "events are not in this version; leave out -e %s", config->events);
         return LEAT_EXIT_USAGE;
@@ -173,12 +180,16 @@ static int s_configure (settings_t *settings)
     return s_endpoint_fits (config, config->stats) ? LEAT_EXIT_DONE : LEAT_EXIT_USAGE;
 }
 
-static void s_say_where (const leat_broker_t *broker, size_t endpoints)
+static void s_say_where (const leat_broker_t *broker, const leat_broker_config_t *config)
 {
-    for (size_t i = 0; i < endpoints; i++)
+    for (size_t i = 0; i < config->listen_count; i++)
         leat_message (s_program, "listens on %s", leat_broker_endpoint (broker, i));
     leat_message (s_program, "answers `leat stats -s %s`", leat_broker_stats_endpoint (broker));
-    leat_message (s_program, "streams live in memory: what is not consumed is lost when it ends");
+    if (config->data_dir)
+        leat_message (s_program, "keeps streams in %s", config->data_dir);
+    else
+        leat_message (s_program,
+                      "streams live in memory: what is not consumed is lost when it ends");
 }
 
 static int s_run (const leat_broker_config_t *config)
@@ -195,12 +206,19 @@ static int s_run (const leat_broker_config_t *config)
     options.signals = true;
     options.limits = config->limits;
     options.software = "leat " LEAT_VERSION;
+    bool store_unusable = false;
+    options.store_unusable = &store_unusable;
+    if (config->data_dir) {
+        options.store = &leat_store_lmdb;
+        options.store_options.path = config->data_dir;
+        options.store_options.size_max = config->data_size;
+    }
     leat_broker_t *broker = leat_broker_new (&options, error, sizeof error);
     if (!broker) {
         leat_message (s_program, "%s", error);
-        return LEAT_EXIT_FAILED;
+        return store_unusable ? LEAT_EXIT_STORE : LEAT_EXIT_FAILED;
     }
-    s_say_where (broker, config->listen_count);
+    s_say_where (broker, config);
     leat_broker_end_t end = leat_broker_run (broker);
     const char *reason = leat_broker_reason (broker);
     if (*reason)
@@ -210,7 +228,9 @@ static int s_run (const leat_broker_config_t *config)
     signal (SIGINT, SIG_IGN);
     signal (SIGTERM, SIG_IGN);
     leat_broker_destroy (&broker);
-    return end == LEAT_BROKER_STOPPED ? LEAT_EXIT_DONE : LEAT_EXIT_FAILED;
+    return end == LEAT_BROKER_STOPPED  ? LEAT_EXIT_DONE
+           : end == LEAT_BROKER_FAILED ? LEAT_EXIT_STORE_FAILED
+                                       : LEAT_EXIT_FAILED;
 }
 
 int leat_broker_command (int argc, char **argv)

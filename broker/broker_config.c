@@ -68,6 +68,20 @@ void leat_broker_config_listen (leat_broker_config_t *self, const char *endpoint
     self->listens[self->listen_count] = NULL;
 }
 
+bool leat_broker_config_data_size (leat_broker_config_t *self, const char *value, const char **why)
+{
+    const uint64_t least = UINT64_C (1) << 20;
+    uint64_t size;
+    if (!leat_size_parse (value, &size, why))
+        return false;
+    if (size < least || size > UINT64_C (1) << 46) {
+        *why = "a data directory takes from 1MiB to 64TiB";
+        return false;
+    }
+    self->data_size = size;
+    return true;
+}
+
 static bool s_same_name (const char *a, const char *b)
 {
     while (*a && (*a == '-' ? '_' : *a) == *b) {
@@ -218,7 +232,13 @@ static bool s_take (leat_broker_config_t *self, zconfig_t *item, char *error, si
         s_set_text (&self->events, value);
     else if (strcmp (name, "data") == 0)
         s_set_text (&self->data_dir, value);
-    else if (strcmp (name, "insecure") == 0) {
+    else if (strcmp (name, "data-size") == 0) {
+        const char *why = NULL;
+        if (!self->data_size && !leat_broker_config_data_size (self, value, &why)) {
+            snprintf (error, error_size, "data-size = %s: %s", value, why);
+            return false;
+        }
+    } else if (strcmp (name, "insecure") == 0) {
         bool insecure = false;
         if (!s_boolean (value, &insecure)) {
             snprintf (error, error_size, "insecure is yes or no, not '%s'", value);
@@ -227,7 +247,8 @@ static bool s_take (leat_broker_config_t *self, zconfig_t *item, char *error, si
         self->insecure |= insecure;
     } else {
         snprintf (error, error_size,
-                  "there is no key '%s'; there are listen, stats, insecure and the section limits",
+                  "there is no key '%s'; there are listen, stats, data, data-size, insecure and "
+                  "the section limits",
                   name);
         return false;
     }

@@ -16,8 +16,9 @@ typedef struct {
     size_t listen_count;
     bool listens_fixed; /* by flags: the file adds none */
     char *stats;
-    char *events;   /* known, and refused in this version */
-    char *data_dir; /* likewise */
+    char *events;       /* known, and refused in this version */
+    char *data_dir;     /* NULL: streams live in memory */
+    uint64_t data_size; /* that it may take; 0: what the filesystem has */
     bool insecure;
     leat_limits_t limits;
     /* Limits as a flag or the file said them, such as "--limit sessions=7"; NULL: the default. */
@@ -31,6 +32,9 @@ void leat_broker_config_destroy (leat_broker_config_t **self_p);
 
 void leat_broker_config_listen (leat_broker_config_t *self, const char *endpoint);
 
+/* Sets data_size from text with a unit; false with a reason (static text). */
+bool leat_broker_config_data_size (leat_broker_config_t *self, const char *value, const char **why);
+
 /* Sets a limit from text with a unit ("memory_size", "2GiB"); '-' and '_' in names are the same. `said` is
  * how the user has said all of it, for this and later messages; copied. A flag wins over the file, and
  * otherwise the last one wins. */
@@ -42,6 +46,8 @@ bool leat_broker_config_limit (leat_broker_config_t *self, bool by_flag, const c
  *      listen = tcp://127.0.0.1:5560
  *      listen = ipc:///run/leat/broker
  *      stats = tcp://127.0.0.1:5561
+ *      data = /var/lib/leat
+ *      data-size = 100GiB
  *      insecure = no
  *      limits
  *          memory_size = 2GiB

@@ -8,7 +8,9 @@ enum {
     LEAT_EXIT_DONE = 0,
     LEAT_EXIT_FAILED = 1,
     LEAT_EXIT_USAGE = 2,
-    LEAT_EXIT_NO_BROKER = 3 /* no answer within --timeout */
+    LEAT_EXIT_NO_BROKER = 3,   /* no answer within --timeout */
+    LEAT_EXIT_STORE = 4,       /* a broker cannot use its data directory */
+    LEAT_EXIT_STORE_FAILED = 5 /* its store failed while it ran: look at the disk first */
 };
 
 /* Writes "PROGRAM: TEXT\n" to stderr with one write(2), so that lines of several threads or processes

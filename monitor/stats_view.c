@@ -162,6 +162,15 @@ static void s_print_head (const json_t *stats, FILE *file)
         s_print_text (file, note);
         fputc ('\n', file);
     }
+    const json_t *store = json_object_get (stats, "store");
+    const json_t *failure = json_object_get (store, "failure");
+    if (json_is_string (failure)) {
+        fputs ("NOTHING IS CONFIRMED: ", file);
+        s_print_text (file, failure);
+        fputc ('\n', file);
+    }
+    if (json_is_true (json_object_get (store, "full")))
+        fputs ("the store is full: producers wait until there is space\n", file);
 }
 
 /* `ready` is the field that says how many records could go out. */

@@ -20,6 +20,7 @@ enum {
     STATS_INTERVAL_US = 10000, /* how long a query may wait while peers are busy */
     STOP_READ_TURNS = 64, /* what had arrived before the wish to stop is read, in so many turns */
     STOP_TIME_US = 5000000,
+    FAILED_TIME_US = 1000000, /* so long a broker whose store failed says why to who asks */
     STOP_RETRY_MS = 1000
 };
 
@@ -30,6 +31,7 @@ typedef struct {
     uint64_t stats_us;  /* when queries were last looked for */
     bool stats_waiting; /* queries may wait */
     bool stopping;
+    bool failed; /* the store; or leat_core_failed */
     uint64_t stop_until_us;
     leat_departures_t *departures;
     char *reason;
@@ -112,32 +114,63 @@ static bool s_probe (reactor_t *self)
 
 /* ---- 4 commit -------------------------------------------------------------------------------- */
 
+static void s_committed (reactor_t *self, const leat_store_event_t *event)
+{
+    if (event->result == LEAT_COMMIT_UNKNOWN || event->result == LEAT_COMMIT_FENCED)
+        snprintf (self->reason, self->reason_size, "the store %s: %s",
+                  event->result == LEAT_COMMIT_FENCED ? "belongs to another broker now"
+                                                      : "cannot tell whether it kept a commit",
+                  event->reason ? event->reason : "no reason given");
+    leat_core_completed (self->parts.core, event->id, event->result);
+}
+
+static void s_was_read (reactor_t *self, leat_store_event_t *event)
+{
+    if (event->code == LEAT_STORE_FAILED) {
+        snprintf (self->reason, self->reason_size,
+                  "the store cannot be read: %s; `leat store verify` tells what can",
+                  event->reason ? event->reason : "no reason given");
+        self->failed = true;
+    } else {
+        leat_core_read_done (self->parts.core, event->id, event->code, &event->batch, event->body,
+                             event->last);
+    }
+    leat_buffer_release (&event->body);
+}
+
 /* True if anything had ended. */
 static bool s_complete (reactor_t *self)
 {
     leat_store_event_t event;
     bool any = false;
-    while (!leat_core_failed (self->parts.core) && leat_store_poll (self->parts.store, &event)) {
-        /* The core keeps all records in memory and asks for no reads. */
-        leat_assert (event.kind == LEAT_STORE_COMMITTED);
+    while (!self->failed && leat_store_poll (self->parts.store, &event)) {
+        if (event.kind == LEAT_STORE_COMMITTED)
+            s_committed (self, &event);
+        else
+            s_was_read (self, &event);
+        self->failed |= leat_core_failed (self->parts.core);
         any = true;
-        if (event.result == LEAT_COMMIT_UNKNOWN || event.result == LEAT_COMMIT_FENCED)
-            snprintf (self->reason, self->reason_size, "the store %s: %s",
-                      event.result == LEAT_COMMIT_FENCED ? "belongs to another broker now"
-                                                         : "cannot tell whether it kept a commit",
-                      event.reason ? event.reason : "no reason given");
-        leat_core_completed (self->parts.core, event.id, event.result);
     }
     return any;
 }
 
-static bool s_submit (reactor_t *self)
+/* What the core decides; true if the store got anything to do. */
+static bool s_run (reactor_t *self)
 {
+    leat_store_space_t space;
     leat_commit_t *commit;
+    leat_core_read_t read;
     bool any = false;
+    leat_store_space (self->parts.store, &space);
+    leat_core_store_full (self->parts.core, space.reserved);
+    leat_core_run (self->parts.core);
     while ((commit = leat_core_next_commit (self->parts.core))) {
         leat_store_submit (self->parts.store, &commit);
         any = true;
+    }
+    while (leat_core_next_read (self->parts.core, &read)) {
+        any = leat_store_read (self->parts.store, read.stream, read.offset, read.size, read.token);
+        leat_assert (any);
     }
     return any;
 }
@@ -146,13 +179,10 @@ static bool s_submit (reactor_t *self)
 static bool s_commit (reactor_t *self)
 {
     bool any = s_complete (self);
-    leat_core_run (self->parts.core);
-    bool submitted = s_submit (self);
-    if (submitted && s_complete (self)) {
-        leat_core_run (self->parts.core);
-        s_submit (self);
-    }
-    return any || submitted;
+    bool asked = s_run (self);
+    if (asked && s_complete (self))
+        s_run (self);
+    return any || asked;
 }
 
 /* ---- 5 send ---------------------------------------------------------------------------------- */
@@ -263,6 +293,24 @@ static void s_begin_stop (reactor_t *self)
     self->stop_until_us = self->now_us + STOP_TIME_US;
 }
 
+/* Whoever watches the broker gets to know why it ends. Nothing is confirmed any more. */
+static void s_tell_failure (reactor_t *self)
+{
+    uint64_t end_us = self->now_us + FAILED_TIME_US;
+    self->parts.report->failure = self->reason;
+    while (self->parts.stats && self->now_us < end_us
+           && leat_control_wish (self->parts.control) != LEAT_CONTROL_QUIT) {
+        struct pollfd items[] = {
+            { .fd = leat_control_fd (self->parts.control), .events = POLLIN },
+            { .fd = leat_stats_socket_fd (self->parts.stats), .events = POLLIN },
+        };
+        s_stats (self);
+        poll (items, 2, self->stats_waiting ? 0 : 10);
+        leat_control_clear (self->parts.control);
+        self->now_us = leat_clock_monotonic_us ();
+    }
+}
+
 static leat_reactor_end_t s_loop (reactor_t *self)
 {
     for (;;) {
@@ -274,8 +322,10 @@ static leat_reactor_end_t s_loop (reactor_t *self)
         if (wish == LEAT_CONTROL_STOP && !self->stopping)
             s_begin_stop (self);
         bool any = s_turn (self);
-        if (leat_core_failed (self->parts.core))
+        if (self->failed) {
+            s_tell_failure (self);
             return LEAT_REACTOR_FAILED;
+        }
         if (leat_core_stopped (self->parts.core)
             && leat_outbox_count (leat_core_outbox (self->parts.core)) == 0)
             return LEAT_REACTOR_STOPPED;

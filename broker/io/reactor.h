@@ -9,7 +9,7 @@
 
 /*      peers ==> router ==> core ==> outbox ==> router ==> peers
  *                            | ^
- *                    commits v | completions
+ *             commits, reads v | completions, batches
  *                           store
  *
  * One thread, no lock, no call that waits but the one at the end of a turn in which nothing happened.
@@ -19,8 +19,8 @@
  *   2  receive   which connections have ended; then what waits at the router, up to so many messages
  *                and bytes
  *   3  give up   peers that are gone and of which everything is read (departures.h)
- *   4  commit    the core decides; its commits go to the store, and what the store has ended goes
- *                back; again if that was anything
+ *   4  commit    what the store has ended, or read, goes to the core, which decides; its commits and
+ *                reads go to the store; again if that ended anything at once
  *   5  send      the outbox; who cannot be reached is gone, which the next turn acts upon
  *   6  probe     peers whose connections may have ended
  *   7  stats     queries, now and then
@@ -40,7 +40,7 @@ typedef enum {
     LEAT_REACTOR_STOPPED,  /* in order: everything taken is confirmed or refused, peers were told */
     LEAT_REACTOR_TOO_LATE, /* asked to stop, but the store did not finish in time */
     LEAT_REACTOR_QUIT,     /* told to end at once */
-    LEAT_REACTOR_FAILED    /* the store failed; `reason` says why */
+    LEAT_REACTOR_FAILED /* the store failed; `reason` says why, and for a second the stats socket */
 } leat_reactor_end_t;
 
 /* Runs until it ends. `reason` gets a sentence unless the end is STOPPED. The parts are borrowed and

@@ -215,6 +215,7 @@ static json_t *s_store (const leat_report_source_t *source)
     leat_store_space (source->store, &space);
     json_t *store = json_object ();
     s_set (store, "engine", json_string (engine->name));
+    s_set (store, "directory", source->directory ? json_string (source->directory) : json_null ());
     s_set (store, "commits", s_number (stats.commits));
     s_set (store, "commits_refused", s_number (stats.commits_refused));
     s_set (store, "commits_lost", s_number (stats.commits_lost));
@@ -223,6 +224,8 @@ static json_t *s_store (const leat_report_source_t *source)
     s_set (store, "reads", s_number (stats.reads));
     s_set (store, "used_size", s_number (space.used_size));
     s_set (store, "total_size", s_number (space.total_size));
+    s_set (store, "full", json_boolean (space.reserved));
+    s_set (store, "failure", source->failure ? json_string (source->failure) : json_null ());
     return store;
 }
 

@@ -19,12 +19,14 @@ typedef struct {
     const char *const *endpoints;                 /* where it listens for peers, as bound */
     size_t endpoint_count;
     const char *stats_endpoint; /* as bound */
+    const char *directory;      /* of the store; NULL if it has none */
     uint64_t incarnation;
     uint64_t uptime_ms;
     uint64_t wall_ms;
     uint64_t stats_requests; /* answered so far */
     uint64_t stats_connections_refused;
     bool stopping;
+    const char *failure; /* why nothing is confirmed any more; NULL: all is well */
 } leat_report_source_t;
 
 /* One JSON object each, zero-terminated, without a line end; to be freed with free(3). */

@@ -29,7 +29,8 @@ enum {
     OPERATIONS_MAX = 100000, /* likewise */
     SWEEP_ROWS = 2000,       /* discarded rows that go in a transaction at least */
     SWEEP_SIZE = 16 * 1024 * 1024,
-    ROW_OVERHEAD = 64, /* key, headers of batch and node */
+    ROW_OVERHEAD = 64,  /* key, headers of batch and node */
+    FULL_LOOK_MS = 500, /* a full store looks so often whether somebody has made room on the disk */
     FILESYSTEM_ROOM = 1024 * 1024
 };
 
@@ -47,6 +48,8 @@ typedef struct {
     chain_t chain;
     bool sweep_due;
     char failure[LMDB_REASON_SIZE]; /* not empty: nothing is confirmed any more */
+    uint64_t
+        wanted; /* bytes that must be available before the store is not full any more; 0: is not */
 
     /* of the transaction that is tried */
     uint64_t available; /* bytes that pages can still take */
@@ -183,7 +186,24 @@ static void s_look_at_space (writer_t *self)
     self->available = total > self->used ? total - self->used : 0;
     atomic_store (&store->total_size, total);
     atomic_store (&store->used_size, self->used < total ? self->used : total);
-    atomic_store (&store->reserved, self->available < store->reserve_size);
+    if (self->available >= self->wanted)
+        self->wanted = 0;
+    atomic_store (&store->reserved, self->wanted || self->available < store->reserve_size);
+}
+
+/* What was refused for want of space would be refused again, and take along what is in its chain: the store
+ * is full until that fits, or until it is half empty, should it never fit. */
+static void s_be_full (writer_t *self, const lmdb_entry_t *entry)
+{
+    uint64_t reserve = self->store->reserve_size;
+    uint64_t total = self->used + self->available;
+    uint64_t half = reserve + (total > reserve ? (total - reserve) / 2 : 0);
+    if (entry->moves_only || !entry->append_cost)
+        return;
+    self->wanted = reserve + self->planned + entry->append_cost;
+    if (self->wanted > half)
+        self->wanted = half;
+    atomic_store (&self->store->reserved, true);
 }
 
 /* Decides on a commit before anything of it is applied. */
@@ -200,13 +220,15 @@ static void s_check (writer_t *self, lmdb_entry_t *entry)
     else if (size > store->commit_size_max)
         s_refuse (entry, "the commit has %llu bytes; the store takes at most %llu",
                   (unsigned long long) size, (unsigned long long) store->commit_size_max);
-    else if (entry->append_cost && self->available < reserve + self->planned + entry->append_cost)
+    else if (entry->append_cost && self->available < reserve + self->planned + entry->append_cost) {
+        s_be_full (self, entry);
         s_refuse (
             entry,
             "the store in %s is full: %llu of %llu bytes are used, and %llu are kept for what "
             "frees space",
             store->files.path, (unsigned long long) self->used, (unsigned long long) total,
             (unsigned long long) reserve);
+    }
 }
 
 /* ---- a transaction --------------------------------------------------------------------------- */
@@ -374,6 +396,7 @@ static size_t s_after_full (writer_t *self, size_t at, size_t end)
     if (wanted > 1)
         return at < end ? at : (last + 1) / 2; /* those before it, or half of them */
     leat_assert (wanted == 1);
+    s_be_full (self, self->entries[last]);
     s_refuse (self->entries[last], "the store in %s has no space for the commit's %zu bytes",
               self->store->files.path, leat_commit_size (self->entries[last]->commit));
     return end;
@@ -427,6 +450,23 @@ static void s_sweep (writer_t *self)
     }
 }
 
+/* Waits until there is something to do. A full store gets no commits that bring records, and maybe none at
+ * all: so it looks by itself. */
+static void s_wait (writer_t *self)
+{
+    lmdb_t *store = self->store;
+    bool full = atomic_load (&store->reserved) && !*self->failure;
+    leat_bell_arm (&store->writer_bell);
+    if (leat_queue_empty (&store->commits) && !atomic_load (&store->stopping))
+        leat_bell_wait (&store->writer_bell, full ? FULL_LOOK_MS : -1);
+    leat_bell_disarm (&store->writer_bell);
+    if (!full || !leat_queue_empty (&store->commits)
+        || leat_lmdb_rows_begin (&self->rows, &store->files, true))
+        return;
+    s_look_at_space (self);
+    leat_lmdb_rows_abort (&self->rows);
+}
+
 void *lmdb_writer_main (void *arg)
 {
     lmdb_t *store = arg;
@@ -442,12 +482,8 @@ void *lmdb_writer_main (void *arg)
             s_transact (self);
         else if (self->sweep_due && !*self->failure)
             s_sweep (self);
-        else {
-            leat_bell_arm (&store->writer_bell);
-            if (leat_queue_empty (&store->commits) && !atomic_load (&store->stopping))
-                leat_bell_wait (&store->writer_bell, -1);
-            leat_bell_disarm (&store->writer_bell);
-        }
+        else
+            s_wait (self);
     }
     leat_apply_destroy (&self->apply);
     free (self);

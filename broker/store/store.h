@@ -53,18 +53,21 @@ typedef struct {
     leat_store_event_kind_t kind;
     uint64_t id;                 /* of the commit, or the token of the read */
     leat_commit_result_t result; /* COMMITTED */
-    const char *reason; /* a sentence if the result is not OK; or STORE_FAILED; until the next poll */
-    leat_code_t code;   /* READ: see leat_store_read */
-    leat_batch_t batch;          /* READ: first, count, attributes, crc32c, time_ms; see there */
-    leat_buffer_t *body;         /* READ and OK: the batch's body; the caller releases it */
-    bool last;                   /* READ: nothing more comes for this token */
+    const char
+        *reason;      /* a sentence if the result is not OK; or STORE_FAILED; until the next poll */
+    leat_code_t code; /* READ: see leat_store_read */
+    leat_batch_t batch;  /* READ: first, count, attributes, crc32c, time_ms; see there */
+    leat_buffer_t *body; /* READ and OK: the batch's body; the caller releases it */
+    bool last;           /* READ: nothing more comes for this token */
 } leat_store_event_t;
 
 typedef struct {
     uint64_t used_size; /* bytes that the store takes now */
     uint64_t
         total_size; /* bytes that it could take; 0 if nothing but the broker's limits bounds it */
-    bool reserved;  /* below the reserve: commits that append are REFUSED */
+    bool
+        reserved; /* below the reserve, or one was refused and would be again: commits that append are
+                     * REFUSED, or are soon */
 } leat_store_space_t;
 
 typedef struct {

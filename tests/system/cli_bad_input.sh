@@ -111,8 +111,13 @@ expect_said "--max-record 5: the unit is missing"
 printf 'limits\n    batch_size = 1KiB\n' > "$work/config"
 expect 2 "$leat" broker -c "$work/config"
 expect_said "limit batch_size = 1KiB: batch_size must hold"
-expect 2 "$leat" broker -d "$work"
-expect_said "durable streams are not in this version"
+expect 2 "$leat" broker --data-size 5
+expect_said "--data-size 5: the unit is missing"
+expect 2 "$leat" broker --data-size 1KiB
+expect_said "--data-size 1KiB: a data directory takes from 1MiB to 64TiB"
+printf 'data-size = 1KiB\n' > "$work/config"
+expect 2 "$leat" broker -c "$work/config"
+expect_said "data-size = 1KiB: a data directory takes from 1MiB to 64TiB"
 expect 2 "$leat" broker -e tcp://127.0.0.1:5562
 expect_said "events are not in this version"
 printf 'lissten = x\n' > "$work/config"

@@ -1,0 +1,169 @@
+#!/bin/bash
+# leat broker -d: what it says of its directory, what is there after a restart and a kill, a full store, a
+# disk that fails, batches that are damaged.
+# SPDX-License-Identifier: MPL-2.0
+
+. "$(dirname "$0")/command_line.sh"
+
+data=$work/data
+
+store_says () { # FIELD VALUE
+    [ "$("$leat" stats --json | "$stats_field" store "$1")" = "$2" ]
+}
+
+consume_all () { # STREAM
+    expect 0 "$leat" consume "$1" --exit-when-empty --quiet
+}
+
+# --- started again in order, and after a kill
+
+start_broker -d "$data"
+says "$work/broker.log" "keeps streams in $data" || fail "it does not say where it keeps streams"
+store_says engine lmdb || fail "the stats do not tell the engine"
+store_says directory "$data" || fail "the stats do not tell the directory"
+seq 50000 > "$work/in"
+expect 0 "$leat" produce kept "$work/in"
+stop_broker
+start_broker -d "$data"
+stream_has kept held 50000 || fail "records are not there after an end in order"
+expect 0 "$leat" consume kept -n 10000 --quiet
+expect_same <(head -n 10000 "$work/in") "$work/stdout"
+seq 50001 60000 >> "$work/in"
+expect 0 "$leat" produce kept <(seq 50001 60000)
+kill -KILL "$broker"
+expect_end "$broker" 137
+start_broker -d "$data"
+# What the first consumer has settled was confirmed to it, so that it does not come again.
+consume_all kept
+expect_same <(tail -n +10001 "$work/in") "$work/stdout"
+
+# A producer that is run again with its identity sends what the broker lacks, which is nothing.
+expect 0 "$leat" produce again --id twice "$work/in"
+kill -KILL "$broker"
+expect_end "$broker" 137
+start_broker -d "$data"
+expect 0 "$leat" produce again --id twice "$work/in"
+stream_has again held 60000 || fail "a producer that was run again has published twice"
+consume_all again
+expect_same "$work/in" "$work/stdout"
+
+# What is set of a stream, attempts and dead letters are there too.
+expect 0 "$leat" stream set kept --max-attempts 2
+expect 0 "$leat" produce kept <(printf 'good\nbad\n')
+expect 0 "$leat" consume kept --exit-when-empty --exec 'read -r line; [ "$line" = good ] || exit 65'
+kill -KILL "$broker"
+expect_end "$broker" 137
+start_broker -d "$data"
+expect 0 "$leat" stream list
+grep -q '^kept .* 2 ' "$work/stdout" || fail "what was set of the stream is gone"
+expect 0 "$leat" consume kept.dead --exit-when-empty --quiet
+expect_same <(echo bad) "$work/stdout"
+
+# --- directories that cannot be used
+
+expect 4 "$leat" broker -d "$data" -l "ipc://$work/other" -s "ipc://$work/other-stats"
+expect_said "$data is in use by another broker"
+stop_broker
+expect 4 "$leat" broker -d "$work/no/where" -l "$LEAT_BROKER" -s "$LEAT_STATS"
+expect_said "the directory that it would be in does not exist"
+: > "$work/file"
+expect 4 "$leat" broker -d "$work/file" -l "$LEAT_BROKER" -s "$LEAT_STATS"
+expect_said "Not a directory"
+mkdir "$work/foreign"
+head -c 100000 /dev/zero > "$work/foreign/data.mdb"
+expect 4 "$leat" broker -d "$work/foreign" -l "$LEAT_BROKER" -s "$LEAT_STATS"
+expect_said "is no store of Leat's"
+cp -r "$data" "$work/cut"
+truncate -s 20000 "$work/cut/data.mdb"
+expect 4 "$leat" broker -d "$work/cut" -l "$LEAT_BROKER" -s "$LEAT_STATS"
+expect_said "is cut off"
+# The version is in the row "format": one number of four bytes behind its key.
+cp -r "$data" "$work/version"
+flip_behind () { # FILE TEXT BYTES BIT...: in each place where it stands
+    local file=$1 text=$2 behind=$3 place byte
+    grep -obUaF "$text" "$file" | cut -d: -f1 | while read -r place; do
+        place=$((place + ${#text} + behind))
+        byte=$(dd if="$file" bs=1 skip="$place" count=1 status=none | od -An -tu1)
+        printf '%b' "\\x$(printf %x $((byte ^ 4)))" |
+            dd of="$file" bs=1 seek="$place" conv=notrunc status=none
+    done
+}
+flip_behind "$work/version/data.mdb" Mformat 0
+expect 4 "$leat" broker -d "$work/version" -l "$LEAT_BROKER" -s "$LEAT_STATS"
+grep -qE "is damaged|was written in format" "$work/stderr" || fail "a wrong version is not named"
+if unshare -rm true 2> /dev/null; then
+    mkdir "$work/read-only"
+    expect 4 unshare -rm bash -c '
+        mount -t tmpfs -o ro none "$2" && exec "$1" broker -d "$2" -l "$3" -s "$4"' \
+        bash "$leat" "$work/read-only" "$LEAT_BROKER" "$LEAT_STATS"
+    expect_said "$work/read-only cannot be written to: Read-only file system"
+else
+    echo "no user namespaces here: a read-only filesystem is not tested"
+fi
+
+# --- a damaged batch is set aside, and holds nobody up
+
+rm -rf "$data"
+start_broker -d "$data"
+for text in first second third; do
+    expect 0 "$leat" produce damaged <(echo "the $text batch")
+done
+stop_broker
+flip_behind "$data/data.mdb" "the second bat" 0
+start_broker -d "$data"
+consume_all damaged
+expect_same <(printf 'the first batch\nthe third batch\n') "$work/stdout"
+stream_has damaged parked 1 || fail "a damaged record is not set aside"
+stop_broker
+
+# --- a full store: producers wait, consumers go on, and so do producers then
+
+rm -rf "$data"
+start_broker -d "$data" --data-size 8MiB
+seq 100000 | sed 's/.*/& & & & & & & & & & & & & & & &/' > "$work/in"
+start "$work/producer" "$leat" produce full "$work/in"
+producer=$last
+wait_until "a full store" store_says full true
+wait_until "its notice" says "$work/producer.err" "no space to keep"
+"$leat" stats > "$work/stdout"
+says "$work/stdout" "the store is full: producers wait" || fail "leat stats does not tell it"
+kill -0 "$producer" || fail "the producer did not wait"
+# A rejected record finds room for its dead letter in the reserve.
+expect 0 "$leat" consume full -n 1 --exec 'exit 65'
+wait_until "a dead letter" stream_has full dead_lettered 1
+start "$work/out" "$leat" consume full
+consumer=$last
+expect_end "$producer" 0
+wait_until "all records" stream_has_at_least full settled 99999
+kill -TERM "$consumer"
+expect_end "$consumer" 0
+expect_same <(tail -n +2 "$work/in") "$work/out"
+consume_all full.dead
+expect_same <(head -n 1 "$work/in") "$work/stdout"
+wait_until "space" store_says full false
+stop_broker
+
+# --- a disk that fails: nothing is confirmed any more, and it says why. The limit of file sizes makes writes
+# --- fail as no full disk does.
+
+rm -rf "$data"
+: > "$work/broker.log"
+(
+    trap '' XFSZ
+    ulimit -f 4096
+    exec "$leat" broker -d "$data" -l "$LEAT_BROKER" -s "$LEAT_STATS" 2> "$work/broker.log"
+) &
+broker=$!
+started+=("$broker")
+wait_until "the broker" says "$work/broker.log" "answers"
+start "$work/producer" "$leat" produce failed --id one "$work/in"
+producer=$last
+wait_until "why it fails" eval '"$leat" stats --json --timeout 1s | grep -q "\"failure\":\"the store cannot"'
+expect_end "$broker" 5
+says "$work/broker.log" "cannot tell whether it kept a commit: writing and syncing $data/data.mdb failed" ||
+    fail "it does not say why it ends"
+start_broker -d "$data"
+expect_end "$producer" 0
+consume_all failed
+expect_same "$work/in" "$work/stdout"
+stop_broker
