@@ -376,14 +376,58 @@ case_restarted_broker () {
 # The same, with no time to say good-bye.
 case_killed_broker () {
     usual
-    note stopping
-    note kill broker
-    kill -KILL "${process[broker]}"
-    ends broker 137 20
+    kill_broker
     lost p1.1
     start_broker heartbeat_interval=200ms heartbeat_timeout=1s attempts=100
     more p1.1 confirmed 50
     more c1.1 flushed 2
+    finish
+}
+
+# A broker that keeps its streams: everything that was confirmed is there, nothing is published twice,
+# no settle that was confirmed is forgotten.
+durable () {
+    data=$work/data
+    usual
+}
+
+again () {
+    start_broker heartbeat_interval=200ms heartbeat_timeout=1s attempts=100
+    more p1.1 confirmed 50
+    more c1.1 flushed 2
+    more c2.1 flushed 2
+}
+
+case_durable_restarted_broker () {
+    durable
+    stop_broker
+    lost p1.1
+    again
+    finish
+}
+
+case_durable_killed_broker () {
+    local round
+    durable
+    for ((round = 1; round <= 8; round++)); do
+        kill_broker
+        wait_until 20 "a loss" has_at_least p1.1 loss "$round"
+        again
+    done
+    finish
+}
+
+# Whoever produces and consumes dies, too, and is run again before the broker is.
+case_durable_killed_all () {
+    durable
+    slay c1
+    slay p1
+    kill_broker
+    consume c1
+    produce
+    start_broker heartbeat_interval=200ms heartbeat_timeout=1s attempts=100
+    more p1.2 confirmed 50
+    more c1.2 flushed 2
     finish
 }
 

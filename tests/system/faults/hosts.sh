@@ -11,6 +11,7 @@
 # processes, even if the script is killed. A peer's journals are $journals/NAME.NUMBER.journal.
 
 port=5560
+data= # a directory: the broker keeps its streams there, and all brokers of the run are one to the checker
 note () {
     "$bin/fault_note" "$journals/faults.journal" "$@"
 }
@@ -172,12 +173,16 @@ says () {
 
 # start_broker LIMIT...: on all links, with statistics in a file of $work.
 start_broker () {
-    local limits=() limit incarnation
+    local limits=() limit incarnation again=false
     [ -n "${process[watch]:-}" ] || launch watch broker "$bin/fault_watch" "$journals/watch.journal"
     for limit in "$@"; do
         limits+=(--limit "$limit")
     done
-    note launch
+    if [ -n "$data" ]; then
+        limits+=(--data "$data")
+        [ "${instances[broker]:-0}" -eq 0 ] || again=true
+    fi
+    "$again" || note launch
     instances[broker]=$((${instances[broker]:-0} + 1))
     [ ! -f "$journals/broker.log" ] ||
         mv "$journals/broker.log" "$journals/broker.$((instances[broker] - 1)).log"
@@ -185,14 +190,34 @@ start_broker () {
         "${limits[@]}"
     wait_until 20 "the broker" says "$journals/broker.log" answers
     incarnation=$(statistics . incarnation)
-    note running "$incarnation"
+    if "$again"; then
+        note finish "broker-$((instances[broker] - 1))"
+    else
+        note running "$incarnation"
+    fi
+}
+
+# What a broker keeps goes on in the next one; what is in its memory is over.
+broker_ends () {
+    if [ -n "$data" ]; then
+        note begin "broker-${instances[broker]}" broker restart
+    else
+        note stopping
+    fi
 }
 
 # Ends the broker in order.
 stop_broker () {
-    note stopping
+    broker_ends
     terminate broker
     ends broker 0 30
+}
+
+# With no time to say good-bye.
+kill_broker () {
+    broker_ends
+    kill -KILL "${process[broker]}"
+    ends broker 137 20
 }
 
 # statistics ARGUMENT...: of stats_field, from what the broker tells now.

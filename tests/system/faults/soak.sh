@@ -111,6 +111,7 @@ make_plan () {
         between 5 40
         percent=$drawn
         [ "$at" -gt "${busy[$target]:-0}" ] || continue
+        [ -z "$data" ] || [ "$target" != broker ] || continue # has a plan of its own
         if [ "$target" = broker ]; then
             what=freeze
             if ! "$restarted" && [ "$percent" -gt 25 ] && [ "$at" -lt $((faults_ms / 2)) ]; then
@@ -132,7 +133,27 @@ make_plan () {
             flaps=$((flaps - 1))
         done
     done > "$work/plan" # no pipe: a subshell would draw other numbers
+    [ -z "$data" ] || plan_broker >> "$work/plan"
     sort -n -s "$work/plan" > "$journals/plan"
+}
+
+# A broker that keeps its streams has some time to do something between two of its deaths.
+plan_broker () {
+    local at=0 number=1000 what
+    while :; do
+        between 700 2500
+        at=$((at + drawn))
+        [ "$at" -lt "$faults_ms" ] || break
+        between 0 7
+        what=kill
+        [ "$drawn" -ne 0 ] || what=restart
+        [ "$drawn" -ne 1 ] || what=freeze
+        number=$((number + 1))
+        echo "$at begin $number broker $what"
+        between 0 400
+        at=$((at + drawn))
+        echo "$at finish $number broker $what"
+    done
 }
 
 # --- peers
@@ -197,7 +218,13 @@ begin_fault () {
         note begin "f$number" "$target" "$what"
         freeze "$target"
         ;;
-    kill) slay "$target" ;;
+    kill)
+        if [ "$target" = broker ]; then
+            kill_broker
+        else
+            slay "$target"
+        fi
+        ;;
     restart) stop_broker ;;
     esac
 }
@@ -213,8 +240,13 @@ finish_fault () {
         thaw "$target"
         note finish "f$number"
         ;;
-    kill) start_one "$target" ;;
-    restart) start_broker "${limits[@]}" ;;
+    kill | restart)
+        if [ "$target" = broker ]; then
+            start_broker "${limits[@]}"
+        else
+            start_one "$target"
+        fi
+        ;;
     esac
 }
 
@@ -245,6 +277,11 @@ round () {
     local peer words
     RANDOM=$seed
     instances=()
+    data=
+    if [ $((seed % 2)) -eq 1 ]; then
+        data=$work/data
+        rm -rf "$data"
+    fi
     make_plan
     draw_peers
     start_broker "${limits[@]}"
