@@ -24,7 +24,7 @@ enum {
 
 static const struct argp_option s_options[] = {
     { "durability", OPTION_DURABILITY, "HOW", 0,
-      "memory, async or sync (default: memory); a broker without a data directory has memory only",
+      "memory, async or sync (default: memory); a broker without a data directory has memory only, and one with it keeps memory streams as sync ones",
       0 },
     { "retention", OPTION_RETENTION, "HOW", 0,
       "work: records are kept until every group has settled them (default: work)", 0 },

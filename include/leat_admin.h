@@ -26,7 +26,8 @@ typedef struct leat_admin leat_admin_t;
 
 /* Of a stream; begins as zero ({ 0 }). */
 typedef struct {
-    leat_durability_t durability; /* a broker without a data directory has LEAT_MEMORY only */
+    leat_durability_t durability; /* a broker without a data directory has LEAT_MEMORY only; with it
+                                   * the stream is kept so at least */
     leat_retention_t retention;
 
     /* A record that was started longer ago is taken away from its consumer and goes to another one;

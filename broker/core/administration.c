@@ -239,6 +239,9 @@ static void s_stream_create (leat_core_t *core, uint64_t peer, const leat_stream
     core_settings_t settings;
     const char *reason;
     leat_code_t code = s_settings (core, command, &settings, &reason);
+    /* Better than asked for: a broker with a directory has no streams in memory alone. */
+    if (code == LEAT_OK && core->durable && settings.durability == LEAT_MEMORY)
+        settings.durability = LEAT_SYNC;
     if (!leat_name_valid (command->stream)) {
         code = LEAT_BAD_NAME;
         reason = "a stream's name has letters, digits, '.', '_' and '-', not '.' or '-' first";

@@ -272,6 +272,24 @@ static core_batch_t *s_batch_of (leat_core_t *core, core_stream_t *stream, const
     return batch;
 }
 
+/* True if the group began at a time, and the fresh records of the batch are older: then they count as
+ * settled. */
+static bool s_skip_old (leat_core_t *core, core_group_t *group, core_batch_t *batch,
+                        const s_work_t *work)
+{
+    if (!group->since_ms || work->mark || work->range)
+        return false;
+    if (batch->time_ms >= group->since_ms || work->first >= group->since_end) {
+        group->since_ms = 0;
+        return false;
+    }
+    uint64_t end = batch->first + batch->count;
+    uint64_t skipped = core_group_gone (core, group, work->first, end);
+    group->cursor = end;
+    core_batch_settled (core, batch, skipped);
+    return true;
+}
+
 static void s_spread (leat_core_t *core, core_group_t *group)
 {
     s_work_t work;
@@ -281,6 +299,8 @@ static void s_spread (leat_core_t *core, core_group_t *group)
         core_batch_t *batch = s_batch_of (core, group->stream, &work);
         if (!batch)
             return; /* until it is read */
+        if (s_skip_old (core, group, batch, &work))
+            continue;
         uint32_t count = s_portion (core, consumer, batch, &work);
         if (!count) {
             s_remove (consumer); /* until its next settle makes room */

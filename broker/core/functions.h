@@ -103,7 +103,7 @@ uint64_t core_group_gone (leat_core_t *core, core_group_t *group, uint64_t from,
 uint64_t core_group_open (const core_group_t *group, uint64_t first, uint64_t count);
 /* Takes back the making of a group that never handed out anything. */
 void core_group_undo (leat_core_t *core, core_group_t *group);
-/* The offset that a new group begins at. */
+/* The offset that a new group begins at; or before it, where a time was asked for and records are away. */
 uint64_t core_group_start (const core_stream_t *stream, leat_start_t start, uint64_t value);
 
 /* Charged attempts after which a record of the stream is dead, and bytes that its dead letters take at

@@ -328,6 +328,8 @@ struct core_group {
     bool committed;
     TAILQ_ENTRY (core_group) in_commit; /* that creates it */
     uint64_t start;                     /* where it began */
+    uint64_t since_ms;  /* not 0: older records are skipped until one is not older, */
+    uint64_t since_end; /* or was not there when the group began */
     uint64_t cursor;
     core_settled_t settled;
     RB_HEAD (core_ranges, core_range) returned;

@@ -171,7 +171,7 @@ uint64_t core_group_start (const core_stream_t *stream, leat_start_t start, uint
     if (start == LEAT_START_OFFSET)
         return value < oldest ? oldest : value > stream->next_offset ? stream->next_offset : value;
     for (; batch; batch = RB_NEXT (core_batches, , (core_batch_t *) batch))
-        if (batch->time_ms >= value)
+        if (batch->away || batch->time_ms >= value)
             return batch->first;
     return stream->next_offset;
 }
@@ -251,6 +251,12 @@ core_group_t *core_group_create (leat_core_t *core, core_stream_t *stream, leat_
 {
     core_group_t *group = core_group_make (core, stream, name, stream->next_group_id,
                                            core_group_start (stream, start, value));
+    const core_batch_t *batch = core_batch_at (stream, group->start);
+    /* How old they are is known once they are read: dispatch.c. */
+    if (start == LEAT_START_TIME && stream->group_count > 1 && batch && batch->away) {
+        group->since_ms = value;
+        group->since_end = stream->next_offset;
+    }
     core_data_add_group (core, group);
     core_group_begin (core, group);
     return group;

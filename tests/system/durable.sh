@@ -59,6 +59,49 @@ grep -q '^kept .* 2 ' "$work/stdout" || fail "what was set of the stream is gone
 expect 0 "$leat" consume kept.dead --exit-when-empty --quiet
 expect_same <(echo bad) "$work/stdout"
 
+# --- streams that are created, and groups that begin somewhere
+
+expect 0 "$leat" stream create notes
+expect 0 "$leat" stream create quick --durability async
+expect 0 "$leat" stream list
+grep -qE '^notes +sync ' "$work/stdout" || fail "a stream is not kept as the broker can"
+grep -qE '^quick +async ' "$work/stdout" || fail "an async stream is not called so"
+seq 300000 | sed 's/.*/& & & & & & & & & &/' > "$work/in"
+expect 0 "$leat" group create notes default
+expect 0 "$leat" produce notes "$work/in"
+middle=$(($(date +%s) + 1))
+wait_until "the next second" eval '[ "$(date +%s)" -ge "$middle" ]'
+expect 0 "$leat" produce notes <(echo younger)
+kill -KILL "$broker"
+expect_end "$broker" 137
+start_broker -d "$data" # from here on all of it is on the disk alone
+expect 0 "$leat" group create notes at-offset --from 299990
+expect 0 "$leat" group create notes at-time --from "$(date -u -d "@$middle" +%Y-%m-%dT%H:%M:%SZ)"
+expect 0 "$leat" group create notes at-end --from latest
+expect 0 "$leat" consume notes -g at-offset --exit-when-empty --quiet
+expect_same <(tail -n +299991 "$work/in"; echo younger) "$work/stdout"
+expect 0 "$leat" consume notes -g at-time --exit-when-empty --quiet
+expect_same <(echo younger) "$work/stdout"
+expect 0 "$leat" consume notes -g at-end --exit-when-empty --quiet
+[ ! -s "$work/stdout" ] || fail "a group that began at the end got older records"
+
+# --- a copy is made while the broker works, and is a store of its own
+
+start "$work/producer" "$leat" produce copied --rate 20000 <(seq 100000)
+producer=$last
+wait_until "some records" stream_has_at_least copied accepted 5000
+expect 0 "$leat" store backup "$data" "$work/copy"
+expect_end "$producer" 0
+expect 0 "$leat" store verify "$work/copy"
+stop_broker
+start_broker -d "$work/copy"
+expect 0 "$leat" consume copied --exit-when-empty --quiet
+count=$(wc -l < "$work/stdout")
+[ "$count" -ge 5000 ] && [ "$count" -le 100000 ] || fail "the copy has $count records"
+expect_same <(seq "$count") "$work/stdout"
+stop_broker
+start_broker -d "$data"
+
 # --- directories that cannot be used
 
 expect 4 "$leat" broker -d "$data" -l "ipc://$work/other" -s "ipc://$work/other-stats"

@@ -166,8 +166,15 @@ static void test_durability (void **state)
     s_expect_result (driver, 1, 1, LEAT_OK, "{}");
     s_set (driver, 2, "orders", 0, 7, 0);
     s_expect_result (driver, 1, 2, LEAT_BAD_STATE, "durability");
+    /* What asks for less than the broker has is kept better. */
+    command = s_settings (LEAT_STREAM_CREATE, 3, "notes", 0, 0, 0);
+    for (int again = 0; again < 2; again++) {
+        driver_send (driver, 1, &command);
+        s_expect_result (driver, 1, 3, LEAT_OK, "{}");
+    }
     driver_restart (driver);
     assert_int_equal (driver_stream (driver, "orders").durability, LEAT_ASYNC);
+    assert_int_equal (driver_stream (driver, "notes").durability, LEAT_SYNC);
     driver_destroy (&driver);
 }
 

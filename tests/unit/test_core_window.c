@@ -197,6 +197,48 @@ static void test_what_is_committed_later_is_not_gone (void **state)
     driver_destroy (&driver);
 }
 
+/* A second group asks for what is not older than a time. How old records are is found out as they are
+ * read; the older ones are not its. */
+static void test_group_begins_at_a_time (void **state)
+{
+    enum { YOUNG = 150 };
+    driver_t *driver = s_driver ();
+    const uint64_t time_ms = driver->wall_ms + 1000; /* than which all in memory is older */
+    driver_hello (driver, 2, "first");
+    driver_attach (driver, 2, 1, "orders", 1, 1); /* the first group has everything */
+    driver_drop (driver, 2);
+    driver_hello (driver, 3, "second");
+    leat_command_t attach = driver_attach_command (1, "orders", "late", 10, 1);
+    attach.attach.start = LEAT_START_TIME;
+    attach.attach.start_value = time_ms;
+    driver_send (driver, 3, &attach);
+    driver_expect (driver, 3, LEAT_ATTACHED);
+    uint64_t expected = (uint64_t) YOUNG * PER_BATCH;
+    for (int turn = 0; turn < 1000 && expected < BATCHES * PER_BATCH; turn++) {
+        leat_core_read_t read;
+        driver_turn (driver);
+        while (leat_core_next_read (driver->core, &read)) {
+            leat_buffer_t *body;
+            leat_batch_t header = s_header (driver, read.offset / PER_BATCH, &body);
+            header.time_ms = read.offset / PER_BATCH < YOUNG ? 5 : time_ms;
+            leat_core_read_done (driver->core, read.token, LEAT_OK, &header, body, true);
+            leat_buffer_release (&body);
+            driver_turn (driver);
+        }
+        while (driver_waiting (driver, 3) > 0) {
+            leat_batch_t batch = driver_expect_any_deliver (driver, 3);
+            assert_int_equal (batch.first, expected);
+            driver_settle (driver, 3, 1, batch.epoch, batch.first, batch.count, LEAT_ACK);
+            expected += batch.count;
+        }
+    }
+    assert_int_equal (expected, BATCHES * PER_BATCH);
+    /* What comes later is its, whatever time its producer says. */
+    driver_publish (driver, 1, 1, expected + 1, PER_BATCH);
+    assert_int_equal (driver_expect_any_deliver (driver, 3).first, expected);
+    driver_destroy (&driver);
+}
+
 /* The header of a damaged batch may hide how many records it has. */
 static void test_damage_without_end (void **state)
 {
@@ -225,6 +267,7 @@ int main (void)
         cmocka_unit_test (test_damage_is_set_aside),
         cmocka_unit_test (test_recovery_from_an_extent),
         cmocka_unit_test (test_what_is_committed_later_is_not_gone),
+        cmocka_unit_test (test_group_begins_at_a_time),
         cmocka_unit_test (test_damage_without_end),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
