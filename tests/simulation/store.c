@@ -291,11 +291,18 @@ static leat_commit_result_t s_decide (sim_t *sim, sim_commit_t *commit, uint32_t
 {
     sim_store_t *self = sim->store;
     const sim_plan_t *plan = &sim->plan;
+    if (self->failed)
+        return self->failure;
     if (self->chain_refused && self->refused_chain == chain) {
         SIM_COUNT (sim, commit_refused_chain);
         return LEAT_COMMIT_REFUSED;
     }
     self->chain_refused = false;
+    if (self->commit_size_max && leat_buffer_size (commit->bytes) > self->commit_size_max) {
+        self->chain_refused = true;
+        self->refused_chain = chain;
+        return LEAT_COMMIT_REFUSED;
+    }
     if (sim_store_full (sim) && s_brings_records (commit->bytes)) {
         SIM_COUNT (sim, commit_refused_full);
         self->chain_refused = true;
@@ -351,6 +358,19 @@ uint64_t sim_store_due (const sim_store_t *self)
     return read && read->due_us < due ? read->due_us : due;
 }
 
+/* Everything ends so from here on; what is behind a commit that is not there is not there either. */
+static void s_fail (sim_store_t *self, const sim_commit_t *commit)
+{
+    bool there = commit->result == LEAT_COMMIT_UNKNOWN && commit->kept;
+    sim_commit_t *later;
+    self->failed = true;
+    self->failure = commit->result;
+    STAILQ_FOREACH (later, &self->pending, link) {
+        later->kept = there && (later->result == LEAT_COMMIT_OK || later->kept);
+        later->result = commit->result;
+    }
+}
+
 bool sim_store_next (sim_t *sim, uint64_t *id, leat_commit_result_t *result)
 {
     static const char *const names[] = { "OK", "REFUSED", "UNKNOWN", "FENCED" };
@@ -372,13 +392,8 @@ bool sim_store_next (sim_t *sim, uint64_t *id, leat_commit_result_t *result)
         SIM_COUNT (sim, commit_unknown_lost);
     if (commit->result == LEAT_COMMIT_FENCED)
         SIM_COUNT (sim, commit_fenced);
-    if ((commit->result == LEAT_COMMIT_UNKNOWN && !commit->kept)
-        || commit->result == LEAT_COMMIT_FENCED) {
-        sim_commit_t *later;
-        STAILQ_FOREACH (later, &sim->store->pending, link) {
-            later->result = LEAT_COMMIT_REFUSED;
-        }
-    }
+    if (commit->result == LEAT_COMMIT_UNKNOWN || commit->result == LEAT_COMMIT_FENCED)
+        s_fail (sim->store, commit);
     s_commit_destroy (commit);
     return true;
 }
@@ -406,6 +421,7 @@ void sim_store_crash (sim_t *sim)
     }
     self->last_us = 0;
     self->chain_refused = false;
+    self->failed = false;
 }
 
 bool sim_store_appends (sim_t *sim, uint32_t stream)

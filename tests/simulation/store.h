@@ -45,7 +45,10 @@ struct sim_store {
     uint64_t last_us;       /* when the youngest pending one completes */
     bool chain_refused;     /* everything of refused_chain is refused */
     uint32_t refused_chain;
-    uint64_t refused_us; /* when the last refusal was told; 0: never */
+    bool failed; /* every commit ends with the failure until it is acquired again */
+    leat_commit_result_t failure;
+    uint64_t commit_size_max; /* 0: any */
+    uint64_t refused_us;      /* when the last refusal was told; 0: never */
 };
 
 sim_store_t *sim_store_new (void);
