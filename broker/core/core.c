@@ -290,7 +290,7 @@ void leat_core_receive (leat_core_t *self, uint64_t peer, unsigned frames, const
         return;
     core_session_t *session = core_session_find (self, peer);
     if (session)
-        session->heard_us = self->now_us;
+        session->heard_us = session->spoke_us = self->now_us;
     uint8_t id = frames && header_size ? header[0] : 0;
     if (!session && s_receive_former (self, peer, id))
         return;

@@ -29,8 +29,6 @@ core_channel_t *core_channel_find (core_session_t *session, uint32_t number);
 bool core_channel_free (leat_core_t *core, core_session_t *session, uint8_t command,
                         uint32_t number);
 void core_channel_add (core_session_t *session, core_channel_t *channel);
-/* Nothing was heard of it for the heartbeat timeout. */
-bool core_session_silent (const leat_core_t *core, const core_session_t *session);
 /* Ends a session: `clean` if its consumers had stopped, else they may have started something. */
 void core_session_end (leat_core_t *core, core_session_t *session, bool clean, bool displaced);
 void core_sessions_destroy (leat_core_t *core);

@@ -221,16 +221,25 @@ void core_processing_end (leat_core_t *core, core_consumer_t *consumer)
     consumer->processing = NULL;
 }
 
+/* One that was not heard since may have frozen on another record, and what it said of this one, just
+ * before, be stuck in it: then it is lost soon, with all that it holds. What it sent before it was heard
+ * has arrived. */
+static bool s_is_heard (leat_core_t *core, core_processing_t *self, uint64_t due_us)
+{
+    if (self->consumer->channel.session->spoke_us >= due_us)
+        return true;
+    uint64_t look_us = core->limits.heartbeat_interval * 1000 / 32 + 1;
+    core_timer_set (core, &self->timer, core->now_us + look_us, s_fire);
+    return false;
+}
+
 static void s_fire (leat_core_t *core, core_timer_t *timer)
 {
     core_processing_t *self = CORE_OWNER (timer, core_processing_t, timer);
     core_consumer_t *consumer = self->consumer;
-    if (core_session_silent (core, consumer->channel.session)) {
-        /* It is lost at this same moment, with all that it holds. */
-        core_timer_set (core, timer, core->now_us + 1000, s_fire);
-        return;
-    }
     const s_span_t span = self->spans[self->first];
+    if (!s_is_heard (core, self, span.since_us + s_limit_us (consumer)))
+        return;
     self->first = (self->first + 1) % SPANS;
     self->count--;
     s_set_timer (core, self);

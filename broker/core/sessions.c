@@ -206,11 +206,6 @@ static void s_send_fenced (leat_core_t *core, uint64_t peer, uint64_t epoch)
     leat_outbox_command (core->outbox, peer, &command);
 }
 
-bool core_session_silent (const leat_core_t *core, const core_session_t *session)
-{
-    return session->heard_us + core->limits.heartbeat_timeout * 1000 <= core->now_us;
-}
-
 /* Looks whether the session was silent for too long; the timer is not moved by each message but
  * finds out when it fires. */
 static void s_silence (leat_core_t *core, core_timer_t *timer)

@@ -110,7 +110,9 @@ struct core_session {
     uint64_t peer;
     uint64_t epoch;
     core_identity_t *identity;
-    uint64_t heard_us;
+    uint64_t
+        heard_us; /* its silence counts from then on: it spoke, or the broker had been stopped */
+    uint64_t spoke_us;    /* it spoke */
     uint64_t answered_us; /* last PONG; 0 never */
     core_timer_t silence;
     uint64_t window_used; /* cost of batches accepted and not committed */

@@ -32,6 +32,7 @@ typedef struct {
     uint64_t epoch;        /* of the newest lease, in any life */
     uint64_t position;     /* on the holder's channel */
     uint64_t since_us;     /* may have been started by its holder since; SIM_NEVER: not started */
+    uint64_t overdue_us;   /* should have been taken from its holder since; 0: no */
     uint64_t due_ms;       /* not before; 0: now */
     uint32_t charged;
     bool suspect;  /* may have been started by one that was lost; goes out alone */

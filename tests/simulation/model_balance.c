@@ -165,7 +165,7 @@ static bool s_find_pair (const sim_t *sim, const sim_group_t *group, s_pair_t *p
     for (const sim_peer_t *peer = sim->model->peers; peer && !pair->idle; peer = peer->next)
         for (const sim_channel_t *channel = peer->channels; peer->live && channel && !pair->idle;
              channel = channel->next)
-            if (s_takes (channel, group) && !channel->outstanding)
+            if (s_takes (channel, group) && !channel->outstanding && !channel->benched)
                 pair->idle = channel;
     if (!pair->idle)
         return false;

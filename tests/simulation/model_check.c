@@ -232,27 +232,41 @@ void sim_model_check_idle (sim_t *sim)
     }
 }
 
-static void s_check_overdue (sim_t *sim, const sim_stream_t *stream, const sim_group_t *group)
+/* One that is not heard is not overdue, but lost after a while. */
+static bool s_is_overdue (const sim_t *sim, const sim_stream_t *stream, const sim_mark_t *mark)
 {
     uint64_t limit_us = stream->processing_ms * 1000;
+    if (!mark->holder || mark->since_us == SIM_NEVER)
+        return false;
+    uint64_t since_us = mark->since_us > stream->set_us ? mark->since_us : stream->set_us;
+    uint64_t due_us = since_us + limit_us + limit_us / 64;
+    return sim->now_us > due_us && mark->holder->peer->heard_us > due_us;
+}
+
+static void s_check_overdue (sim_t *sim, const sim_stream_t *stream, sim_group_t *group)
+{
     for (size_t offset = 0; offset < group->marks_count; offset++) {
-        const sim_mark_t *mark = &group->marks[offset];
-        if (!mark->holder || mark->since_us == SIM_NEVER)
+        sim_mark_t *mark = &group->marks[offset];
+        if (!s_is_overdue (sim, stream, mark)) {
+            mark->overdue_us = 0;
             continue;
-        uint64_t since_us = mark->since_us > stream->set_us ? mark->since_us : stream->set_us;
-        if (sim->now_us - since_us > limit_us + limit_us / 64 + 1000000)
-            sim_violation (
-                sim, "what is overdue is taken away",
-                "stream %s, group %s, offset %zu, peer %llu, for %llu us, limit %llu us",
-                stream->name, group->name, offset, (unsigned long long) mark->holder->peer->number,
-                (unsigned long long) (sim->now_us - since_us), (unsigned long long) limit_us);
+        }
+        if (!mark->overdue_us)
+            mark->overdue_us = sim->now_us;
+        if (sim->now_us - mark->overdue_us > 1000000)
+            sim_violation (sim, "what is overdue is taken away",
+                           "stream %s, group %s, offset %zu, peer %llu, for %llu us, limit %llu ms",
+                           stream->name, group->name, offset,
+                           (unsigned long long) mark->holder->peer->number,
+                           (unsigned long long) (sim->now_us - mark->since_us),
+                           (unsigned long long) stream->processing_ms);
     }
 }
 
 void sim_model_check_overdue (sim_t *sim)
 {
     for (unsigned index = 0; index < SIM_MODEL_STREAMS_MAX; index++) {
-        const sim_stream_t *stream = &sim->model->streams[index];
+        sim_stream_t *stream = &sim->model->streams[index];
         for (unsigned number = 0; stream->processing_ms && number < SIM_MODEL_GROUPS_MAX;
              number++) {
             if (stream->groups[number].exists)

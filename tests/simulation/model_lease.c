@@ -480,6 +480,8 @@ void sim_model_consumer_hears (sim_t *sim, sim_channel_t *channel, const leat_co
         channel->ended = true;
         break;
     case LEAT_RECALL:
+    else if (channel->peer->heard_us < mark->since_us + s_limit_us (sim, stream))
+        wrong = "nothing is overdue at one who was not heard since";
         sim_model_balance_recalled (sim, channel, &command->recall.ranges);
         break;
     case LEAT_REVOKED:
