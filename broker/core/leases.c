@@ -167,40 +167,43 @@ uint32_t core_leases_take (leat_core_t *core, core_consumer_t *consumer, const l
 
 /* ---- a consumer is gone ---------------------------------------------------------------------- */
 
-/* The record may have been started. If it is the only such one, it is to blame. */
+/* The record may have been started. `to_blame`: nothing else can have ended its consumer. */
 static void s_suspect (leat_core_t *core, core_group_t *group, uint64_t offset, core_mark_t *mark,
-                       bool alone)
+                       bool to_blame)
 {
     core->statistics.records_suspect++;
     if (!mark)
         mark = core_mark_make (core, group, offset);
-    if (!alone || core_mark_charge (core, mark, LEAT_TIMED_OUT))
+    if (!to_blame || core_mark_charge (core, mark, LEAT_TIMED_OUT))
         core_mark_suspect (core, mark);
 }
 
-/* Records of the lease that may have been started when positions below `boundary` may. */
-static uint32_t s_suspects_in (const core_lease_t *lease, uint64_t boundary)
+/* Below which position records may have been started by a consumer that is lost. Its last REPORT may
+ * be lost with it; but as it starts records in their order, the first one that it holds was started
+ * before any other. */
+static uint64_t s_lost_boundary (const core_consumer_t *consumer)
 {
-    return lease->count - s_unstarted_in (lease->position, lease->count, boundary);
+    const core_lease_t *first = RB_MIN (core_leases, (struct core_leases *) &consumer->leases);
+    uint64_t boundary = core_consumer_boundary (consumer);
+    return first && boundary <= first->position ? first->position + 1 : boundary;
 }
 
 void core_leases_end (leat_core_t *core, core_consumer_t *consumer, bool clean)
 {
     core_group_t *group = consumer->group;
-    uint64_t boundary = clean ? 0 : core_consumer_boundary (consumer);
-    uint64_t suspects = 0;
+    uint64_t boundary = clean ? 0 : s_lost_boundary (consumer);
+    /* Beside others a lost REPORT, or SETTLE, leaves it open which of them it was. */
+    bool to_blame = consumer->leased == 1;
     core_lease_t *lease;
-    RB_FOREACH (lease, core_leases, &consumer->leases)
-        suspects += s_suspects_in (lease, boundary);
     while ((lease = RB_MIN (core_leases, &consumer->leases))) {
-        uint32_t started = s_suspects_in (lease, boundary);
+        uint32_t unstarted = s_unstarted_in (lease->position, lease->count, boundary);
+        uint32_t started = lease->count - unstarted;
         group->leased -= lease->count;
         core_batch_unlease (core, core_batch_at (group->stream, lease->first), lease->count);
         for (uint32_t i = 0; i < started; i++)
-            s_suspect (core, group, lease->first + i, lease->mark, suspects == 1);
-        if (started < lease->count)
-            core_group_give_back (core, group, lease->first + started, lease->count - started,
-                                  lease->mark);
+            s_suspect (core, group, lease->first + i, lease->mark, to_blame);
+        if (unstarted)
+            core_group_give_back (core, group, lease->first + started, unstarted, lease->mark);
         s_lease_drop (consumer, lease);
     }
     consumer->leased = 0;

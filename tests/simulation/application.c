@@ -110,6 +110,8 @@ static void s_look (sim_t *sim, sim_consumer_t *consumer, const leat_delivery_t 
             client->dies = (hash >> 32 & 1) && sim->clients_count < SIM_CLIENTS_CHAOS;
             if (!client->dies)
                 client->freezes_us = sim->plan.limits.heartbeat_timeout * (1200 + hash % 2000);
+            sim_model_poisoned (sim, client->connection->peer, sim_stream_name (consumer->stream),
+                                consumer->group, delivery->first + index);
         }
         bytes += taken;
         size -= taken;

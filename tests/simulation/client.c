@@ -202,6 +202,28 @@ void sim_client_close (sim_t *sim, sim_client_t *client)
     leat_session_close (client->session);
 }
 
+/* It goes on: whatever ends it from now on, is something else. */
+static void s_thaw (sim_t *sim, sim_client_t *client)
+{
+    client->poisoned = false;
+    if (client->connection)
+        sim_model_cured (sim, client->connection->peer);
+}
+
+/* A record has stopped it; what it said just before may be stuck in the process with it. */
+static void s_poison_freezes (sim_t *sim, sim_client_t *client)
+{
+    SIM_COUNT (sim, poison_freeze);
+    sim_client_freeze (sim, client, client->freezes_us);
+    client->freezes_us = 0;
+    client->poisoned = true;
+    if (!client->connection || !sim_chance (&sim->random, 50))
+        return;
+    SIM_COUNT (sim, poison_freeze_mute);
+    if (client->connection->up.blocked_until_us < client->frozen_until_us)
+        client->connection->up.blocked_until_us = client->frozen_until_us;
+}
+
 /* ---- turns ----------------------------------------------------------------------------------- */
 
 static void s_receive (sim_t *sim, sim_client_t *client)
@@ -301,6 +323,8 @@ void sim_client_turn (sim_t *sim, sim_client_t *client)
 {
     if (!client->session)
         s_start (sim, client);
+    if (client->poisoned)
+        s_thaw (sim, client);
     bool calm = sim_model_is_calm (sim) && client->connection && !client->connection->broken;
     uint64_t losses = leat_session_losses (client->session);
     leat_session_tick (client->session, sim->now_us, sim_wall_ms (sim));
@@ -320,8 +344,6 @@ void sim_client_turn (sim_t *sim, sim_client_t *client)
         client->dies = false;
         sim_client_crash (sim, client);
     } else if (client->freezes_us && client->session) {
-        SIM_COUNT (sim, poison_freeze);
-        sim_client_freeze (sim, client, client->freezes_us);
-        client->freezes_us = 0;
+        s_poison_freezes (sim, client);
     }
 }

@@ -93,6 +93,7 @@ struct sim_client {
     struct leat_request *request; /* of an operator, under way; or NULL */
     bool dies;                    /* a record that it has just started kills it */
     uint64_t freezes_us;          /* or freezes it for so long */
+    bool poisoned;                /* a record has frozen it; it has done nothing since */
 };
 
 /* A client that starts at `start_us`, with neither producers nor consumers; `identity` as another

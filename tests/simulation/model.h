@@ -38,6 +38,7 @@ typedef struct {
     bool suspect;  /* may have been started by one that was lost; goes out alone */
     bool started;  /* may have been started before */
     bool given;    /* handed out in this life */
+    bool deadly;   /* kills or freezes who starts it */
     bool optional; /* settled by all older groups when this one was made: perhaps gone then */
     bool acked;    /* settled by its holder */
     bool rejected;
@@ -118,7 +119,8 @@ struct sim_channel {
     uint64_t slowest_us;    /* the most that a record of one SETTLE took */
     uint64_t recall_end; /* position behind what it was asked for and did not answer; 0: nothing */
     bool drained;
-    bool benched; /* something was taken away, and nothing was heard of its application since */
+    bool poisoned; /* its consumer has started a deadly record */
+    bool benched;  /* something was taken away, and nothing was heard of its application since */
     uint64_t free_since_us;
     uint64_t settles; /* entries that its settles had, for SETTLED */
     struct sim_confirm {
@@ -195,6 +197,12 @@ void sim_model_consumer_hears (sim_t *sim, sim_channel_t *channel, const leat_co
 void sim_model_delivered (sim_t *sim, sim_channel_t *channel, const leat_batch_t *batch,
                           leat_slice_t body);
 void sim_model_consumer_ended (sim_t *sim, sim_channel_t *channel, bool clean);
+
+/* model_lease.c: the application of a peer has started a record that will kill or freeze it; one that
+ * was frozen goes on. */
+void sim_model_poisoned (sim_t *sim, uint64_t peer, const char *stream, const char *group,
+                         uint64_t offset);
+void sim_model_cured (sim_t *sim, uint64_t peer);
 
 /* model_balance.c: for model_lease.c and model_check.c. Records were settled, are about to be
  * delivered, were asked or given back; and a moment without faults. */

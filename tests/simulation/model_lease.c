@@ -44,33 +44,88 @@ static void s_started (sim_t *sim, const sim_channel_t *channel)
     }
 }
 
-/* Lost: what may have been started is suspect; if that is one record, it is charged. */
+/* The lowest position of what it holds; SIM_NEVER if it holds nothing. */
+static uint64_t s_first_held (const sim_channel_t *channel)
+{
+    uint64_t first = SIM_NEVER;
+    for (size_t offset = 0; offset < channel->group->marks_count; offset++) {
+        const sim_mark_t *mark = &channel->group->marks[offset];
+        if (mark->holder == channel && mark->position < first)
+            first = mark->position;
+    }
+    return first;
+}
+
+/* A record that a lost consumer may have started is suspect. It is charged only if that held nothing
+ * else: a REPORT or settle that told otherwise may be lost. */
+static void s_lost (sim_t *sim, sim_channel_t *channel, sim_mark_t *mark)
+{
+    mark->suspect = true;
+    mark->started = true;
+    if (channel->outstanding > 1)
+        return;
+    s_charge (sim, mark);
+    if (channel->poisoned && !mark->deadly)
+        sim_violation (sim, "nobody pays for a record that ended its consumer",
+                       "peer %llu, channel %u, stream %s, group %s, offset %zu",
+                       (unsigned long long) channel->peer->number, channel->number,
+                       channel->stream_name, channel->group->name,
+                       (size_t) (mark - channel->group->marks));
+}
+
+/* Lost: what may have been started is suspect, and in any case the first record that it holds. */
 void sim_model_consumer_ended (sim_t *sim, sim_channel_t *channel, bool clean)
 {
     sim_group_t *group = channel->group;
+    uint64_t first = s_first_held (channel);
+    uint64_t held = channel->outstanding;
     uint64_t suspects = 0;
-    for (size_t offset = 0; offset < group->marks_count; offset++) {
-        const sim_mark_t *mark = &group->marks[offset];
-        if (mark->holder == channel && !clean && s_may_have_started (channel, mark))
-            suspects++;
+    for (size_t offset = 0; !clean && offset < group->marks_count; offset++) {
+        sim_mark_t *mark = &group->marks[offset];
+        if (mark->holder != channel
+            || (mark->position != first && !s_may_have_started (channel, mark)))
+            continue;
+        suspects++;
+        s_lost (sim, channel, mark);
     }
-    if (suspects == 1)
+    for (size_t offset = 0; offset < group->marks_count; offset++) {
+        if (group->marks[offset].holder == channel)
+            s_release (sim, channel, offset);
+    }
+    if (suspects == 1 && held == 1)
+        SIM_COUNT (sim, suspects_alone);
+    else if (suspects == 1)
         SIM_COUNT (sim, suspects_lone);
     else if (suspects)
         SIM_COUNT (sim, suspects_several);
-    for (size_t offset = 0; offset < group->marks_count; offset++) {
-        sim_mark_t *mark = &group->marks[offset];
-        if (mark->holder != channel)
-            continue;
-        if (!clean && s_may_have_started (channel, mark)) {
-            mark->suspect = true;
-            mark->started = true;
-            if (suspects == 1)
-                s_charge (sim, mark);
-        }
-        s_release (sim, channel, offset);
-    }
     channel->ended = true;
+}
+
+static sim_channel_t *s_channels (const sim_t *sim, uint64_t peer_number)
+{
+    const sim_peer_t *peer = sim->model->peers;
+    while (peer && peer->number != peer_number)
+        peer = peer->next;
+    return peer ? peer->channels : NULL;
+}
+
+void sim_model_poisoned (sim_t *sim, uint64_t peer, const char *stream, const char *group,
+                         uint64_t offset)
+{
+    for (sim_channel_t *channel = s_channels (sim, peer); channel; channel = channel->next) {
+        if (!channel->group || channel->ended || offset >= channel->group->marks_count
+            || strcmp (channel->stream_name, stream) != 0
+            || strcmp (channel->group_name, group) != 0)
+            continue;
+        channel->poisoned = true;
+        channel->group->marks[offset].deadly = true;
+    }
+}
+
+void sim_model_cured (sim_t *sim, uint64_t peer)
+{
+    for (sim_channel_t *channel = s_channels (sim, peer); channel; channel = channel->next)
+        channel->poisoned = false;
 }
 
 /* ---- settles --------------------------------------------------------------------------------- */
@@ -425,6 +480,8 @@ static void s_revoked (sim_t *sim, sim_channel_t *channel, const leat_range_t *r
         wrong = "what only waits is never overdue";
     else if (!s_limit_us (sim, stream) || sim->now_us - mark->since_us < s_limit_us (sim, stream))
         wrong = "nothing is taken away before max_processing";
+    else if (channel->peer->heard_us < mark->since_us + s_limit_us (sim, stream))
+        wrong = "nothing is overdue at one who was not heard since";
     if (wrong)
         sim_violation (sim, wrong,
                        "stream %s, group %s, offset %llu, peer %llu, for %llu us, limit %llu ms",
@@ -480,8 +537,6 @@ void sim_model_consumer_hears (sim_t *sim, sim_channel_t *channel, const leat_co
         channel->ended = true;
         break;
     case LEAT_RECALL:
-    else if (channel->peer->heard_us < mark->since_us + s_limit_us (sim, stream))
-        wrong = "nothing is overdue at one who was not heard since";
         sim_model_balance_recalled (sim, channel, &command->recall.ranges);
         break;
     case LEAT_REVOKED:

@@ -93,9 +93,18 @@ static uint64_t s_notice (sim_t *sim)
     return sim->now_us + sim_below (&sim->random, sim_chance (&sim->random, 50) ? 5000 : 3000000);
 }
 
+static bool s_is_report (const sim_frame_t *frame)
+{
+    return frame->header_size && frame->header[0] == LEAT_REPORT;
+}
+
 static void s_lose_some (sim_t *sim, sim_queue_t *queue)
 {
     unsigned keep = (unsigned) sim_between (&sim->random, 0, queue->count);
+    const sim_frame_t *frame;
+    unsigned index = 0;
+    STAILQ_FOREACH (frame, &queue->frames, link)
+        SIM_COUNT_MORE (sim, reports_lost, index++ >= keep && s_is_report (frame));
     SIM_COUNT_MORE (sim, frames_lost, s_queue_cut (queue, keep));
 }
 

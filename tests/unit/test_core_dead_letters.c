@@ -249,8 +249,8 @@ static void test_last_attempt_ends_its_consumer (void **state)
 {
     leat_limits_t limits = driver_limits ();
     limits.attempts = 1;
-    driver_t *driver = s_begin (&limits, 3);
-    driver_expect_deliver (driver, 2, 1, 0, 3);
+    driver_t *driver = s_begin (&limits, 1);
+    driver_expect_deliver (driver, 2, 1, 0, 1);
     driver_lose (driver, 2);
     s_attach_dead (driver);
     s_expect_dead (driver, 0, 0, "1", "1 attempts, the last one ended its consumer");

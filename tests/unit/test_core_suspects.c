@@ -246,8 +246,9 @@ static void test_lone_deaths (void **state)
     driver_destroy (&driver);
 }
 
-/* The only suspect of a consumer that had more is charged too. */
-static void test_single_suspect_is_charged (void **state)
+/* A consumer dies while it holds 0 to 9, and is known to have started 0 at most. If a REPORT was lost with
+ * it, it was one of the others: 0 is a suspect, and is charged only once it was alone. */
+static void test_one_beside_others (void **state)
 {
     driver_t *driver = s_begin (10);
     s_consumer (driver, 2, 10, 1);
@@ -256,21 +257,96 @@ static void test_single_suspect_is_charged (void **state)
     s_check_suspects (driver, 1, 9);
     s_consumer (driver, 3, 10, 1);
     leat_batch_t batch = driver_expect_deliver (driver, 3, 1, 0, 1);
+    assert_int_equal (batch.flags, LEAT_DELIVER_REDELIVERED);
+    assert_int_equal (batch.attempt, 1);
+    driver_lose (driver, 3);
+    s_consumer (driver, 4, 10, 1);
+    batch = driver_expect_deliver (driver, 4, 1, 0, 1);
     assert_int_equal (batch.attempt, 2);
     /* It is returned unstarted: a suspect still, not charged again. */
-    driver_return (driver, 3, 1, batch.epoch, 0, 1);
-    batch = driver_expect_deliver (driver, 3, 1, 0, 1);
+    driver_return (driver, 4, 1, batch.epoch, 0, 1);
+    batch = driver_expect_deliver (driver, 4, 1, 0, 1);
     assert_int_equal (batch.attempt, 2);
-    driver_expect_nothing (driver, 3);
+    driver_expect_nothing (driver, 4);
     /* A nack of it proves that its consumer lived: it goes with the others again. */
     leat_settle_entry_t nack = { batch.epoch, 0, 1, 1000, LEAT_NACK };
-    driver_settle_full (driver, 3, 1, &nack, 1, 0, NULL);
-    leat_batch_t rest = driver_expect_deliver (driver, 3, 1, 1, 9);
-    driver_settle (driver, 3, 1, rest.epoch, 1, 8, LEAT_ACK);
+    driver_settle_full (driver, 4, 1, &nack, 1, 0, NULL);
+    leat_batch_t rest = driver_expect_deliver (driver, 4, 1, 1, 9);
+    driver_settle (driver, 4, 1, rest.epoch, 1, 8, LEAT_ACK);
     driver_wait (driver, 1000);
-    batch = driver_expect_deliver (driver, 3, 1, 0, 1); /* beside record 9 */
+    batch = driver_expect_deliver (driver, 4, 1, 0, 1); /* beside record 9 */
     assert_int_equal (batch.attempt, 3);
     assert_int_equal (batch.flags, LEAT_DELIVER_REDELIVERED);
+    driver_destroy (&driver);
+}
+
+/* Said to be started, and the only such one: a REPORT of the next ones may be lost all the same. */
+static void test_reported_beside_others (void **state)
+{
+    driver_t *driver = s_begin (10);
+    s_consumer (driver, 2, 10, 0);
+    driver_expect_deliver (driver, 2, 1, 0, 10);
+    driver_report (driver, 2, 1, 1);
+    driver_lose (driver, 2);
+    s_check_suspects (driver, 1, 9);
+    s_consumer (driver, 3, 10, 1);
+    assert_int_equal (driver_expect_deliver (driver, 3, 1, 0, 1).attempt, 1);
+    driver_destroy (&driver);
+}
+
+/* What is left of a lease when all else is settled, is all that its consumer can have died of. */
+static void test_last_of_lease (void **state)
+{
+    driver_t *driver = s_begin (10);
+    s_consumer (driver, 2, 10, 1);
+    leat_batch_t batch = driver_expect_deliver (driver, 2, 1, 0, 10);
+    driver_settle (driver, 2, 1, batch.epoch, 0, 4, LEAT_ACK);
+    driver_settle (driver, 2, 1, batch.epoch, 5, 5, LEAT_ACK);
+    driver_lose (driver, 2);
+    s_check_suspects (driver, 1, 0);
+    s_consumer (driver, 3, 10, 1);
+    assert_int_equal (driver_expect_deliver (driver, 3, 1, 4, 1).attempt, 2);
+    driver_destroy (&driver);
+}
+
+/* Whatever was reported: the first record that a lost consumer holds may have been started, and is
+ * charged if it is the only one. Else a record whose consumer never gets its REPORT out would kill for
+ * ever. */
+static void test_first_is_suspect (void **state)
+{
+    driver_t *driver = s_begin (10);
+    s_consumer (driver, 2, 5, 1);
+    leat_batch_t batch = driver_expect_deliver (driver, 2, 1, 0, 5);
+    driver_return (driver, 2, 1, batch.epoch, 0, 5);
+    driver_expect_deliver (driver, 2, 1, 0, 5); /* positions 5 to 9 */
+    driver_lose (driver, 2);
+    s_check_suspects (driver, 1, 9);
+    for (uint64_t peer = 3; peer < 6; peer++) {
+        s_consumer (driver, peer, 10, 0);
+        batch = driver_expect_deliver (driver, peer, 1, 0, 1);
+        assert_int_equal (batch.attempt, peer - 2);
+        driver_lose (driver, peer);
+    }
+    driver_destroy (&driver);
+}
+
+/* A consumer that comes back is a new one: what it held before is not beside what it gets now. */
+static void test_comes_back (void **state)
+{
+    driver_t *driver = s_begin (2);
+    s_consumer (driver, 2, 2, 1);
+    driver_expect_deliver (driver, 2, 1, 0, 2);
+    driver_lose (driver, 2);
+    driver_hello (driver, 3, "c2");
+    driver_attach (driver, 3, 1, "orders", 2, 1);
+    assert_int_equal (driver_expect_deliver (driver, 3, 1, 0, 1).attempt, 1);
+    driver_lose (driver, 3);
+    driver_hello (driver, 4, "c2");
+    driver_attach (driver, 4, 1, "orders", 2, 1);
+    leat_batch_t batch = driver_expect_deliver (driver, 4, 1, 0, 1);
+    assert_int_equal (batch.attempt, 2);
+    driver_settle (driver, 4, 1, batch.epoch, 0, 1, LEAT_ACK);
+    assert_int_equal (driver_expect_deliver (driver, 4, 1, 1, 1).attempt, 1);
     driver_destroy (&driver);
 }
 
@@ -306,7 +382,11 @@ int main (void)
         cmocka_unit_test (test_patience),
         cmocka_unit_test (test_idle_consumer_takes_over),
         cmocka_unit_test (test_lone_deaths),
-        cmocka_unit_test (test_single_suspect_is_charged),
+        cmocka_unit_test (test_one_beside_others),
+        cmocka_unit_test (test_reported_beside_others),
+        cmocka_unit_test (test_last_of_lease),
+        cmocka_unit_test (test_first_is_suspect),
+        cmocka_unit_test (test_comes_back),
         cmocka_unit_test (test_ways_to_be_lost),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
