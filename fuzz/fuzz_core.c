@@ -193,6 +193,9 @@ static void s_drain (subject_t *subject)
     leat_message_t message;
     while (leat_outbox_next (leat_core_outbox (subject->core), &message))
         s_hear (subject, &message);
+    uint64_t cut;
+    while (leat_core_next_cut (subject->core, &cut))
+        leat_assert (!leat_core_has_session (subject->core, cut));
 }
 
 /* ---- the store ------------------------------------------------------------------------------- */

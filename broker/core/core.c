@@ -111,6 +111,7 @@ void core_refuse_full (leat_core_t *core, uint64_t peer, const leat_refused_t *r
     if (!command.refused.reason.size)
         command.refused.reason = leat_text (leat_code_text (refused->code));
     core->statistics.commands_refused++;
+    core_offence_refused (core, (leat_code_t) refused->code);
     leat_outbox_command (core->outbox, peer, &command);
 }
 
@@ -124,9 +125,8 @@ void core_refuse (leat_core_t *core, uint64_t peer, uint8_t command, uint32_t ch
     core_refuse_full (core, peer, &refused);
 }
 
-/* Answers to who has no session are limited: it may send without end and never read. */
-static void s_refuse_stranger (leat_core_t *core, uint64_t peer, uint8_t id, uint32_t channel,
-                               leat_code_t code, const char *reason)
+/* It may send without end and never read. */
+bool core_stranger_answer (leat_core_t *core, uint64_t peer)
 {
     if (core->now_us - core->strangers_since_us >= 1000000) {
         core->strangers_since_us = core->now_us;
@@ -134,10 +134,18 @@ static void s_refuse_stranger (leat_core_t *core, uint64_t peer, uint8_t id, uin
     }
     if (core->strangers_answered >= core->limits.stranger_answers) {
         core_limit_hit (core, LEAT_LIMIT_stranger_answers);
-        return;
+        core_cut (core, peer);
+        return false;
     }
     core->strangers_answered++;
-    core_refuse (core, peer, id, channel, code, reason);
+    return true;
+}
+
+static void s_refuse_stranger (leat_core_t *core, uint64_t peer, uint8_t id, uint32_t channel,
+                               leat_code_t code, const char *reason)
+{
+    if (core_stranger_answer (core, peer))
+        core_refuse (core, peer, id, channel, code, reason);
 }
 
 static void s_refuse_malformed (leat_core_t *core, uint64_t peer, uint8_t id, leat_code_t code,
@@ -212,6 +220,7 @@ static void s_receive_command (leat_core_t *core, core_session_t *session,
         core_session_ping (core, session, &command->ping);
         break;
     case LEAT_PONG:
+        core_offence (core);
         break;
     case LEAT_BYE:
         core_session_bye (core, session);
@@ -245,10 +254,11 @@ static void s_receive_command (leat_core_t *core, core_session_t *session,
 /* Drops whatever comes over a connection that had a session. */
 static bool s_receive_former (leat_core_t *core, uint64_t peer, uint8_t id)
 {
-    const core_former_t *former = core_former_find (core, peer);
+    core_former_t *former = core_former_find (core, peer);
     if (!former)
         return false;
     core->statistics.frames_former++;
+    core_offence_former (core, former);
     /* A lost peer that still lives must learn of it; a displaced one was told. */
     if (!former->displaced && id == LEAT_PING)
         s_refuse_stranger (core, peer, id, 0, LEAT_NO_SESSION, NULL);
@@ -282,12 +292,9 @@ static void s_receive_batch (leat_core_t *core, uint64_t peer, core_session_t *s
     core_publish_batch (core, session, &batch, body);
 }
 
-void leat_core_receive (leat_core_t *self, uint64_t peer, unsigned frames, const uint8_t *header,
-                        size_t header_size, leat_buffer_t *body)
+static void s_receive (leat_core_t *self, uint64_t peer, unsigned frames, const uint8_t *header,
+                       size_t header_size, leat_buffer_t *body)
 {
-    leat_assert (self->ticked);
-    if (self->failed || self->stopped)
-        return;
     core_session_t *session = core_session_find (self, peer);
     if (session)
         session->heard_us = session->spoke_us = self->now_us;
@@ -313,6 +320,17 @@ void leat_core_receive (leat_core_t *self, uint64_t peer, unsigned frames, const
         s_receive_command (self, session, &command);
     else
         s_receive_stranger (self, peer, &command);
+}
+
+void leat_core_receive (leat_core_t *self, uint64_t peer, unsigned frames, const uint8_t *header,
+                        size_t header_size, leat_buffer_t *body)
+{
+    leat_assert (self->ticked);
+    if (self->failed || self->stopped)
+        return;
+    self->offended = false;
+    s_receive (self, peer, frames, header, header_size, body);
+    core_offence_judge (self, peer);
 }
 
 /* ---- time and turns -------------------------------------------------------------------------- */

@@ -20,6 +20,8 @@
  *      if any completed or was read: leat_core_run (core) again
  *      while (leat_outbox_next (leat_core_outbox (core), &message))
  *          send it, or leat_core_unreachable (core, message.peer)
+ *      while (leat_core_next_cut (core, &peer))
+ *          end its connection
  *
  * Same inputs and seed, same outputs. One thread.
  */
@@ -103,6 +105,16 @@ typedef struct {
 
 /* False if there is none. */
 bool leat_core_next_read (leat_core_t *self, leat_core_read_t *read);
+
+/* The next peer whose connection the driver is to end, after what the outbox has for it was sent and it
+ * had a moment to read that: its session is over for too many offences, or it has none and goes on.
+ * False if there is none. To be asked in each turn. */
+bool leat_core_next_cut (leat_core_t *self, uint64_t *peer);
+
+/* How many bytes, at most, a peer that keeps to the protocol can have sent that the core has not
+ * received: its credit, settles of what it holds, and what it takes to open all its channels. Looks at
+ * all its channels. */
+uint64_t leat_core_allowance (leat_core_t *self, uint64_t peer);
 
 /* When leat_core_tick has something to do, in monotonic microseconds; UINT64_MAX for never. */
 uint64_t leat_core_deadline (const leat_core_t *self);

@@ -229,6 +229,8 @@ static void s_settle (leat_core_t *core, core_consumer_t *consumer, const leat_s
     }
     if (settled)
         core_consumer_settled (core, consumer, settled);
+    else if (settle->entries.count)
+        core_offence (core);
     if (stale_count) {
         leat_command_t command = { .id = LEAT_STALE };
         command.stale.channel = consumer->channel.number;
@@ -272,8 +274,10 @@ static void s_returned (leat_core_t *core, core_consumer_t *consumer,
 static void s_report (leat_core_t *core, core_consumer_t *consumer, uint64_t position)
 {
     core_processing_alive (core, consumer);
-    if (position <= consumer->reported)
+    if (position <= consumer->reported) {
+        core_offence (core);
         return;
+    }
     uint32_t unstarted = consumer->unstarted;
     core_consumer_reported (consumer, position < POSITION_MAX ? position : POSITION_MAX);
     core_processing_note (core, consumer);
@@ -288,7 +292,9 @@ static void s_allow (leat_core_t *core, core_consumer_t *consumer, const leat_al
 {
     if (allow->credit_records > core->limits.credit_records
         || allow->credit_size > core->limits.credit_size) {
-        core_limit_hit (core, LEAT_LIMIT_credit_records);
+        core_limit_hit (core, allow->credit_size > core->limits.credit_size
+                                  ? LEAT_LIMIT_credit_size
+                                  : LEAT_LIMIT_credit_records);
         core_refuse (core, consumer->channel.session->peer, LEAT_ALLOW, allow->channel,
                      LEAT_TOO_LARGE, "the credit is larger than this broker allows");
         return;

@@ -18,6 +18,18 @@ void core_refuse (leat_core_t *core, uint64_t peer, uint8_t command, uint32_t ch
                   leat_code_t code, const char *reason);
 void core_refuse_full (leat_core_t *core, uint64_t peer, const leat_refused_t *refused);
 
+/* True if an answer to who has no session may be sent: those are limited. Else the peer is cut. */
+bool core_stranger_answer (leat_core_t *core, uint64_t peer);
+
+/* offences.c */
+/* What is being received was refused with this code; or has no effect. */
+void core_offence_refused (leat_core_t *core, leat_code_t code);
+void core_offence (leat_core_t *core);
+/* After each message: counts it if it was an offence, and ends a session that had too many. */
+void core_offence_judge (leat_core_t *core, uint64_t peer);
+void core_offence_former (leat_core_t *core, core_former_t *former);
+void core_cut (leat_core_t *core, uint64_t peer);
+
 /* sessions.c */
 void core_session_hello (leat_core_t *core, uint64_t peer, const leat_hello_t *hello);
 void core_session_ping (leat_core_t *core, core_session_t *session, const leat_ping_t *ping);

@@ -50,6 +50,9 @@
        "ended connections remembered, so that late frames are dropped")                               \
     X (stranger_answers, 1000, count,                                                                 \
        "refusals a second to who has no session, so that who never reads piles up little")            \
+    X (offences, 10000, count,                                                                        \
+       "messages of a session refused or without effect before it is ended; a hundredth of it is "    \
+       "forgiven each second; no honest peer comes near, and unread answers to so many take 3 MiB")   \
     X (commit_records, 1000000, count, "records appended in one commit; keeps each commit short")     \
     X (commit_size, 33554432, size,                                                                   \
        "bytes in one commit, beyond what its last batch or group adds; likewise")                     \

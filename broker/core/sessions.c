@@ -3,6 +3,9 @@
 
 #include "broker/core/state.h"
 
+/* PINGs between two answers that nobody is blamed for: links deliver several at once. */
+enum { PINGS_EARLY = 2 };
+
 static int core_identity_compare (const core_identity_t *a, const core_identity_t *b)
 {
     return core_name_compare (a->name, a->name_size, b->name, b->name_size);
@@ -267,9 +270,10 @@ void core_session_hello (leat_core_t *core, uint64_t peer, const leat_hello_t *h
     core_identity_t *identity = core_identity_find (core, hello->identity);
     leat_code_t code = s_check_hello (core, hello, identity);
     if (code != LEAT_OK) {
-        core_refuse (core, peer, LEAT_HELLO, 0, code,
-                     code == LEAT_UNSUPPORTED_VERSION ? "this broker speaks protocol version 1"
-                                                      : NULL);
+        if (core_stranger_answer (core, peer))
+            core_refuse (core, peer, LEAT_HELLO, 0, code,
+                         code == LEAT_UNSUPPORTED_VERSION ? "this broker speaks protocol version 1"
+                                                          : NULL);
         return;
     }
     bool known = identity && identity->life;
@@ -279,7 +283,8 @@ void core_session_hello (leat_core_t *core, uint64_t peer, const leat_hello_t *h
         return;
     }
     if (known && !same && (hello->flags & LEAT_HELLO_RESUME)) {
-        s_send_fenced (core, peer, identity->epoch);
+        if (core_stranger_answer (core, peer))
+            s_send_fenced (core, peer, identity->epoch);
         return;
     }
     if (!identity)
@@ -299,6 +304,7 @@ void core_session_hello (leat_core_t *core, uint64_t peer, const leat_hello_t *h
     session->epoch = epoch;
     session->identity = identity;
     session->heard_us = core->now_us;
+    session->forgiven_us = core->now_us;
     RB_INIT (&session->channels);
     RB_INSERT (core_sessions, &core->sessions, session);
     identity->session = session;
@@ -317,8 +323,11 @@ void core_session_ping (leat_core_t *core, core_session_t *session, const leat_p
     uint64_t pause_us = core->limits.heartbeat_interval * 1000 / 2;
     if (session->answered_us && core->now_us - session->answered_us < pause_us) {
         core->statistics.pongs_saved++;
+        if (++session->pings_early > PINGS_EARLY)
+            core_offence (core);
         return;
     }
+    session->pings_early = 0;
     session->answered_us = core->now_us ? core->now_us : 1;
     leat_command_t command = { .id = LEAT_PONG };
     command.pong.token = ping->token;

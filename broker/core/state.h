@@ -114,8 +114,11 @@ struct core_session {
         heard_us; /* its silence counts from then on: it spoke, or the broker had been stopped */
     uint64_t spoke_us;    /* it spoke */
     uint64_t answered_us; /* last PONG; 0 never */
+    uint64_t pings_early; /* since then */
     core_timer_t silence;
     uint64_t window_used; /* cost of batches accepted and not committed */
+    uint64_t offences;    /* that are not forgiven yet */
+    uint64_t forgiven_us; /* until then it is reckoned */
     uint64_t channel_count;
     RB_HEAD (core_channels, core_channel) channels;
 };
@@ -469,7 +472,11 @@ typedef struct core_former {
     TAILQ_ENTRY (core_former) in_order;
     uint64_t peer;
     bool displaced;
+    uint64_t dropped; /* messages that came since */
 } core_former_t;
+
+/* Connections to be cut that wait for the driver; beyond, whoever goes on is found again. */
+enum { CORE_CUTS = 64 };
 
 struct leat_core {
     leat_limits_t limits;
@@ -488,6 +495,9 @@ struct leat_core {
     uint32_t retry_after_ms;
     uint64_t strangers_since_us; /* answers to who has no session, in this second */
     uint64_t strangers_answered;
+    bool offended; /* what is being received is an offence */
+    uint64_t cuts[CORE_CUTS];
+    size_t cut_count;
     uint64_t last_epoch; /* given to a lease or a session */
     uint64_t serial;     /* a number for whatever needs an order */
     leat_outbox_t *outbox;

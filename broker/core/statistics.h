@@ -36,6 +36,7 @@
     X (batches_read, "batches read back from the store")                                           \
     X (records_damaged,                                                                            \
        "records that the store had damaged and that were set aside, once per group")               \
+    X (peers_cut, "peers whose connection is to be ended for what they sent")                      \
     X (commits, "commits handed to the store")                                                     \
     X (commits_refused, "commits that the store refused")
 

@@ -131,7 +131,7 @@ static void s_refuse (leat_connection_monitor_t *self, int fd)
 /*      +-----------+-----------+  +----------+
  *      | event u16 | value i32 |  | endpoint |      in the machine's byte order
  *      +-----------+-----------+  +----------+                                    */
-bool leat_connection_monitor_next (leat_connection_monitor_t *self, int *fd)
+bool leat_connection_monitor_next (leat_connection_monitor_t *self, int *fd, bool *ended)
 {
     bool found = false;
     zmq_msg_t frame;
@@ -143,10 +143,13 @@ bool leat_connection_monitor_next (leat_connection_monitor_t *self, int *fd)
         const uint8_t *bytes = zmq_msg_data (&frame);
         memcpy (&event, bytes, sizeof event);
         memcpy (&value, bytes + sizeof event, sizeof value);
-        found = event == ZMQ_EVENT_DISCONNECTED;
+        *ended = event == ZMQ_EVENT_DISCONNECTED;
         *fd = value;
-        if (event == ZMQ_EVENT_ACCEPTED && value >= self->connection_max)
+        found = true;
+        if (event == ZMQ_EVENT_ACCEPTED && value >= self->connection_max) {
             s_refuse (self, value);
+            found = false;
+        }
         while (zmq_msg_more (&frame)) {
             bool there = s_take_frame (self, &frame);
             leat_assert (there);

@@ -35,9 +35,9 @@ leat_connection_monitor_t *leat_connection_monitor_new (void *context, void *soc
 /* Before the watched socket is closed. */
 void leat_connection_monitor_destroy (leat_connection_monitor_t **self_p);
 
-/* The descriptor of the next connection that has ended; false if there was none. The number may
- * belong to another connection again. */
-bool leat_connection_monitor_next (leat_connection_monitor_t *self, int *fd);
+/* The descriptor of the next connection that has begun or ended; false if there was none. The number of
+ * one that has ended may belong to another connection again. */
+bool leat_connection_monitor_next (leat_connection_monitor_t *self, int *fd, bool *ended);
 
 /* To poll for reading; edge-triggered: only after leat_connection_monitor_next has returned false. */
 int leat_connection_monitor_fd (const leat_connection_monitor_t *self);

@@ -8,9 +8,11 @@
 #include <string.h>
 
 #include "broker/io/clock.h"
+#include "broker/io/connections.h"
 #include "broker/io/departures.h"
 #include "wire/alloc.h"
 #include "wire/assert.h"
+#include "wire/command.h"
 
 enum {
     TURN_MESSAGES = 1024,
@@ -34,6 +36,8 @@ typedef struct {
     bool failed; /* the store; or leat_core_failed */
     uint64_t stop_until_us;
     leat_departures_t *departures;
+    leat_connections_t *connections;
+    bool drained; /* in this turn: all messages that had arrived are read */
     char *reason;
     size_t reason_size;
 } reactor_t;
@@ -48,11 +52,13 @@ static void s_tick (reactor_t *self)
 
 static void s_take (reactor_t *self, leat_received_t *received)
 {
+    leat_connections_read (self->connections, received->fd, received->peer, received->wire_size);
     leat_core_receive (self->parts.core, received->peer, received->frames, received->header,
                        received->header_size, received->body);
     leat_buffer_release (&received->body);
     leat_departures_heard (self->departures, received->peer);
-    if (received->fd >= 0 && leat_core_has_session (self->parts.core, received->peer))
+    if (received->header_size && received->header[0] == LEAT_HELLO
+        && leat_core_has_session (self->parts.core, received->peer))
         leat_departures_arrive (self->departures, received->peer, received->fd, self->now_us);
 }
 
@@ -61,8 +67,10 @@ static bool s_receive (reactor_t *self)
     leat_received_t received;
     size_t size = 0;
     unsigned count = 0;
+    self->drained = false;
     while (count < TURN_MESSAGES && size < TURN_SIZE) {
         if (!leat_router_receive (self->parts.router, &received)) {
+            self->drained = true;
             leat_departures_drained (self->departures);
             break;
         }
@@ -79,10 +87,16 @@ static bool s_receive (reactor_t *self)
 static bool s_hear_ends (reactor_t *self)
 {
     int fd;
+    bool ended;
     unsigned count = 0;
-    while (count < TURN_ENDS && leat_router_ended (self->parts.router, &fd)) {
-        leat_departures_end (self->departures, fd, self->now_us);
+    while (count < TURN_ENDS && leat_router_connection (self->parts.router, &fd, &ended)) {
         count++;
+        if (!ended) {
+            leat_connections_accepted (self->connections, fd);
+            continue;
+        }
+        leat_connections_ended (self->connections, fd);
+        leat_departures_end (self->departures, fd, self->now_us);
     }
     return count > 0;
 }
@@ -185,7 +199,7 @@ static bool s_commit (reactor_t *self)
     return any || asked;
 }
 
-/* ---- 5 send ---------------------------------------------------------------------------------- */
+/* ---- 5 send, cut ----------------------------------------------------------------------------- */
 
 /* After one message to a peer was not taken it gets no later one, even if there is room again: a DELIVER
  * missing in between would shift the positions that both sides count. */
@@ -195,12 +209,31 @@ static bool s_send (reactor_t *self)
     bool any = false;
     while (leat_outbox_next (leat_core_outbox (self->parts.core), &message)) {
         any = true;
-        if (!leat_departures_gone (self->departures, message.peer)
-            && !leat_router_send (self->parts.router, &message)
-            && leat_core_has_session (self->parts.core, message.peer))
-            leat_departures_refused (self->departures, message.peer);
+        if (leat_departures_gone (self->departures, message.peer)
+            || leat_router_send (self->parts.router, &message))
+            continue;
+        if (!leat_core_has_session (self->parts.core, message.peer))
+            continue;
+        /* Who does not read would keep all that waits for it as long as it is connected. */
+        leat_connections_cut (self->connections, message.peer);
+        leat_departures_refused (self->departures, message.peer);
     }
     return any;
+}
+
+static uint64_t s_allowance (void *arg, uint64_t peer)
+{
+    const reactor_t *self = arg;
+    return leat_core_allowance (self->parts.core, peer);
+}
+
+/* After sending: who is cut gets to know why, if it reads. */
+static void s_cut (reactor_t *self)
+{
+    uint64_t peer;
+    while (leat_core_next_cut (self->parts.core, &peer))
+        leat_connections_cut_soon (self->connections, peer, self->now_us);
+    leat_connections_check (self->connections, self->now_us, self->drained);
 }
 
 /* ---- 7 stats --------------------------------------------------------------------------------- */
@@ -214,7 +247,7 @@ static void s_stats (reactor_t *self)
     report->stats_requests = leat_stats_socket_requests (self->parts.stats);
     report->stats_connections_refused = leat_stats_socket_connections_refused (self->parts.stats);
     self->stats_us = self->now_us;
-    self->stats_waiting = leat_stats_socket_serve (self->parts.stats, report);
+    self->stats_waiting = leat_stats_socket_serve (self->parts.stats, report, self->connections);
 }
 
 /* ---- 8 sleep --------------------------------------------------------------------------------- */
@@ -223,8 +256,11 @@ static uint64_t s_deadline (const reactor_t *self)
 {
     uint64_t deadline_us = leat_core_deadline (self->parts.core);
     uint64_t probe_us = leat_departures_deadline (self->departures);
+    uint64_t check_us = leat_connections_deadline (self->connections);
     if (probe_us < deadline_us)
         deadline_us = probe_us;
+    if (check_us < deadline_us)
+        deadline_us = check_us;
     if (self->stopping && self->stop_until_us < deadline_us)
         deadline_us = self->stop_until_us;
     return deadline_us;
@@ -276,6 +312,7 @@ static bool s_turn (reactor_t *self)
     any |= s_commit (self);
     any |= s_send (self);
     any |= s_probe (self);
+    s_cut (self);
     if (self->parts.stats
         && (self->stats_waiting || self->now_us - self->stats_us >= STATS_INTERVAL_US)) {
         s_stats (self);
@@ -344,13 +381,18 @@ leat_reactor_end_t leat_reactor_run (const leat_reactor_parts_t *parts, char *re
 {
     reactor_t self = { .parts = *parts, .reason = reason, .reason_size = reason_size };
     self.departures = leat_departures_new ();
+    self.connections = leat_connections_new (
+        s_allowance, &self, (uint64_t) leat_router_frame_size_max (parts->report->limits));
     self.parts.report->departures = leat_departures_counters (self.departures);
+    self.parts.report->connections = leat_connections_counters (self.connections);
     self.begin_us = leat_clock_monotonic_us ();
     snprintf (reason, reason_size, "%s", "");
     s_tick (&self);
     self.stats_waiting = self.parts.stats != NULL;
     leat_reactor_end_t end = s_loop (&self);
     self.parts.report->departures = NULL;
+    self.parts.report->connections = NULL;
+    leat_connections_destroy (&self.connections);
     leat_departures_destroy (&self.departures);
     return end;
 }

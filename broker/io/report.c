@@ -201,6 +201,11 @@ static json_t *s_counters (const leat_report_source_t *source, const leat_statis
 #define X(name, text) s_set (counters, #name, s_number (departures->name));
     LEAT_DEPARTURES_COUNTERS (X)
 #undef X
+    static const leat_connections_counters_t no_cuts;
+    const leat_connections_counters_t *cuts = source->connections ? source->connections : &no_cuts;
+#define X(name, text) s_set (counters, #name, s_number (cuts->name));
+    LEAT_CONNECTIONS_COUNTERS (X)
+#undef X
     s_set (counters, "stats_requests", s_number (source->stats_requests));
     s_set (counters, "stats_connections_refused", s_number (source->stats_connections_refused));
     return counters;

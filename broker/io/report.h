@@ -4,6 +4,7 @@
 #define LEAT_BROKER_IO_REPORT_H
 
 #include "broker/core/statistics.h"
+#include "broker/io/connections.h"
 #include "broker/io/departures.h"
 #include "broker/io/router.h"
 #include "broker/store/store.h"
@@ -14,9 +15,10 @@ typedef struct {
     const leat_store_t *store;
     const leat_limits_t *limits;
     const leat_router_counters_t *router;
-    const leat_departures_counters_t *departures; /* NULL while the broker does not run */
-    const char *software;                         /* name and version of the broker */
-    const char *const *endpoints;                 /* where it listens for peers, as bound */
+    const leat_departures_counters_t *departures;   /* NULL while the broker does not run */
+    const leat_connections_counters_t *connections; /* likewise */
+    const char *software;                           /* name and version of the broker */
+    const char *const *endpoints;                   /* where it listens for peers, as bound */
     size_t endpoint_count;
     const char *stats_endpoint; /* as bound */
     const char *directory;      /* of the store; NULL if it has none */

@@ -11,6 +11,7 @@
 #include <zmq.h>
 
 #include "broker/io/connection_monitor.h"
+#include "broker/io/connections.h"
 #include "wire/alloc.h"
 #include "wire/assert.h"
 
@@ -124,11 +125,11 @@ int leat_router_monitor_fd (const leat_router_t *self)
     return leat_connection_monitor_fd (self->monitor);
 }
 
-bool leat_router_ended (leat_router_t *self, int *fd)
+bool leat_router_connection (leat_router_t *self, int *fd, bool *ended)
 {
-    bool ended = leat_connection_monitor_next (self->monitor, fd);
+    bool any = leat_connection_monitor_next (self->monitor, fd, ended);
     self->counters.connections_refused = leat_connection_monitor_refused (self->monitor);
-    return ended;
+    return any;
 }
 
 int leat_router_fd (const leat_router_t *self)
@@ -187,6 +188,7 @@ static void s_take_frames (leat_router_t *self, leat_received_t *received)
         leat_assert (there);
         more = zmq_msg_more (into);
         received->size += zmq_msg_size (into);
+        received->wire_size += leat_connections_wire_size (zmq_msg_size (into));
         received->frames++;
         if (received->frames == 2)
             received->body = s_keep (self, &frame);
@@ -196,9 +198,7 @@ static void s_take_frames (leat_router_t *self, leat_received_t *received)
     zmq_msg_close (&frame);
     received->header = zmq_msg_data (&self->header);
     received->header_size = zmq_msg_size (&self->header);
-    received->fd = -1;
-    if (received->header_size && received->header[0] == LEAT_HELLO)
-        received->fd = zmq_msg_get (&self->header, ZMQ_SRCFD);
+    received->fd = zmq_msg_get (&self->header, ZMQ_SRCFD);
     self->counters.messages_received++;
     self->counters.bytes_received += received->size;
 }

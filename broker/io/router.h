@@ -72,12 +72,13 @@ int leat_router_bind (leat_router_t *self, const char *endpoint, const char *res
  * caller owns, NULL if there was none. */
 typedef struct {
     uint64_t peer;
-    int fd; /* with HELLO: the descriptor of its connection, -1 if that is unknown; else -1 */
+    int fd;          /* the descriptor of its connection, -1 if that is unknown */
     unsigned frames; /* without the routing id */
     const uint8_t *header;
     size_t header_size;
     leat_buffer_t *body;
-    size_t size; /* bytes of all frames */
+    size_t size;      /* bytes of all frames */
+    size_t wire_size; /* likewise, with what ZMTP puts before each */
 } leat_received_t;
 
 /* Takes a message that waits, or returns false. A body of some KiB is kept in the memory that it
@@ -92,10 +93,10 @@ bool leat_router_send (leat_router_t *self, const leat_message_t *message);
  * after a connection has ended libzmq may still take messages for it. */
 bool leat_router_probe (leat_router_t *self, uint64_t peer);
 
-/* The descriptor of the next connection that has ended; false if there was none. Once a message is
- * refused everything that came over its connection can be received. To poll for reading as
+/* The descriptor of the next connection that has begun or ended; false if there was none. Once a message
+ * is refused everything that came over its connection can be received. To poll for reading as
  * leat_router_fd. */
-bool leat_router_ended (leat_router_t *self, int *fd);
+bool leat_router_connection (leat_router_t *self, int *fd, bool *ended);
 int leat_router_monitor_fd (const leat_router_t *self);
 
 /* A descriptor to poll for reading. It is edge-triggered: it may only be slept on after

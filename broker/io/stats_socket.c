@@ -35,6 +35,8 @@ typedef struct {
     zmq_msg_t id;
     bool delimited;  /* with REQ's empty frame */
     unsigned frames; /* after it */
+    int fd;          /* of the connection that it came over, -1 if that is unknown */
+    size_t wire_size;
     char query[REQUEST_SIZE_MAX];
     size_t size;
 } request_t;
@@ -154,6 +156,8 @@ static bool s_take_request (leat_stats_socket_t *self, request_t *request)
         return false;
     request->delimited = false;
     request->frames = 0;
+    request->wire_size = 0;
+    request->fd = -1;
     zmq_msg_t frame;
     zmq_msg_init (&frame);
     bool more = zmq_msg_more (&request->id);
@@ -161,6 +165,8 @@ static bool s_take_request (leat_stats_socket_t *self, request_t *request)
         bool there = s_take_frame (self, &frame);
         leat_assert (there);
         more = zmq_msg_more (&frame);
+        request->fd = zmq_msg_get (&frame, ZMQ_SRCFD);
+        request->wire_size += leat_connections_wire_size (zmq_msg_size (&frame));
         if (first && more && zmq_msg_size (&frame) == 0) {
             request->delimited = true;
             continue;
@@ -239,17 +245,26 @@ static void s_send (leat_stats_socket_t *self, request_t *request, leat_buffer_t
         zmq_msg_close (&frame);
 }
 
-bool leat_stats_socket_serve (leat_stats_socket_t *self, const leat_report_source_t *source)
+bool leat_stats_socket_serve (leat_stats_socket_t *self, const leat_report_source_t *source,
+                              leat_connections_t *connections)
 {
     request_t request;
     zmq_msg_init (&request.id);
     int left = REQUESTS_PER_TURN;
     int fd;
-    while (leat_connection_monitor_next (self->monitor, &fd))
-        continue; /* who asks here has no session to end */
+    bool ended;
+    while (leat_connection_monitor_next (self->monitor, &fd, &ended)) {
+        /* Who asks here has no session to end. */
+        if (ended)
+            leat_connections_ended (connections, fd);
+        else
+            leat_connections_accepted (connections, fd);
+    }
     while (left && s_take_request (self, &request)) {
         left--;
         self->requests++;
+        leat_connections_read (connections, request.fd, LEAT_CONNECTIONS_NO_PEER,
+                               request.wire_size);
         s_send (self, &request, s_answer (self, &request, source));
     }
     zmq_msg_close (&request.id);

@@ -22,9 +22,10 @@ void leat_stats_socket_destroy (leat_stats_socket_t **self_p);
 int leat_stats_socket_bind (leat_stats_socket_t *self, const char *endpoint, const char *resolved,
                             char bound[LEAT_ENDPOINT_SIZE], char *error, size_t error_size);
 
-/* Answers requests that wait, some at most. True if more may wait; after false the descriptor may be
- * slept on. */
-bool leat_stats_socket_serve (leat_stats_socket_t *self, const leat_report_source_t *source);
+/* Answers requests that wait, some at most, and tells `connections` what came. True if more may wait;
+ * after false the descriptor may be slept on. */
+bool leat_stats_socket_serve (leat_stats_socket_t *self, const leat_report_source_t *source,
+                              leat_connections_t *connections);
 
 /* To poll for reading; edge-triggered, see leat_stats_socket_serve. */
 int leat_stats_socket_fd (const leat_stats_socket_t *self);

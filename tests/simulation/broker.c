@@ -44,6 +44,11 @@ static void s_drain (sim_t *sim)
         sim_model_wrote (sim, &message);
         sim_network_send_down (sim, &message);
     }
+    uint64_t peer;
+    while (leat_core_next_cut (sim->broker->core, &peer)) {
+        sim_trace (sim, "broker", "cuts %llu", (unsigned long long) peer);
+        sim_model_cut (sim, peer);
+    }
 }
 
 /* ---- beginning and end ----------------------------------------------------------------------- */

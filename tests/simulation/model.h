@@ -186,6 +186,7 @@ void sim_model_reads (sim_t *sim, uint64_t peer, unsigned frames, const uint8_t 
                       size_t header_size, leat_buffer_t *body);
 void sim_model_wrote (sim_t *sim, const leat_message_t *message);
 void sim_model_unreachable (sim_t *sim, uint64_t peer);
+void sim_model_cut (sim_t *sim, uint64_t peer);
 void sim_model_timed_out (sim_t *sim, const leat_statistics_t *statistics);
 void sim_model_check_statistics (sim_t *sim, const leat_statistics_t *statistics);
 void sim_model_restarted (sim_t *sim);

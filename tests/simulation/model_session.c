@@ -166,6 +166,14 @@ void sim_model_unreachable (sim_t *sim, uint64_t number)
     s_peer_ended (sim, sim_model_peer (sim, number), false);
 }
 
+void sim_model_cut (sim_t *sim, uint64_t number)
+{
+    const sim_peer_t *peer = sim_model_peer (sim, number);
+    if (peer->live)
+        sim_violation (sim, "nobody who has a session is cut", "peer %llu",
+                       (unsigned long long) number);
+}
+
 /* The core says how many sessions it has ended for their silence, but not which: those that were
  * silent for longest, and long enough. */
 void sim_model_timed_out (sim_t *sim, const leat_statistics_t *statistics)
@@ -414,6 +422,16 @@ static void s_hears_refused (sim_t *sim, sim_peer_t *peer, const leat_refused_t 
         asked->ended = true;
 }
 
+/* Ends its session as lost, for too many offences. */
+static void s_hears_dismissal (sim_t *sim, sim_peer_t *peer)
+{
+    if (!peer->liar)
+        sim_violation (sim, "honest clients are not sent away", "peer %llu",
+                       (unsigned long long) peer->number);
+    SIM_COUNT (sim, session_dismissed);
+    s_peer_ended (sim, peer, false);
+}
+
 static void s_hears_command (sim_t *sim, sim_peer_t *peer, const leat_command_t *command)
 {
     sim_channel_t *channel;
@@ -427,6 +445,8 @@ static void s_hears_command (sim_t *sim, sim_peer_t *peer, const leat_command_t 
         s_peer_ended (sim, peer, false);
         break;
     case LEAT_BYE:
+        if (command->bye.code == LEAT_NOT_ALLOWED)
+            s_hears_dismissal (sim, peer);
         s_peer_ended (sim, peer, true);
         break;
     case LEAT_REFUSED:

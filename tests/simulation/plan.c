@@ -84,6 +84,9 @@ static void s_draw_limits (sim_t *self)
     }
     if (sim_chance (&self->operators, 20))
         limits->commit_size = sim_between (&self->operators, 1, 20000);
+    /* Not drawn, so that the other draws of a seed stay what they were. */
+    if (self->seed % 10 < 3)
+        limits->offences = 8 + self->seed % 8;
     const char *wrong = leat_limits_check (limits);
     if (wrong)
         fprintf (stderr, "seed %llu: %s\n", (unsigned long long) self->seed, wrong);

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "broker/io/clock.h"
 #include "tests/system/dealer.h"
 #include "wire/alloc.h"
 
@@ -65,6 +66,8 @@ static void s_goes_on (scene_t *scene)
     dealer_expect (scene->client, &answer, LEAT_CONFIRMED);
     assert_true (answer.command.confirmed.sequence == scene->published);
     answer_end (&answer);
+    /* An answer that was long to make is given again for a while. */
+    hosted_wait_for (scene->hosted, "counters.records_accepted", scene->published);
     assert_true (hosted_figure (scene->hosted, "counters.records_accepted") == scene->published);
     assert_true (hosted_figure (scene->hosted, "sessions") >= 1);
 }
@@ -223,7 +226,7 @@ static void test_strange_messages (void **state)
 static void test_a_thousand_parts (void **state)
 {
     scene_t *scene = *state;
-    char part[3000];
+    char part[1000]; /* one session may have 2 MiB under way */
     memset (part, 'x', sizeof part);
     void *socket = dealer_open (scene->hosted->context, ZMQ_DEALER, scene->hosted->endpoint);
     dealer_greet (socket, "stranger");
@@ -298,25 +301,24 @@ static void test_a_routing_id_of_its_own (void **state)
     s_goes_on (scene);
 }
 
-/* Who sends nonsense and reads no answer fills queues of its own, and nobody else's. */
+/* Who sends nonsense and reads no answer is cut off, and nobody else is. */
 static void test_a_flood_without_reading (void **state)
 {
-    enum { MESSAGES = 200000 };
+    enum { MESSAGES = 1000 };
     scene_t *scene = *state;
-    uint64_t before = hosted_figure (scene->hosted, "counters.frames_malformed");
+    uint64_t until_us = leat_clock_monotonic_us () + UINT64_C (1000) * DEALER_PATIENCE_MS;
     int few = 10;
-    int patience_ms = DEALER_PATIENCE_MS;
     int zero = 0;
     void *socket = zmq_socket (scene->hosted->context, ZMQ_DEALER);
     zmq_setsockopt (socket, ZMQ_LINGER, &zero, sizeof zero);
     zmq_setsockopt (socket, ZMQ_RCVHWM, &few, sizeof few);
-    zmq_setsockopt (socket, ZMQ_SNDTIMEO, &patience_ms, sizeof patience_ms);
     assert_int_equal (zmq_connect (socket, scene->hosted->endpoint), 0);
-    for (int index = 0; index < MESSAGES; index++)
-        assert_int_equal (zmq_send (socket, "\xee", 1, 0), 1);
-    s_goes_on (scene);
-    hosted_wait_for (scene->hosted, "counters.frames_malformed", before + MESSAGES);
-    s_goes_on (scene);
+    do {
+        for (int index = 0; index < MESSAGES; index++)
+            zmq_send (socket, "\xee", 1, ZMQ_DONTWAIT);
+        s_goes_on (scene);
+        assert_true (leat_clock_monotonic_us () < until_us);
+    } while (hosted_figure (scene->hosted, "counters.connections_cut") == 0);
     zmq_close (socket);
     s_goes_on (scene);
 }

@@ -127,8 +127,68 @@ static void test_stranger_answers (void **state)
         driver_expect_refused (driver, 1, 0xff, LEAT_UNKNOWN_COMMAND);
         driver_wait (driver, 1000);
     }
+    uint64_t peer;
+    assert_true (leat_core_next_cut (driver->core, &peer));
+    assert_true (peer == 8 || peer == 9);
     driver_drop (driver, 9);
     driver_hello (driver, 9, "other");
+    driver_destroy (&driver);
+}
+
+/* The messages that an honest client never sends count; beyond the limit the session ends with BYE and the
+ * connection is to be cut. What an honest client gets in numbers does not count, and time forgives. */
+static void test_offences (void **state)
+{
+    leat_limits_t limits = driver_limits ();
+    limits.offences = 10;
+    limits.heartbeat_timeout = 100000;
+    driver_t *driver = driver_new (&limits);
+    uint64_t peer;
+    driver->beats = false;
+    driver_hello (driver, 1, "mill");
+    driver_hello (driver, 2, "saw");
+    driver_open (driver, 2, 1, "orders");
+    for (int i = 0; i < 40; i++) /* what is on its way behind a refused batch */
+        driver_publish (driver, 2, 1, 5, 1);
+    for (int i = 0; i < 10; i++)
+        driver_send_frames (driver, 1, 1, "\xff", 1, NULL, 0);
+    driver_wait (driver, 60000); /* forgives six of them, and a half */
+    assert_false (leat_core_next_cut (driver->core, &peer));
+    driver_drop (driver, 1);
+    for (int i = 0; i < 6; i++)
+        driver_send_frames (driver, 1, 1, "\xff", 1, NULL, 0);
+    assert_false (leat_core_next_cut (driver->core, &peer));
+    assert_int_equal (driver_statistics (driver).sessions, 2);
+    for (int i = 0; i < 2; i++)
+        driver_send_frames (driver, 1, 1, "\xff", 1, NULL, 0);
+    driver_drop (driver, 2);
+    assert_int_equal (driver_statistics (driver).sessions, 1);
+    assert_int_equal (driver_statistics (driver).limit_hits[LEAT_LIMIT_offences], 1);
+    assert_true (leat_core_next_cut (driver->core, &peer));
+    assert_int_equal (peer, 1);
+    assert_false (leat_core_next_cut (driver->core, &peer));
+    /* Who goes on after that is cut again. */
+    for (int i = 0; i < 11; i++)
+        driver_send_frames (driver, 1, 1, "\xff", 1, NULL, 0);
+    assert_true (leat_core_next_cut (driver->core, &peer));
+    assert_int_equal (peer, 1);
+    driver_drop (driver, 1);
+    driver_destroy (&driver);
+}
+
+/* How much may be on its way follows credit and what a consumer holds. */
+static void test_allowance (void **state)
+{
+    driver_t *driver = driver_new (NULL);
+    uint64_t stranger = leat_core_allowance (driver->core, 1);
+    driver_hello (driver, 1, "mill");
+    uint64_t session = leat_core_allowance (driver->core, 1);
+    assert_true (session > stranger);
+    driver_open (driver, 1, 1, "orders");
+    uint64_t granted = leat_core_allowance (driver->core, 1);
+    assert_int_equal (granted, session + driver->limits.grant_min_size);
+    driver_lose (driver, 1);
+    assert_true (leat_core_allowance (driver->core, 1) >= driver->limits.window_size);
     driver_destroy (&driver);
 }
 
@@ -363,6 +423,8 @@ int main (void)
         cmocka_unit_test (test_hello_refused),
         cmocka_unit_test (test_strangers),
         cmocka_unit_test (test_stranger_answers),
+        cmocka_unit_test (test_offences),
+        cmocka_unit_test (test_allowance),
         cmocka_unit_test (test_displacement),
         cmocka_unit_test (test_resume_after_restart),
         cmocka_unit_test (test_heartbeats),
