@@ -9,7 +9,8 @@
 
 enum {
     RESULT_SIZE = 32768, /* a longer list goes in several RESULTs; an entry fits into the rest */
-    ENTRY_SIZE = 1024
+    ENTRY_SIZE = 1024,
+    LOOK_COST = 16 /* bytes that looking at a stream is reckoned as, told or not */
 };
 
 /* ---- results --------------------------------------------------------------------------------- */
@@ -40,6 +41,7 @@ typedef struct {
     uint64_t peer;
     uint32_t number;
     uint32_t entries;
+    uint64_t cost;
     size_t size;
     char text[RESULT_SIZE + ENTRY_SIZE];
 } s_list_t;
@@ -65,6 +67,7 @@ static void s_next_entry (s_list_t *list)
         return;
     s_result (list->core, list->peer, list->number, LEAT_OK, LEAT_RESULT_MORE,
               (leat_text_t){ list->text, list->size });
+    list->cost += list->size;
     list->size = 0;
 }
 
@@ -74,6 +77,7 @@ static void s_end_list (s_list_t **list_p)
     s_print (list, "]}");
     s_result (list->core, list->peer, list->number, LEAT_OK, 0,
               (leat_text_t){ list->text, list->size });
+    core_session_find (list->core, list->peer)->listed += list->cost + list->size;
     free (list);
     *list_p = NULL;
 }
@@ -143,6 +147,20 @@ void core_requests_drop (leat_core_t *core, struct core_requests *requests)
 
 /* ---- streams --------------------------------------------------------------------------------- */
 
+/* A list may be many times as large as the request for it, and nothing tells whether it was read. */
+static bool s_may_list (leat_core_t *core, core_session_t *session)
+{
+    const uint64_t limit = core->limits.list_size;
+    uint64_t ms = (core->now_us - session->listed_us) / 1000;
+    uint64_t forgiven = ms < 10000 ? limit / 10000 * ms + limit % 10000 * ms / 10000 : limit;
+    session->listed = session->listed > forgiven ? session->listed - forgiven : 0;
+    session->listed_us += ms * 1000;
+    if (session->listed < limit)
+        return true;
+    core_limit_hit (core, LEAT_LIMIT_list_size);
+    return false;
+}
+
 static const char *const s_durabilities[] = { "memory", "async", "sync" };
 
 static void s_stream_list (leat_core_t *core, uint64_t peer, const leat_stream_list_t *command)
@@ -154,6 +172,7 @@ static void s_stream_list (leat_core_t *core, uint64_t peer, const leat_stream_l
     s_list_t *list = s_begin_list (core, peer, command->request, "streams");
     core_stream_t *stream;
     RB_FOREACH (stream, core_streams, &core->streams) {
+        list->cost += LOOK_COST;
         if (!stream->committed || stream->name_size < pattern.size
             || (!open && stream->name_size != pattern.size)
             || (pattern.size && memcmp (stream->name, pattern.data, pattern.size) != 0))
@@ -455,6 +474,13 @@ void core_administer (leat_core_t *core, core_session_t *session, const leat_com
         core_limit_hit (core, LEAT_LIMIT_requests);
         s_fail (core, peer, command->stream_list.request, LEAT_LIMIT_REACHED,
                 "too many requests wait for the store; try again later");
+        return;
+    }
+    if ((command->id == LEAT_STREAM_LIST || command->id == LEAT_GROUP_LIST)
+        && !s_may_list (core, session)) {
+        core_offence (core);
+        s_fail (core, peer, command->stream_list.request, LEAT_LIMIT_REACHED,
+                "this session asks for more lists than it may be told; try again later");
         return;
     }
     switch (command->id) {

@@ -59,6 +59,9 @@
     X (commits, 64, count, "commits under way at the store")                                          \
     X (confirm_delay, 1, ms,                                                                          \
        "a confirmation that nobody waits for is held back so long, to go together with others")       \
+    X (list_size, 16777216, size,                                                                     \
+       "lists of streams and groups told to one session at once, a tenth of it more each second; "    \
+       "so that who asks and never reads piles up little")                                            \
     X (requests, 1000, count, "requests of operators that wait for the store; more are refused")      \
     X (settle_delay, 100, ms, "settles are committed at most so late; losing them only redelivers")
 

@@ -305,6 +305,7 @@ void core_session_hello (leat_core_t *core, uint64_t peer, const leat_hello_t *h
     session->identity = identity;
     session->heard_us = core->now_us;
     session->forgiven_us = core->now_us;
+    session->listed_us = core->now_us;
     RB_INIT (&session->channels);
     RB_INSERT (core_sessions, &core->sessions, session);
     identity->session = session;

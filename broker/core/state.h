@@ -117,6 +117,8 @@ struct core_session {
     uint64_t pings_early; /* since then */
     core_timer_t silence;
     uint64_t window_used; /* cost of batches accepted and not committed */
+    uint64_t listed;      /* bytes of lists that it was told, less what is forgiven */
+    uint64_t listed_us;   /* until then it is reckoned */
     uint64_t offences;    /* that are not forgiven yet */
     uint64_t forgiven_us; /* until then it is reckoned */
     uint64_t channel_count;

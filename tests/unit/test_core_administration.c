@@ -99,6 +99,37 @@ static void test_streams (void **state)
     driver_destroy (&driver);
 }
 
+/* Who asks for lists without end is told few of them; time gives more. */
+static void test_lists_are_limited (void **state)
+{
+    enum { ROWS = 4 };
+    leat_limits_t limits = driver_limits ();
+    const char *row = "{\"streams\": [" ROW ("a", "0", "0", "0", "0", "0") "]}";
+    limits.list_size = ROWS * strlen (row);
+    driver_t *driver = s_begin (&limits);
+    leat_command_t list = { .id = LEAT_STREAM_LIST, .stream_list = { .request = 5 } };
+    leat_command_t groups = { .id = LEAT_GROUP_LIST, .group_list = { .request = 6 } };
+    groups.group_list.stream = leat_text ("a");
+    s_create (driver, 1, "a", 0, 0, 0);
+    s_expect_result (driver, 1, 1, LEAT_OK, "{}");
+    for (unsigned count = 0; count < ROWS; count++)
+        s_list (driver, "", row);
+    driver_send (driver, 1, &list);
+    s_expect_result (driver, 1, 5, LEAT_LIMIT_REACHED, "more lists");
+    driver_send (driver, 1, &groups);
+    s_expect_result (driver, 1, 6, LEAT_LIMIT_REACHED, "more lists");
+    assert_int_equal (driver_statistics (driver).limit_hits[LEAT_LIMIT_list_size], 2);
+    for (unsigned count = 0; count < 10; count++) {
+        driver_wait (driver, 1000);
+        driver_drop (driver, 1);
+    }
+    for (unsigned count = 0; count < ROWS; count++)
+        s_list (driver, "", row);
+    driver_send (driver, 1, &groups);
+    s_expect_result (driver, 1, 6, LEAT_LIMIT_REACHED, "more lists");
+    driver_destroy (&driver);
+}
+
 /* What can't be is refused by name. */
 static void test_refused (void **state)
 {
@@ -478,17 +509,12 @@ static void test_drain_isolating (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_streams),
-        cmocka_unit_test (test_refused),
-        cmocka_unit_test (test_durability),
-        cmocka_unit_test (test_survive),
-        cmocka_unit_test (test_commits),
-        cmocka_unit_test (test_too_many_wait),
-        cmocka_unit_test (test_attempts_and_dead_size),
-        cmocka_unit_test (test_groups),
-        cmocka_unit_test (test_long_list),
-        cmocka_unit_test (test_drain),
-        cmocka_unit_test (test_drain_before_attached),
+        cmocka_unit_test (test_streams),         cmocka_unit_test (test_lists_are_limited),
+        cmocka_unit_test (test_refused),         cmocka_unit_test (test_durability),
+        cmocka_unit_test (test_survive),         cmocka_unit_test (test_commits),
+        cmocka_unit_test (test_too_many_wait),   cmocka_unit_test (test_attempts_and_dead_size),
+        cmocka_unit_test (test_groups),          cmocka_unit_test (test_long_list),
+        cmocka_unit_test (test_drain),           cmocka_unit_test (test_drain_before_attached),
         cmocka_unit_test (test_drain_isolating),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
