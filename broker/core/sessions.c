@@ -283,6 +283,7 @@ void core_session_hello (leat_core_t *core, uint64_t peer, const leat_hello_t *h
         return;
     }
     if (known && !same && (hello->flags & LEAT_HELLO_RESUME)) {
+        core->statistics.hellos_fenced++;
         if (core_stranger_answer (core, peer))
             s_send_fenced (core, peer, identity->epoch);
         return;

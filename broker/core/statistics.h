@@ -12,6 +12,7 @@
     X (frames_former, "messages of ended connections that arrived late and were dropped")          \
     X (hellos, "HELLOs taken")                                                                     \
     X (sessions_displaced, "sessions ended by another one under the same identity")                \
+    X (hellos_fenced, "HELLOs that resume a life that another one has displaced")                  \
     X (sessions_timed_out, "sessions ended by a heartbeat timeout")                                \
     X (sessions_unreachable, "sessions ended because their connection was gone")                   \
     X (pongs_saved, "PINGs not answered because the last answer was too young")                    \
