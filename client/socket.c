@@ -131,14 +131,6 @@ void leat_socket_destroy (leat_socket_t **self_p)
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
-/* libzmq is done with the bytes; in its I/O thread. */
-static void s_release_sent (void *bytes, void *hint)
-{
-    (void) bytes;
-    leat_buffer_t *buffer = hint;
-    leat_buffer_release (&buffer);
-}
-
 static void s_fill (zmq_msg_t *frame, const void *bytes, size_t size)
 {
     int rc = zmq_msg_init_size (frame, size);
@@ -154,7 +146,8 @@ static void s_fill_body (zmq_msg_t *frame, leat_slice_t body)
         return;
     }
     uint8_t *bytes = leat_buffer_bytes (leat_buffer_hold (body.buffer)) + body.offset;
-    int rc = zmq_msg_init_data (frame, bytes, body.size, s_release_sent, body.buffer);
+    leat_buffer_lend (body.buffer);
+    int rc = zmq_msg_init_data (frame, bytes, body.size, leat_buffer_return, body.buffer);
     leat_assert (rc == 0); /* out of memory */
 }
 

@@ -9,6 +9,18 @@
 #include "wire/alloc.h"
 #include "wire/assert.h"
 
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define LEAT_THREAD_SANITIZER
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define LEAT_THREAD_SANITIZER
+#endif
+
+#ifdef LEAT_THREAD_SANITIZER
+#include <sanitizer/tsan_interface.h>
+#endif
+
 struct leat_buffer {
     atomic_uint references;
     size_t size;
@@ -75,6 +87,24 @@ void leat_buffer_release (leat_buffer_t **self_p)
     if (self->free_fn)
         self->free_fn (self->hint);
     free (self);
+}
+
+void leat_buffer_lend (leat_buffer_t *self)
+{
+    leat_assert (atomic_load_explicit (&self->references, memory_order_relaxed) > 0);
+#ifdef LEAT_THREAD_SANITIZER
+    __tsan_release (self);
+#endif
+}
+
+void leat_buffer_return (void *bytes, void *buffer)
+{
+    (void) bytes;
+    leat_buffer_t *self = buffer;
+#ifdef LEAT_THREAD_SANITIZER
+    __tsan_acquire (self);
+#endif
+    leat_buffer_release (&self);
 }
 
 uint8_t *leat_buffer_bytes (leat_buffer_t *self)

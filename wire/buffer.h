@@ -31,6 +31,14 @@ leat_buffer_t *leat_buffer_hold (leat_buffer_t *self);
 /* Gives one reference back and nulls the pointer; NULL is harmless. */
 void leat_buffer_release (leat_buffer_t **self_p);
 
+/* For a library that keeps bytes until a thread of its own is done with them, and says so by a function
+ * (bytes, hint), as zmq_msg_init_data does: the caller's reference is lent with leat_buffer_lend, after
+ * the caller's last look at what goes with it and before the library hears of the bytes;
+ * leat_buffer_return is that function, the buffer its hint. Tells ThreadSanitizer what it cannot see in a
+ * library that is not instrumented: that the one comes before the other. */
+void leat_buffer_lend (leat_buffer_t *self);
+void leat_buffer_return (void *bytes, void *buffer);
+
 /* The bytes. Writable only while the caller's is the only reference. */
 uint8_t *leat_buffer_bytes (leat_buffer_t *self);
 size_t leat_buffer_size (const leat_buffer_t *self);

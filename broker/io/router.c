@@ -285,14 +285,6 @@ static void s_make_frame (zmq_msg_t *frame, size_t size)
     leat_assert (rc == 0);
 }
 
-/* Runs in libzmq's I/O thread when the frame has left, or wherever the message is dropped. */
-static void s_release_body (void *bytes, void *hint)
-{
-    (void) bytes;
-    leat_buffer_t *buffer = hint;
-    leat_buffer_release (&buffer);
-}
-
 static void s_make_body (zmq_msg_t *frame, leat_slice_t body)
 {
     void *bytes = (void *) leat_slice_bytes (body);
@@ -301,8 +293,10 @@ static void s_make_body (zmq_msg_t *frame, leat_slice_t body)
         if (body.size)
             memcpy (zmq_msg_data (frame), bytes, body.size);
     } else {
+        /* Given back in libzmq's I/O thread when the frame has left, or wherever it is dropped. */
         leat_buffer_t *held = leat_buffer_hold (body.buffer);
-        int rc = zmq_msg_init_data (frame, bytes, body.size, s_release_body, held);
+        leat_buffer_lend (held);
+        int rc = zmq_msg_init_data (frame, bytes, body.size, leat_buffer_return, held);
         leat_assert (rc == 0);
     }
 }

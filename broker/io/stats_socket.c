@@ -221,13 +221,6 @@ static leat_buffer_t *s_answer (leat_stats_socket_t *self, const request_t *requ
     return s_buffer (leat_report_error (request->query, request->size));
 }
 
-static void s_release (void *bytes, void *hint)
-{
-    (void) bytes;
-    leat_buffer_t *buffer = hint;
-    leat_buffer_release (&buffer);
-}
-
 /* Takes the buffer. A peer that is gone or has answers waiting gets none. */
 static void s_send (leat_stats_socket_t *self, request_t *request, leat_buffer_t *answer)
 {
@@ -238,8 +231,10 @@ static void s_send (leat_stats_socket_t *self, request_t *request, leat_buffer_t
     if (request->delimited)
         zmq_send (self->socket, "", 0, ZMQ_DONTWAIT | ZMQ_SNDMORE);
     zmq_msg_t frame;
-    int rc = zmq_msg_init_data (&frame, leat_buffer_bytes (answer), leat_buffer_size (answer),
-                                s_release, answer);
+    uint8_t *bytes = leat_buffer_bytes (answer);
+    size_t size = leat_buffer_size (answer);
+    leat_buffer_lend (answer);
+    int rc = zmq_msg_init_data (&frame, bytes, size, leat_buffer_return, answer);
     leat_assert (rc == 0);
     if (zmq_msg_send (&frame, self->socket, ZMQ_DONTWAIT) < 0)
         zmq_msg_close (&frame);
