@@ -101,10 +101,9 @@ static void s_answer_all (lmdb_t *self, leat_lmdb_rows_t *rows, lmdb_read_t *rea
         if (read->last)
             break;
         lmdb_read_t *more = leat_alloc (sizeof *more);
-        *more = (lmdb_read_t){ .stream = read->stream,
-                               .offset = next,
-                               .size = read->size - cost,
-                               .token = read->token };
+        *more = (lmdb_read_t){
+            .stream = read->stream, .offset = next, .size = read->size - cost, .token = read->token
+        };
         s_push (self, read);
         read = more;
     }
