@@ -3,6 +3,7 @@
 #include "broker/io/connections.h"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -37,6 +38,8 @@ typedef struct {
     bool drained; /* everything that had arrived was read when it was looked at last */
     bool cut;
     uint64_t cut_us;        /* to be cut then; 0 not */
+    uint64_t acknowledged;  /* bytes that the other side's kernel had when it was looked at last */
+    uint64_t stuck_us;      /* it has taken no more since, though more waits; 0: it has */
     uint64_t arrived;       /* bytes that the kernel had received when it was looked at last */
     uint64_t held;          /* of them, bytes that were not read then */
     uint64_t read;          /* bytes of messages read since */
@@ -50,6 +53,7 @@ struct leat_connections {
     leat_connections_allowance_fn *allowance;
     void *arg;
     uint64_t message_size_max;
+    uint64_t patience_us;
     int statm;   /* -1: memory is not known, and taken to grow all the time */
     row_t *rows; /* by descriptor */
     size_t size;
@@ -70,12 +74,13 @@ struct leat_connections {
 };
 
 leat_connections_t *leat_connections_new (leat_connections_allowance_fn *allowance, void *arg,
-                                          uint64_t message_size_max)
+                                          uint64_t message_size_max, uint64_t patience_us)
 {
     leat_connections_t *self = leat_alloc (sizeof *self);
     self->allowance = allowance;
     self->arg = arg;
     self->message_size_max = message_size_max;
+    self->patience_us = patience_us;
     self->statm = open ("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     self->memory = UINT64_MAX;
     self->newest = NOBODY;
@@ -150,6 +155,7 @@ void leat_connections_accepted (leat_connections_t *self, int fd)
                               .peer = NOBODY,
                               .older = self->newest,
                               .tcp = s_is_tcp (fd),
+                              .acknowledged = UINT64_MAX,
                               .unexplained = self->unexplained,
                               .messages_mark = self->messages };
     self->count++;
@@ -268,13 +274,31 @@ static uint64_t s_waiting_in_kernel (int fd)
     return ioctl (fd, FIONREAD, &size) || size < 0 ? 0 : (uint64_t) size;
 }
 
-static void s_look_at_tcp (leat_connections_t *self, row_t *row, bool drained)
+/* It has read nothing for longer than it would have a session if it were silent. */
+static bool s_is_deaf (leat_connections_t *self, row_t *row, uint64_t acknowledged, uint64_t now_us)
+{
+    int waiting = 0;
+    bool stuck = acknowledged == row->acknowledged && !ioctl (s_fd (self, row), SIOCOUTQ, &waiting)
+                 && waiting > 0;
+    row->acknowledged = acknowledged;
+    if (!stuck)
+        row->stuck_us = 0;
+    else if (!row->stuck_us)
+        row->stuck_us = now_us;
+    return stuck && now_us - row->stuck_us > self->patience_us;
+}
+
+static void s_look_at_tcp (leat_connections_t *self, row_t *row, bool drained, uint64_t now_us)
 {
     struct tcp_info info = { 0 };
     socklen_t size = sizeof info;
     if (getsockopt (s_fd (self, row), IPPROTO_TCP, TCP_INFO, &info, &size)
         || info.tcpi_bytes_received < row->arrived)
         return; /* its end will be told */
+    if (s_is_deaf (self, row, info.tcpi_bytes_acked, now_us)) {
+        s_cut (self, row);
+        return;
+    }
     uint64_t came = info.tcpi_bytes_received - row->arrived;
     uint64_t held = row->held + came;
     held = held > row->read ? held - row->read : 0;
@@ -373,7 +397,7 @@ void leat_connections_check (leat_connections_t *self, uint64_t now_us, bool dra
         else if (row && !row->cut) {
             looks++;
             if (row->tcp)
-                s_look_at_tcp (self, row, drained);
+                s_look_at_tcp (self, row, drained, now_us);
             else
                 s_look_at_ipc (self, row, drained);
         }

@@ -22,6 +22,9 @@
  * asked for that, a hundred times while it grows, and when it has grown by 8 MiB since all
  * connections were looked at last, they are looked at again, a few in each turn.
  *
+ * A peer that reads nothing of what waits for it, though it may send, is shut down after `patience_us` of
+ * looks at which its kernel had taken no more of it.
+ *
  * The kernel does not count what comes over ipc. There a peer is shut down after several looks at which
  * something waited to be read, with no message ended in between, while memory grew by far more than
  * was read and than one message of each peer in that state can take: it sends a message without end.
@@ -47,7 +50,7 @@ typedef struct {
 typedef uint64_t (leat_connections_allowance_fn) (void *arg, uint64_t peer);
 
 leat_connections_t *leat_connections_new (leat_connections_allowance_fn *allowance, void *arg,
-                                          uint64_t message_size_max);
+                                          uint64_t message_size_max, uint64_t patience_us);
 void leat_connections_destroy (leat_connections_t **self_p);
 
 const leat_connections_counters_t *leat_connections_counters (const leat_connections_t *self);

@@ -19,6 +19,7 @@ enum {
     TURN_SIZE = 8 * 1024 * 1024,
     TURN_ENDS = 4096,
     TURN_PROBES = 1024,
+    DEAF_TIMEOUTS = 4, /* of heartbeats: so long a peer may read nothing while memory grows */
     STATS_INTERVAL_US = 10000, /* how long a query may wait while peers are busy */
     STOP_READ_TURNS = 64, /* what had arrived before the wish to stop is read, in so many turns */
     STOP_TIME_US = 5000000,
@@ -381,8 +382,10 @@ leat_reactor_end_t leat_reactor_run (const leat_reactor_parts_t *parts, char *re
 {
     reactor_t self = { .parts = *parts, .reason = reason, .reason_size = reason_size };
     self.departures = leat_departures_new ();
-    self.connections = leat_connections_new (
-        s_allowance, &self, (uint64_t) leat_router_frame_size_max (parts->report->limits));
+    const leat_limits_t *limits = parts->report->limits;
+    self.connections =
+        leat_connections_new (s_allowance, &self, (uint64_t) leat_router_frame_size_max (limits),
+                              DEAF_TIMEOUTS * limits->heartbeat_timeout * 1000);
     self.parts.report->departures = leat_departures_counters (self.departures);
     self.parts.report->connections = leat_connections_counters (self.connections);
     self.begin_us = leat_clock_monotonic_us ();

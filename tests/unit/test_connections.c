@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -18,6 +19,8 @@
 #include "wire/alloc.h"
 
 enum { ALLOWANCE = 256 * 1024, MESSAGE_MAX = 1024 * 1024, GROWTH = 16 * 1024 * 1024, GROWTHS = 8 };
+
+#define PATIENCE_US UINT64_C (20000000)
 
 /* This process is both ends; what libzmq would hold is what the near end has taken from the kernel. */
 typedef struct {
@@ -42,7 +45,7 @@ static uint64_t s_allowance (void *arg, uint64_t peer)
 static int s_begin (void **state)
 {
     scene_t *scene = leat_alloc (sizeof *scene);
-    scene->connections = leat_connections_new (s_allowance, NULL, MESSAGE_MAX);
+    scene->connections = leat_connections_new (s_allowance, NULL, MESSAGE_MAX, PATIENCE_US);
     scene->now_us = 1000000;
     leat_connections_check (scene->connections, scene->now_us, true);
     *state = scene;
@@ -169,6 +172,48 @@ static void test_tcp (void **state)
     s_close (flood);
     s_close (busy);
     s_close (waits);
+}
+
+/* The near end sends until the far one's kernel takes no more. */
+static void s_fill (pair_t pair)
+{
+    enum { STILL_MS = 300 };
+    static char bytes[64 * 1024];
+    struct pollfd item = { .fd = pair.near, .events = POLLOUT };
+    while (poll (&item, 1, STILL_MS) == 1)
+        while (send (pair.near, bytes, sizeof bytes, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+            continue;
+}
+
+/* Who reads nothing for long, and who reads a little, or has only just been sent something. */
+static void test_deaf (void **state)
+{
+    static char bytes[64 * 1024];
+    scene_t *scene = *state;
+    pair_t pairs[3] = { s_tcp (), s_tcp (), s_tcp () };
+    pair_t deaf = pairs[0];
+    pair_t slow = pairs[1];
+    pair_t idle = pairs[2];
+    for (unsigned index = 0; index < 3; index++)
+        leat_connections_accepted (scene->connections, pairs[index].near);
+    s_fill (deaf);
+    s_fill (slow);
+    s_grow (scene);
+    s_grow (scene);
+    scene->now_us += PATIENCE_US - 100000;
+    s_grow (scene);
+    assert_int_equal (s_cuts (scene), 0);
+    for (unsigned count = 0; count < 64; count++)
+        assert_true (recv (slow.far, bytes, sizeof bytes, 0) > 0);
+    s_fill (idle);
+    scene->now_us += 100000;
+    s_grow (scene);
+    assert_int_equal (s_cuts (scene), 1);
+    leat_connections_ended (scene->connections, deaf.near);
+    s_grow (scene);
+    assert_int_equal (s_cuts (scene), 1);
+    for (unsigned index = 0; index < 3; index++)
+        s_close (pairs[index]);
 }
 
 /* Without growth nobody is looked at. */
@@ -317,6 +362,7 @@ int main (void)
 #define TEST(name) cmocka_unit_test_setup_teardown (name, s_begin, s_end)
     const struct CMUnitTest tests[] = {
         TEST (test_tcp),
+        TEST (test_deaf),
         TEST (test_calm),
         TEST (test_messages_of_a_predecessor),
         TEST (test_cut_of_a_predecessor),
