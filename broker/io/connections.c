@@ -8,7 +8,6 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -33,7 +32,7 @@ enum {
 typedef struct {
     uint64_t cookie; /* 0: no connection */
     uint64_t peer;   /* that was read over it last */
-    uint64_t older;  /* no peer up to this one can be its: they were read before it began */
+    uint64_t older;  /* was read over a predecessor, so no peer up to this one can be its */
     bool tcp;
     bool drained; /* everything that had arrived was read when it was looked at last */
     bool cut;
@@ -58,7 +57,6 @@ struct leat_connections {
     row_t *rows; /* by descriptor */
     size_t size;
     size_t count;
-    uint64_t newest;   /* peer that was read */
     uint64_t messages; /* of anybody */
     uint64_t due_us;   /* next question for memory */
     uint64_t memory;   /* when all connections were looked at last, or less since */
@@ -83,7 +81,6 @@ leat_connections_t *leat_connections_new (leat_connections_allowance_fn *allowan
     self->patience_us = patience_us;
     self->statm = open ("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     self->memory = UINT64_MAX;
-    self->newest = NOBODY;
     return self;
 }
 
@@ -139,8 +136,8 @@ static void s_make_room (leat_connections_t *self, int fd)
     if (size == self->size)
         return;
     self->rows = leat_realloc (self->rows, size * sizeof *self->rows);
-    memset (self->rows + self->size, 0, (size - self->size) * sizeof *self->rows);
-    self->size = size;
+    for (; self->size < size; self->size++)
+        self->rows[self->size] = (row_t){ .peer = NOBODY, .older = NOBODY };
 }
 
 void leat_connections_accepted (leat_connections_t *self, int fd)
@@ -151,9 +148,11 @@ void leat_connections_accepted (leat_connections_t *self, int fd)
         return;
     leat_connections_ended (self, fd);
     s_make_room (self, fd);
+    row = &self->rows[fd];
+    uint64_t older = row->peer == NOBODY ? row->older : row->peer;
     self->rows[fd] = (row_t){ .cookie = cookie,
                               .peer = NOBODY,
-                              .older = self->newest,
+                              .older = older,
                               .tcp = s_is_tcp (fd),
                               .acknowledged = UINT64_MAX,
                               .unexplained = self->unexplained,
@@ -195,8 +194,6 @@ static row_t *s_claim (leat_connections_t *self, int fd, uint64_t peer)
         s_spare (self, row); /* another one was to be cut */
         row->peer = peer;
     }
-    if (s_is_newer (peer, self->newest))
-        self->newest = peer;
     return row;
 }
 

@@ -291,6 +291,24 @@ static void test_cut_of_a_predecessor (void **state)
     s_close (next);
 }
 
+/* Peers get their numbers when they have greeted, and are heard of in any order. */
+static void test_numbers_in_any_order (void **state)
+{
+    scene_t *scene = *state;
+    pair_t early = s_tcp ();
+    pair_t late = s_tcp ();
+    leat_connections_read (scene->connections, late.near, 9, 10);
+    s_bring (early, 4 * ALLOWANCE);
+    leat_connections_read (scene->connections, early.near, 8, 4 * ALLOWANCE);
+    s_grow (scene);
+    assert_int_equal (s_cuts (scene), 0);
+    leat_connections_cut (scene->connections, 8);
+    assert_int_equal (s_cuts (scene), 1);
+    assert_true (s_is_cut (early));
+    s_close (early);
+    s_close (late);
+}
+
 /* What was read before its beginning was heard counts as read. */
 static void test_read_before_its_beginning (void **state)
 {
@@ -366,6 +384,7 @@ int main (void)
         TEST (test_calm),
         TEST (test_messages_of_a_predecessor),
         TEST (test_cut_of_a_predecessor),
+        TEST (test_numbers_in_any_order),
         TEST (test_read_before_its_beginning),
         TEST (test_ipc),
         TEST (test_cut_soon),
