@@ -109,6 +109,16 @@ int leat_client_await (leat_client_t *self, leat_gate_t *gate, int64_t timeout_m
     return error;
 }
 
+int leat_client_stand_by (leat_client_t *self, leat_gate_t *gate, int64_t timeout_ms,
+                          leat_gate_fn *look, void *arg)
+{
+    leat_deadline_t deadline = leat_deadline_in (timeout_ms);
+    leat_gate_enter (gate);
+    int error = s_wait (self, gate, &deadline, look, arg);
+    leat_gate_leave (gate);
+    return error;
+}
+
 /* ---- sending --------------------------------------------------------------------------------- */
 
 /* With the turn, which is given up. False if it was not to be used. */

@@ -19,6 +19,11 @@ int leat_client_until (leat_client_t *self, leat_gate_t *gate, int64_t timeout_m
 int leat_client_await (leat_client_t *self, leat_gate_t *gate, int64_t timeout_ms,
                        leat_gate_fn *look, void *arg);
 
+/* The same without taking turns, for one who needs the client's own thread to work beside it: a producer
+ * that has filled its window. */
+int leat_client_stand_by (leat_client_t *self, leat_gate_t *gate, int64_t timeout_ms,
+                          leat_gate_fn *look, void *arg);
+
 /* Work was left that goes to the broker at once: takes a turn if nobody else is about to, or wakes one
  * who does. No gate may be locked. */
 void leat_client_push (leat_client_t *self);

@@ -18,7 +18,8 @@
  *      receiver watches       libzmq ----------------------> application's thread     one
  *
  * In the same way a thread that sends a record now and then takes the turn itself instead of waking
- * the client's thread for it (drive.c).
+ * the client's thread for it (drive.c). Threads of the application that wait while another one watches
+ * are told what has come for them by that one.
  *
  *      client's own thread (leat_post_t)
  *

@@ -188,7 +188,8 @@ static int s_wait_for_room (leat_producer_t *self, size_t size)
     uint64_t quarter = self->window_size / 4;
     s_room_t room = { self, size > quarter ? size : quarter };
     int64_t timeout_ms = self->send_timeout_ms > 0 ? (int64_t) self->send_timeout_ms : -1;
-    int error = leat_gate_await (&self->gate, timeout_ms, s_look_for_room, &room);
+    int error =
+        leat_client_stand_by (self->port.client, &self->gate, timeout_ms, s_look_for_room, &room);
     if (error == ETIMEDOUT && s_has_room (self, size))
         error = 0;
     return error == 0 ? 0 : s_fail (error);
