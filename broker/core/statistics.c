@@ -41,6 +41,7 @@ static void s_visit_stream (core_stream_t *stream, const leat_statistics_visitor
     leat_stream_statistics_t row = {
         .name = { stream->name, stream->name_size },
         .durability = stream->settings.durability,
+        .max_processing_ms = stream->settings.max_processing_ms,
         .first_offset = oldest ? oldest->first : stream->next_offset,
         .next_offset = stream->next_offset,
         .accepted = stream->accepted_count,

@@ -91,6 +91,7 @@ static void s_add_stream (void *arg, const leat_stream_statistics_t *row)
     json_t *stream = json_object ();
     s_set (stream, "name", s_text (row->name));
     s_set (stream, "durability", json_string (s_durability (row->durability)));
+    s_set (stream, "max_processing_ms", s_number (row->max_processing_ms));
     s_set (stream, "accepted", s_number (row->accepted));
     s_set (stream, "held", s_number (row->held));
     s_set (stream, "bytes", s_number (row->bytes));

@@ -82,6 +82,7 @@ static void s_begin (sim_t *sim)
     }
     leat_core_tick (self->core, sim->now_us, sim_wall_ms (sim));
     leat_core_check (self->core);
+    sim_model_check_recovered (sim);
 }
 
 /* The counters of the core that are faults or events for the table. */

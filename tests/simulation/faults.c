@@ -148,7 +148,7 @@ static void s_fill_store (sim_t *sim)
     if (sim->plan.store_memory)
         return;
     SIM_COUNT (sim, store_filled);
-    sim->store->full_until_us = sim->now_us + sim_below (&sim->operators, 3000000);
+    sim->store->full_until_us = sim->now_us + sim_below (&sim->disk, 3000000);
     sim_trace (sim, "store", "has no room for records");
 }
 
@@ -173,7 +173,7 @@ void sim_fault_run (sim_t *sim)
                                           s_broker_freeze,
                                           sim_broker_crash,
                                           sim_broker_shut_down };
-    if (sim_chance (&sim->operators, 5))
+    if (sim_chance (&sim->disk, 5))
         s_fill_store (sim);
     faults[sim_below (&sim->random, sizeof faults / sizeof *faults)](sim);
     sim->fault_due_us = sim->now_us + sim_below (&sim->random, 2 * sim->plan.fault_interval_us);

@@ -225,6 +225,9 @@ void sim_model_check_idle (sim_t *sim);
 /* model_check.c: a moment without faults: what was started too long ago was taken away. */
 void sim_model_check_overdue (sim_t *sim);
 
+/* model_check.c: a broker that starts knows of streams what the store has. */
+void sim_model_check_recovered (sim_t *sim);
+
 /* model_check.c: a broker with a durable store has ended in order: the store knows all it knew. */
 void sim_model_check_shut_down (sim_t *sim);
 

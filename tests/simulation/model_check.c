@@ -263,6 +263,23 @@ static void s_check_overdue (sim_t *sim, const sim_stream_t *stream, sim_group_t
     }
 }
 
+static void s_check_settings (void *arg, const leat_stream_statistics_t *row)
+{
+    sim_t *sim = arg;
+    const sim_stream_t *stream = sim_model_stream_by_name (sim->model, row->name);
+    if (stream && stream->processing_ms != row->max_processing_ms)
+        sim_violation (sim, "what is set of a stream is recovered",
+                       "stream %s has %llu, not %llu ms", stream->name,
+                       (unsigned long long) row->max_processing_ms,
+                       (unsigned long long) stream->processing_ms);
+}
+
+void sim_model_check_recovered (sim_t *sim)
+{
+    const leat_statistics_visitor_t visitor = { .stream = s_check_settings, .arg = sim };
+    leat_core_visit (sim->broker->core, &visitor);
+}
+
 void sim_model_check_overdue (sim_t *sim)
 {
     for (unsigned index = 0; index < SIM_MODEL_STREAMS_MAX; index++) {

@@ -13,12 +13,15 @@ static leat_request_t *s_stream (sim_t *sim, const char *name)
     uint64_t max_processing_ms = sim_chance (&sim->operators, 85)
                                      ? sim_between (&sim->operators, least_ms, least_ms + 2000)
                                      : 0;
+    uint8_t durability = sim->plan.store_memory ? LEAT_MEMORY : LEAT_SYNC;
     if (sim_chance (&sim->operators, 20)) {
         command.id = LEAT_STREAM_CREATE;
         command.stream_create.stream = leat_text (name);
+        command.stream_create.durability = durability;
         command.stream_create.max_processing_ms = max_processing_ms;
     } else {
         command.stream_set.stream = leat_text (name);
+        command.stream_set.durability = durability;
         command.stream_set.max_processing_ms = max_processing_ms;
     }
     sim_trace (sim, "operator", "%s %s: max_processing %llu", leat_command_name (command.id), name,

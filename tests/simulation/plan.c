@@ -82,8 +82,8 @@ static void s_draw_limits (sim_t *self)
         limits->identity_expiry = sim_between (random, 1000, 10000);
         limits->commits = 64; /* else the model learns late of what the core has forgotten */
     }
-    if (sim_chance (&self->operators, 20))
-        limits->commit_size = sim_between (&self->operators, 1, 20000);
+    if (sim_chance (&self->disk, 20))
+        limits->commit_size = sim_between (&self->disk, 1, 20000);
     /* Not drawn, so that the other draws of a seed stay what they were. */
     if (self->seed % 10 < 3)
         limits->offences = 8 + self->seed % 8;

@@ -84,6 +84,7 @@ typedef struct sim {
     uint64_t seed;
     sim_random_t random;
     sim_random_t operators;
+    sim_random_t disk; /* what befalls the store's disk */
     uint64_t now_us;
     uint64_t step;
     uint64_t chaos_steps; /* then the faults stop */
