@@ -264,7 +264,7 @@ static int s_truncated (const leat_lmdb_files_t *self, uint64_t size, uint64_t w
 
 static int s_fail_open (const leat_lmdb_files_t *self, int code, char *error, size_t error_size)
 {
-    if (code == ENOMEM)
+    if (code == ENOMEM && self->map_size)
         snprintf (error, error_size,
                   "cannot map %llu bytes for %s: %s; allow less (the store's size_max), or more "
                   "address space (ulimit -v)",
@@ -282,7 +282,7 @@ static int s_open_env (leat_lmdb_files_t *self, const char *name, unsigned flags
     char *file = leat_alloc (size);
     snprintf (file, size, "%s%s%s", self->path, *name ? "/" : "", name);
     int code = mdb_env_create (&self->env);
-    if (!code)
+    if (!code && self->map_size) /* else what the file says */
         code = mdb_env_set_mapsize (self->env, self->map_size);
     if (!code)
         code = mdb_env_set_maxreaders (self->env, READERS_MAX);
@@ -434,6 +434,8 @@ static int s_open (leat_lmdb_files_t *self, const leat_store_options_t *options,
     self->page_size = (uint64_t) sysconf (_SC_PAGESIZE);
     self->map_size = options->size_max ? options->size_max : DEFAULT_MAP_SIZE;
     self->map_size -= self->map_size % self->page_size;
+    if (use != LEAT_LMDB_BROKER && !options->size_max)
+        self->map_size = 0;
     if (use == LEAT_LMDB_BROKER && faccessat (self->directory, LEAT_LMDB_DATA_NAME, F_OK, 0)
         && errno == ENOENT && s_create (self, error, error_size))
         return -1;

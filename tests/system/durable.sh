@@ -6,6 +6,7 @@
 . "$(dirname "$0")/command_line.sh"
 
 data=$work/data
+size=(--data-size 4GiB) # sanitizers and valgrind have no room for the usual map of 1 TiB
 
 store_says () { # FIELD VALUE
     [ "$("$leat" stats --json | "$stats_field" store "$1")" = "$2" ]
@@ -17,14 +18,14 @@ consume_all () { # STREAM
 
 # --- started again in order, and after a kill
 
-start_broker -d "$data"
+start_broker -d "$data" "${size[@]}"
 says "$work/broker.log" "keeps streams in $data" || fail "it does not say where it keeps streams"
 store_says engine lmdb || fail "the stats do not tell the engine"
 store_says directory "$data" || fail "the stats do not tell the directory"
 seq 50000 > "$work/in"
 expect 0 "$leat" produce kept "$work/in"
 stop_broker
-start_broker -d "$data"
+start_broker -d "$data" "${size[@]}"
 stream_has kept held 50000 || fail "records are not there after an end in order"
 expect 0 "$leat" consume kept -n 10000 --quiet
 expect_same <(head -n 10000 "$work/in") "$work/stdout"
@@ -32,7 +33,7 @@ seq 50001 60000 >> "$work/in"
 expect 0 "$leat" produce kept <(seq 50001 60000)
 kill -KILL "$broker"
 expect_end "$broker" 137
-start_broker -d "$data"
+start_broker -d "$data" "${size[@]}"
 # What the first consumer has settled was confirmed to it, so that it does not come again.
 consume_all kept
 expect_same <(tail -n +10001 "$work/in") "$work/stdout"
@@ -41,7 +42,7 @@ expect_same <(tail -n +10001 "$work/in") "$work/stdout"
 expect 0 "$leat" produce again --id twice "$work/in"
 kill -KILL "$broker"
 expect_end "$broker" 137
-start_broker -d "$data"
+start_broker -d "$data" "${size[@]}"
 expect 0 "$leat" produce again --id twice "$work/in"
 stream_has again held 60000 || fail "a producer that was run again has published twice"
 consume_all again
@@ -53,7 +54,7 @@ expect 0 "$leat" produce kept <(printf 'good\nbad\n')
 expect 0 "$leat" consume kept --exit-when-empty --exec 'read -r line; [ "$line" = good ] || exit 65'
 kill -KILL "$broker"
 expect_end "$broker" 137
-start_broker -d "$data"
+start_broker -d "$data" "${size[@]}"
 expect 0 "$leat" stream list
 grep -q '^kept .* 2 ' "$work/stdout" || fail "what was set of the stream is gone"
 expect 0 "$leat" consume kept.dead --exit-when-empty --quiet
@@ -74,7 +75,7 @@ wait_until "the next second" eval '[ "$(date +%s)" -ge "$middle" ]'
 expect 0 "$leat" produce notes <(echo younger)
 kill -KILL "$broker"
 expect_end "$broker" 137
-start_broker -d "$data" # from here on all of it is on the disk alone
+start_broker -d "$data" "${size[@]}" # from here on all of it is on the disk alone
 expect 0 "$leat" group create notes at-offset --from 299990
 expect 0 "$leat" group create notes at-time --from "$(date -u -d "@$middle" +%Y-%m-%dT%H:%M:%SZ)"
 expect 0 "$leat" group create notes at-end --from latest
@@ -94,31 +95,31 @@ expect 0 "$leat" store backup "$data" "$work/copy"
 expect_end "$producer" 0
 expect 0 "$leat" store verify "$work/copy"
 stop_broker
-start_broker -d "$work/copy"
+start_broker -d "$work/copy" "${size[@]}"
 expect 0 "$leat" consume copied --exit-when-empty --quiet
 count=$(wc -l < "$work/stdout")
 [ "$count" -ge 5000 ] && [ "$count" -le 100000 ] || fail "the copy has $count records"
 expect_same <(seq "$count") "$work/stdout"
 stop_broker
-start_broker -d "$data"
+start_broker -d "$data" "${size[@]}"
 
 # --- directories that cannot be used
 
-expect 4 "$leat" broker -d "$data" -l "ipc://$work/other" -s "ipc://$work/other-stats"
+expect 4 "$leat" broker "${size[@]}" -d "$data" -l "ipc://$work/other" -s "ipc://$work/other-stats"
 expect_said "$data is in use by another broker"
 stop_broker
-expect 4 "$leat" broker -d "$work/no/where" -l "$LEAT_BROKER" -s "$LEAT_STATS"
+expect 4 "$leat" broker "${size[@]}" -d "$work/no/where" -l "$LEAT_BROKER" -s "$LEAT_STATS"
 expect_said "the directory that it would be in does not exist"
 : > "$work/file"
-expect 4 "$leat" broker -d "$work/file" -l "$LEAT_BROKER" -s "$LEAT_STATS"
+expect 4 "$leat" broker "${size[@]}" -d "$work/file" -l "$LEAT_BROKER" -s "$LEAT_STATS"
 expect_said "Not a directory"
 mkdir "$work/foreign"
 head -c 100000 /dev/zero > "$work/foreign/data.mdb"
-expect 4 "$leat" broker -d "$work/foreign" -l "$LEAT_BROKER" -s "$LEAT_STATS"
+expect 4 "$leat" broker "${size[@]}" -d "$work/foreign" -l "$LEAT_BROKER" -s "$LEAT_STATS"
 expect_said "is no store of Leat's"
 cp -r "$data" "$work/cut"
 truncate -s 20000 "$work/cut/data.mdb"
-expect 4 "$leat" broker -d "$work/cut" -l "$LEAT_BROKER" -s "$LEAT_STATS"
+expect 4 "$leat" broker "${size[@]}" -d "$work/cut" -l "$LEAT_BROKER" -s "$LEAT_STATS"
 expect_said "is cut off"
 # The version is in the row "format": one number of four bytes behind its key.
 cp -r "$data" "$work/version"
@@ -132,7 +133,7 @@ flip_behind () { # FILE TEXT BYTES BIT...: in each place where it stands
     done
 }
 flip_behind "$work/version/data.mdb" Mformat 0
-expect 4 "$leat" broker -d "$work/version" -l "$LEAT_BROKER" -s "$LEAT_STATS"
+expect 4 "$leat" broker "${size[@]}" -d "$work/version" -l "$LEAT_BROKER" -s "$LEAT_STATS"
 grep -qE "is damaged|was written in format" "$work/stderr" || fail "a wrong version is not named"
 if unshare -rm true 2> /dev/null; then
     mkdir "$work/read-only"
@@ -147,13 +148,13 @@ fi
 # --- a damaged batch is set aside, and holds nobody up
 
 rm -rf "$data"
-start_broker -d "$data"
+start_broker -d "$data" "${size[@]}"
 for text in first second third; do
     expect 0 "$leat" produce damaged <(echo "the $text batch")
 done
 stop_broker
 flip_behind "$data/data.mdb" "the second bat" 0
-start_broker -d "$data"
+start_broker -d "$data" "${size[@]}"
 consume_all damaged
 expect_same <(printf 'the first batch\nthe third batch\n') "$work/stdout"
 stream_has damaged parked 1 || fail "a damaged record is not set aside"
@@ -194,7 +195,7 @@ rm -rf "$data"
 (
     trap '' XFSZ
     ulimit -f 4096
-    exec "$leat" broker -d "$data" -l "$LEAT_BROKER" -s "$LEAT_STATS" 2> "$work/broker.log"
+    exec "$leat" broker -d "$data" "${size[@]}" -l "$LEAT_BROKER" -s "$LEAT_STATS" 2> "$work/broker.log"
 ) &
 broker=$!
 started+=("$broker")
@@ -205,7 +206,7 @@ wait_until "why it fails" eval '"$leat" stats --json --timeout 1s | grep -q "\"f
 expect_end "$broker" 5
 says "$work/broker.log" "cannot tell whether it kept a commit: writing and syncing $data/data.mdb failed" ||
     fail "it does not say why it ends"
-start_broker -d "$data"
+start_broker -d "$data" "${size[@]}"
 expect_end "$producer" 0
 consume_all failed
 expect_same "$work/in" "$work/stdout"

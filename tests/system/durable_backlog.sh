@@ -9,7 +9,8 @@ records=$3
 sanitizer=${4:-}
 
 data=$work/data
-limits=(--limit memory_size=32MiB --limit stream_size=16MiB --limit read_window=4MiB)
+size=(--data-size 4GiB) # sanitizers and valgrind have no room for the usual map of 1 TiB
+limits=("${size[@]}" --limit memory_size=32MiB --limit stream_size=16MiB --limit read_window=4MiB)
 
 # The broker's own memory in KiB; pages of the file are the kernel's.
 memory () {
