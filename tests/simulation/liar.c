@@ -238,6 +238,9 @@ static void s_attach (sim_t *sim, sim_liar_t *liar)
     attach->group = leat_text (sim_chance (&sim->random, 70)
                                    ? sim_group_name ((unsigned) sim_below (&sim->random, 2))
                                    : strange[sim_below (&sim->random, 4)]);
+    /* Which records that leaves out the model does not know, so it is for a group of their own. */
+    if (attach->start == LEAT_START_TIME)
+        attach->group = leat_text ("liars");
     if (attach->credit_size >> 40 || attach->credit_records >> 24)
         SIM_COUNT (sim, lies_credit);
     s_command (sim, liar, &command);

@@ -29,7 +29,8 @@ static uint64_t s_held (const sim_channel_t *channel, bool unstarted)
 {
     const sim_group_t *group = channel->group;
     uint64_t count = 0;
-    for (size_t offset = group->done; offset < group->marks_count; offset++) {
+    /* What was perhaps gone when the group was made is done with, and may be handed out all the same. */
+    for (size_t offset = 0; offset < group->marks_count; offset++) {
         const sim_mark_t *mark = &group->marks[offset];
         count += mark->holder == channel && (mark->position >= s_boundary (channel)) == unstarted;
     }

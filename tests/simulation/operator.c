@@ -13,6 +13,9 @@ static leat_request_t *s_stream (sim_t *sim, const char *name)
     uint64_t max_processing_ms = sim_chance (&sim->operators, 85)
                                      ? sim_between (&sim->operators, least_ms, least_ms + 2000)
                                      : 0;
+    /* That it is kept is what matters where something is kept; nothing becomes overdue by it. */
+    if (max_processing_ms && !sim->plan.store_memory)
+        max_processing_ms += 3600000;
     uint8_t durability = sim->plan.store_memory ? LEAT_MEMORY : LEAT_SYNC;
     if (sim_chance (&sim->operators, 20)) {
         command.id = LEAT_STREAM_CREATE;

@@ -107,6 +107,12 @@ void sim_plan_draw (sim_t *self)
     plan->liars = sim_chance (random, 50) ? (unsigned) sim_between (random, 1, SIM_LIARS_MAX) : 0;
     plan->records = (unsigned) sim_between (random, 20, 200);
     plan->store_memory = sim_chance (random, 25);
+    /* Who settles late what was revoked as overdue is honest; with few offences allowed nobody can tell. */
+    if (plan->operates && plan->store_memory) {
+        leat_limits_t usual;
+        leat_limits_default (&usual);
+        plan->limits.offences = usual.offences;
+    }
     plan->store_reads = !plan->store_memory && sim_chance (random, 60);
     if (plan->store_reads) {
         uint64_t least = 10 * (plan->limits.batch_size + 512);
