@@ -19,7 +19,7 @@ static const struct argp_option s_options[] = {
 };
 
 typedef struct {
-    leat_operator_t common;
+    leat_operator_t common; /* first */
     const char *consumer;
     const char *stream; /* or NULL */
     bool quiet;
@@ -53,31 +53,32 @@ static error_t s_parse (int key, char *value, struct argp_state *state)
     }
 }
 
+static int s_drain (void *arg)
+{
+    settings_t *settings = arg;
+    leat_operator_t *common = &settings->common;
+    uint32_t consumers = 0;
+    int result = leat_admin_drain (common->admin, settings->consumer, settings->stream, &consumers,
+                                   common->timeout_ms);
+    int code = leat_operator_answer (common, result);
+    if (code == LEAT_EXIT_DONE && !settings->quiet)
+        leat_message (s_program, "'%s' was asked to leave: %" PRIu32 " %s", settings->consumer,
+                      consumers, consumers == 1 ? "consumer" : "consumers");
+    return code;
+}
+
 int leat_drain_command (int argc, char **argv)
 {
-    static const struct argp_child children[] = { { &leat_operator_argp, 0, NULL, 0 }, { 0 } };
     static const struct argp argp = {
         s_options,
         s_parse,
         "CONSUMER",
         "Asks CONSUMER to finish what it has started, give back the rest and leave. It gets nothing "
         "more from then on.",
-        children,
+        NULL,
         NULL,
         NULL
     };
     settings_t settings = { .common = { .program = s_program } };
-    argp_parse (&argp, argc, argv, 0, NULL, &settings);
-    int code = leat_operator_open (&settings.common);
-    if (code == LEAT_EXIT_DONE) {
-        uint32_t consumers = 0;
-        int result = leat_admin_drain (settings.common.admin, settings.consumer, settings.stream,
-                                       &consumers, settings.common.timeout_ms);
-        code = leat_operator_answer (&settings.common, result);
-        if (code == LEAT_EXIT_DONE && !settings.quiet)
-            leat_message (s_program, "'%s' was asked to leave: %" PRIu32 " %s", settings.consumer,
-                          consumers, consumers == 1 ? "consumer" : "consumers");
-    }
-    leat_operator_close (&settings.common);
-    return code;
+    return leat_operator_run (&settings.common, &argp, argc, argv, s_drain);
 }

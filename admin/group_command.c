@@ -25,7 +25,7 @@ static const struct argp_option s_options[] = {
 };
 
 typedef struct {
-    leat_operator_t common;
+    leat_operator_t common; /* first */
     bool creates;
     const char *stream;
     const char *group;
@@ -151,24 +151,24 @@ static int s_create (settings_t *settings)
     return code;
 }
 
+static int s_act (void *arg)
+{
+    settings_t *settings = arg;
+    return settings->creates ? s_create (settings) : s_list (settings);
+}
+
 int leat_group_command (int argc, char **argv)
 {
-    static const struct argp_child children[] = { { &leat_operator_argp, 0, NULL, 0 }, { 0 } };
     static const struct argp argp = {
         s_options,
         s_parse,
         "list STREAM\ncreate STREAM GROUP",
         "Lists the groups of STREAM, or creates one. Groups also come into being with their first "
         "consumer; one that is created before it holds records for it.",
-        children,
+        NULL,
         NULL,
         NULL
     };
     settings_t settings = { .common = { .program = s_program } };
-    argp_parse (&argp, argc, argv, 0, NULL, &settings);
-    int code = leat_operator_open (&settings.common);
-    if (code == LEAT_EXIT_DONE)
-        code = settings.creates ? s_create (&settings) : s_list (&settings);
-    leat_operator_close (&settings.common);
-    return code;
+    return leat_operator_run (&settings.common, &argp, argc, argv, s_act);
 }

@@ -47,9 +47,7 @@ static error_t s_parse (int key, char *value, struct argp_state *state)
     }
 }
 
-const struct argp leat_operator_argp = { s_options, s_parse, NULL, NULL, NULL, NULL, NULL };
-
-int leat_operator_open (leat_operator_t *self)
+static int s_open (leat_operator_t *self)
 {
     const leat_connection_settings_t connection = {
         .program = self->program,
@@ -66,10 +64,20 @@ int leat_operator_open (leat_operator_t *self)
     return self->admin ? LEAT_EXIT_DONE : leat_operator_answer (self, -1);
 }
 
-void leat_operator_close (leat_operator_t *self)
+int leat_operator_run (leat_operator_t *self, const struct argp *argp, int argc, char **argv,
+                       leat_operator_act_fn *act)
 {
+    static const struct argp common = { s_options, s_parse, NULL, NULL, NULL, NULL, NULL };
+    static const struct argp_child children[] = { { &common, 0, NULL, 0 }, { 0 } };
+    struct argp whole = *argp;
+    whole.children = children;
+    argp_parse (&whole, argc, argv, 0, NULL, self);
+    int code = s_open (self);
+    if (code == LEAT_EXIT_DONE)
+        code = act (self);
     leat_admin_destroy (&self->admin);
     leat_client_destroy (&self->client);
+    return code;
 }
 
 int leat_operator_answer (const leat_operator_t *self, int result)

@@ -17,12 +17,15 @@ typedef struct {
     leat_admin_t *admin;
 } leat_operator_t;
 
-/* Options that all of them have: a child of their argp, whose input is a leat_operator_t. */
-extern const struct argp leat_operator_argp;
+/* What a command does once there is a connection; returns its exit code. `settings` is what its parser has
+ * as input, which begins with a leat_operator_t. */
+typedef int (leat_operator_act_fn) (void *settings);
 
-/* Connects. An exit code, after a message if it is not LEAT_EXIT_DONE; to be closed in any case. */
-int leat_operator_open (leat_operator_t *self);
-void leat_operator_close (leat_operator_t *self);
+/* A command: reads its options by `argp`, whose children are filled in with those that all commands have
+ * (its parser gives them the leat_operator_t as input), connects, acts, and closes the connection. Returns
+ * the exit code. */
+int leat_operator_run (leat_operator_t *self, const struct argp *argp, int argc, char **argv,
+                       leat_operator_act_fn *act);
 
 /* The exit code of what a function of leat_admin.h returned, errno being what it left; after a message if
  * it is not LEAT_EXIT_DONE. */

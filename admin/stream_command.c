@@ -46,7 +46,7 @@ static const struct argp_option s_options[] = {
 typedef enum { ACTION_NONE, ACTION_LIST, ACTION_CREATE, ACTION_SET } action_t;
 
 typedef struct {
-    leat_operator_t common;
+    leat_operator_t common; /* first */
     action_t action;
     const char *stream; /* or pattern, or NULL */
     leat_stream_settings_t values;
@@ -299,24 +299,24 @@ static int s_change (settings_t *settings)
     return code;
 }
 
+static int s_act (void *arg)
+{
+    settings_t *settings = arg;
+    return settings->action == ACTION_LIST ? s_list (settings) : s_change (settings);
+}
+
 int leat_stream_command (int argc, char **argv)
 {
-    static const struct argp_child children[] = { { &leat_operator_argp, 0, NULL, 0 }, { 0 } };
     static const struct argp argp = {
         s_options,
         s_parse,
         "list [PATTERN]\ncreate STREAM\nset STREAM",
         "Lists streams (those like PATTERN, at whose end * stands for any rest), creates one, or sets "
         "what is said of one. Streams also come into being when they are first used.",
-        children,
+        NULL,
         NULL,
         NULL
     };
     settings_t settings = { .common = { .program = s_program } };
-    argp_parse (&argp, argc, argv, 0, NULL, &settings);
-    int code = leat_operator_open (&settings.common);
-    if (code == LEAT_EXIT_DONE)
-        code = settings.action == ACTION_LIST ? s_list (&settings) : s_change (&settings);
-    leat_operator_close (&settings.common);
-    return code;
+    return leat_operator_run (&settings.common, &argp, argc, argv, s_act);
 }
