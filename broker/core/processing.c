@@ -26,6 +26,7 @@ typedef struct {
 struct core_processing {
     core_consumer_t *consumer;
     core_timer_t timer; /* of the oldest span */
+    uint64_t set_us;    /* the limit was changed, and nothing was overdue by the new one before */
     uint64_t end;       /* of the newest span, also if that is gone */
     unsigned first;     /* in the ring */
     unsigned count;
@@ -91,6 +92,7 @@ void core_processing_changed (leat_core_t *core, core_stream_t *stream)
                 continue;
             }
             core_processing_note (core, consumer);
+            consumer->processing->set_us = core->now_us;
             s_set_timer (core, consumer->processing);
         }
     }
@@ -226,7 +228,8 @@ void core_processing_end (leat_core_t *core, core_consumer_t *consumer)
  * has arrived. */
 static bool s_is_heard (leat_core_t *core, core_processing_t *self, uint64_t due_us)
 {
-    if (self->consumer->channel.session->spoke_us >= due_us)
+    uint64_t spoke_us = self->consumer->channel.session->spoke_us;
+    if (spoke_us >= due_us && spoke_us >= self->set_us)
         return true;
     uint64_t look_us = core->limits.heartbeat_interval * 1000 / 32 + 1;
     core_timer_set (core, &self->timer, core->now_us + look_us, s_fire);

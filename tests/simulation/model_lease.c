@@ -480,7 +480,8 @@ static void s_revoked (sim_t *sim, sim_channel_t *channel, const leat_range_t *r
         wrong = "what only waits is never overdue";
     else if (!s_limit_us (sim, stream) || sim->now_us - mark->since_us < s_limit_us (sim, stream))
         wrong = "nothing is taken away before max_processing";
-    else if (channel->peer->heard_us < mark->since_us + s_limit_us (sim, stream))
+    else if (channel->peer->heard_us < mark->since_us + s_limit_us (sim, stream)
+             || channel->peer->heard_us < stream->set_us)
         wrong = "nothing is overdue at one who was not heard since";
     if (wrong)
         sim_violation (sim, wrong,
@@ -491,6 +492,9 @@ static void s_revoked (sim_t *sim, sim_channel_t *channel, const leat_range_t *r
                        (unsigned long long) stream->processing_ms);
     mark->suspect = true;
     mark->started = true;
+    /* A handler may go on with what was taken away, and what is beside it then is held alone. */
+    if (mark->deadly)
+        channel->poisoned = false;
     if (charged) {
         SIM_COUNT (sim, overdue_lone);
         s_charge (sim, mark);

@@ -285,7 +285,7 @@ static void test_changed (void **state)
     s_limit (driver, 5000);
     driver_wait (driver, 4000);
     s_limit (driver, 2000); /* it was started longer ago */
-    driver_wait (driver, 10);
+    driver_wait (driver, 50);
     s_expect_revoked (driver, 2, batch.epoch, 0, 1);
     driver_destroy (&driver);
 }
@@ -349,6 +349,24 @@ static void test_silent (void **state)
     driver_destroy (&driver);
 }
 
+/* A limit that is lowered makes nothing overdue at one that was heard before, and not since. */
+static void test_lowered_while_silent (void **state)
+{
+    driver_t *driver = s_begin (2, 60000);
+    s_consumer (driver, 2, 10, 1);
+    leat_batch_t batch = driver_expect_deliver (driver, 2, 1, 0, 2);
+    driver_wait (driver, 2000);
+    driver->beats = false;
+    driver_wait (driver, 1000);
+    s_limit (driver, 1000);
+    driver_wait (driver, 1000);
+    driver_expect_nothing (driver, 2);
+    driver->beats = true;
+    driver_wait (driver, 100);
+    s_expect_revoked (driver, 2, batch.epoch, 0, 1);
+    driver_destroy (&driver);
+}
+
 /* The broker was stopped itself: that it was heard meanwhile is only taken for granted. */
 static void test_broker_was_stopped (void **state)
 {
@@ -396,6 +414,7 @@ int main (void)
         cmocka_unit_test (test_changed),
         cmocka_unit_test (test_many_reports),
         cmocka_unit_test (test_silent),
+        cmocka_unit_test (test_lowered_while_silent),
         cmocka_unit_test (test_broker_was_stopped),
         cmocka_unit_test (test_ends),
     };
