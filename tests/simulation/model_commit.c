@@ -99,14 +99,15 @@ static void s_group_lacks (sim_t *sim, const sim_stream_t *stream, sim_group_t *
         unsigned index = (unsigned) ((self->births_count - age) % births);
         if (self->births[index].stream != stream->id || self->births[index].group != group->id)
             continue;
-        /* Liars ask for any time to begin at: what is older is skipped where it is found. */
-        bool skips = strcmp (group->name, "liars") == 0;
-        for (size_t offset = 0; offset < self->births[index].count; offset++) {
-            if (self->births[index].gone[offset] || skips)
-                group->marks[offset].optional = true;
-        }
-        return;
+        for (size_t offset = 0; offset < self->births[index].count; offset++)
+            group->marks[offset].optional |= self->births[index].gone[offset];
+        break;
     }
+    /* Liars ask for any time to begin at: what is older is skipped where it is found, and that may be all
+     * that was handed to the store before, be it committed when they asked or not. */
+    for (size_t offset = 0; strcmp (group->name, "liars") == 0 && offset < stream->records_count;
+         offset++)
+        group->marks[offset].optional = true;
 }
 
 static void s_group_created (sim_t *sim, const leat_operation_group_created_t *created)
