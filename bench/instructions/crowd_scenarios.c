@@ -8,7 +8,13 @@
 #include "wire/alloc.h"
 #include "wire/assert.h"
 
-enum { ROUNDS = 1000, LEASES_PER_N = 100, MARKS_PER_N = 10, WARM_UP_RECORDS = 500 };
+enum {
+    ROUNDS = 1000,
+    LEASES_PER_N = 100,
+    MARKS_PER_N = 10,
+    WARM_UP_RECORDS = 500,
+    BITMAP_RECORDS = 10000
+};
 
 /* ---- streams --------------------------------------------------------------------------------- */
 
@@ -190,6 +196,11 @@ static broker_t *s_delayed (uint32_t n, pair_t *pair)
         broker_settle (broker, &delivery, LEAT_NACK, 3600000, false);
     }
     broker_turn (broker);
+    /* What is settled is written as a bitmap from the first of them on; it is as long for each N. */
+    for (uint32_t i = n * MARKS_PER_N; i < BITMAP_RECORDS; i += WARM_UP_RECORDS)
+        broker_round (broker, &pair->producer, WARM_UP_RECORDS);
+    broker_leap (broker, 1000); /* all of it is committed */
+    broker_turn (broker);
     broker_round (broker, &pair->producer, 1);
     return broker;
 }
@@ -345,15 +356,14 @@ const scenario_t crowd_scenarios[] = {
       "leases and batches are in trees; what is settled is a bit", false, s_leases_scattered },
     { "timers", "record",
       "N * 10 records wait for the end of a nack's delay, beside the active pair",
-      "only the first timer is looked at; a commit of settles, ten a second, walks over all marks",
-      false, s_timers },
+      "only the first timer is looked at; batches are in a tree", false, s_timers },
     { "timers-nack", "record",
       "beside N * 10 delayed records each record is nacked once and comes back",
-      "timers and marks are in trees; a commit of settles, ten a second, walks over all marks",
-      false, s_timers_nack },
+      "timers, marks and batches are in trees; a commit takes those that changed", false,
+      s_timers_nack },
     { "timers-flush", "record",
       "beside N * 10 delayed records each settle asks to be confirmed, which makes a commit",
-      "a commit of settles walks over all marks of the group", false, s_timers_flush },
+      "a commit takes what changed; batches are in a tree", false, s_timers_flush },
     { "group", "record", "N consumers of one group; each record goes to the least loaded",
       "consumers with credit are in a tree by their load", false, s_group },
     { "group-split", "delivery", "batches of N * 10 records, split among N consumers",

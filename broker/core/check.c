@@ -34,6 +34,26 @@ static uint64_t s_check_consumer (const core_consumer_t *consumer)
     return records;
 }
 
+/* What is not in a commit yet, and nothing else, is in the lists of what the next one has to take. */
+static void s_check_dirty (core_group_t *group)
+{
+    uint64_t dirty = 0;
+    core_mark_t *mark;
+    RB_FOREACH (mark, core_marks, &group->marks) {
+        dirty += mark->dirty;
+        leat_assert (!mark->dirty || (group->dirty && !mark->commit));
+    }
+    LIST_FOREACH (mark, &group->dirty_marks, in_dirty)
+        dirty--;
+    leat_assert (!dirty);
+    core_chunk_t *chunk;
+    RB_FOREACH (chunk, core_chunks, &group->settled.chunks)
+        dirty += chunk->dirty;
+    LIST_FOREACH (chunk, &group->settled.dirty_chunks, in_dirty)
+        dirty--;
+    leat_assert (!dirty);
+}
+
 /* Every record of the group is in exactly one place, so the places add up. */
 static void s_check_group (core_group_t *group)
 {
@@ -76,6 +96,7 @@ static void s_check_group (core_group_t *group)
         marked += marks[i];
     }
     leat_assert (marked == group->mark_count);
+    s_check_dirty (group);
     uint64_t open = 0;
     for (uint64_t from = group->start;
          (from = core_settled_next_open (&group->settled, from)) < stream->next_offset;) {

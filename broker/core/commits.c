@@ -91,6 +91,7 @@ void core_data_add_batch (leat_core_t *core, core_batch_t *batch)
 void core_data_add_dead (leat_core_t *core, core_mark_t *mark, const leat_operation_t *operation)
 {
     leat_commit_add (core_data (core), operation);
+    core_mark_written (mark); /* by that, before or instead of a commit of settles */
     TAILQ_REMOVE (&core->dying, mark, in_queue);
     mark->commit = core->data_record;
     TAILQ_INSERT_TAIL (&mark->commit->dying, mark, in_queue);
@@ -176,23 +177,17 @@ static void s_add_chunks (leat_commit_t *commit, core_group_t *group)
         settled->dirty = false;
     }
     core_chunk_t *chunk;
-    RB_FOREACH (chunk, core_chunks, &settled->chunks) {
-        if (!chunk->dirty)
-            continue;
-        chunk->dirty = false;
+    while ((chunk = LIST_FIRST (&settled->dirty_chunks))) {
+        core_chunk_written (chunk);
         leat_operation_t operation = { .id = LEAT_OPERATION_CHUNK };
         operation.chunk.stream = group->stream->id;
         operation.chunk.group = group->id;
         operation.chunk.chunk = chunk->number;
         operation.chunk.whole = chunk->whole;
-        if (!chunk->whole) {
-            /* The words in memory are the bytes on disk: both are little-endian. */
-            const char *bytes = (const char *) chunk->bits;
-            size_t size = LEAT_CHUNK_RECORDS / 8;
-            while (size && !bytes[size - 1])
-                size--;
-            operation.chunk.settled = (leat_text_t){ bytes, size };
-        }
+        /* The words in memory are the bytes on disk: both are little-endian. */
+        if (!chunk->whole)
+            operation.chunk.settled =
+                (leat_text_t){ (const char *) chunk->bits, (chunk->end + 7) / 8 };
         leat_commit_add (commit, &operation);
     }
 }
@@ -231,11 +226,8 @@ static void s_add_group (leat_commit_t *commit, core_group_t *group)
 {
     s_add_chunks (commit, group);
     core_mark_t *mark;
-    RB_FOREACH (mark, core_marks, &group->marks) {
-        /* A commit that makes it a dead letter is before this one, or takes this one along. */
-        if (!mark->dirty || mark->commit)
-            continue;
-        mark->dirty = false;
+    while ((mark = LIST_FIRST (&group->dirty_marks))) {
+        core_mark_written (mark);
         s_add_mark (commit, group, mark);
     }
 }
@@ -476,8 +468,7 @@ static void s_undo_data (leat_core_t *core, core_commit_t *record)
     core_mark_t *mark;
     while ((mark = TAILQ_LAST (&record->dying, core_marks_queue))) {
         core_mark_set (core, mark, CORE_MARK_DYING); /* back to core->dying */
-        mark->dirty = true;
-        core_group_dirty (core, mark->group);
+        core_mark_changed (core, mark);
     }
     core_batch_t *batch;
     while ((batch = TAILQ_LAST (&record->batches, core_new_batches))) {
@@ -510,10 +501,11 @@ static void s_undo_settles (leat_core_t *core, core_commit_t *record)
             group->settled.dirty = true;
             core_chunk_t *chunk;
             RB_FOREACH (chunk, core_chunks, &group->settled.chunks)
-                chunk->dirty = true;
+                core_chunk_changed (&group->settled, chunk);
             core_mark_t *mark;
             RB_FOREACH (mark, core_marks, &group->marks)
-                mark->dirty = true;
+                if (!mark->commit) /* else that one is undone too */
+                    core_mark_changed (core, mark);
             core_group_dirty (core, group);
         }
     }

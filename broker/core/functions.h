@@ -179,6 +179,9 @@ uint64_t core_settled_next_open (const core_settled_t *settled, uint64_t from);
 uint64_t core_settled_next_settled (const core_settled_t *settled, uint64_t from);
 /* Nothing at or above this is settled. */
 uint64_t core_settled_end (const core_settled_t *settled);
+/* The chunk is not in a commit yet; or it is. */
+void core_chunk_changed (core_settled_t *settled, core_chunk_t *chunk);
+void core_chunk_written (core_chunk_t *chunk);
 
 /* groups.c */
 /* Something changed: look whether records can go out. */
@@ -194,6 +197,9 @@ core_mark_t *core_mark_find (core_group_t *group, uint64_t offset);
 core_mark_t *core_mark_make (leat_core_t *core, core_group_t *group, uint64_t offset);
 void core_mark_set (leat_core_t *core, core_mark_t *mark, core_mark_state_t state);
 void core_mark_destroy (leat_core_t *core, core_mark_t *mark);
+/* It is not in a commit yet; or it is. */
+void core_mark_changed (leat_core_t *core, core_mark_t *mark);
+void core_mark_written (core_mark_t *mark);
 void core_mark_delay (leat_core_t *core, core_mark_t *mark, uint64_t delay_ms);
 /* One attempt more. False if that was the last one and it is on its way to be a dead letter. */
 bool core_mark_charge (leat_core_t *core, core_mark_t *mark, leat_code_t code);

@@ -163,21 +163,33 @@ void core_mark_set (leat_core_t *core, core_mark_t *mark, core_mark_state_t stat
     core_group_wake (core, mark->group);
 }
 
+void core_mark_changed (leat_core_t *core, core_mark_t *mark)
+{
+    core_group_dirty (core, mark->group);
+    if (mark->dirty)
+        return;
+    mark->dirty = true;
+    LIST_INSERT_HEAD (&mark->group->dirty_marks, mark, in_dirty);
+}
+
+void core_mark_written (core_mark_t *mark)
+{
+    if (!mark->dirty)
+        return;
+    mark->dirty = false;
+    LIST_REMOVE (mark, in_dirty);
+}
+
 void core_mark_destroy (leat_core_t *core, core_mark_t *mark)
 {
     core_group_t *group = mark->group;
     core_mark_set (core, mark, CORE_MARK_LEASED);
     group->mark_counts[CORE_MARK_LEASED]--;
     group->mark_count--;
+    core_mark_written (mark); /* nothing is left to write */
     RB_REMOVE (core_marks, &group->marks, mark);
     free (mark->reason);
     free (mark);
-}
-
-static void s_mark_changed (leat_core_t *core, core_mark_t *mark)
-{
-    mark->dirty = true;
-    core_group_dirty (core, mark->group);
 }
 
 static void s_delay_over (leat_core_t *core, core_timer_t *timer)
@@ -191,14 +203,14 @@ void core_mark_delay (leat_core_t *core, core_mark_t *mark, uint64_t delay_ms)
     core_mark_set (core, mark, CORE_MARK_DELAYED);
     mark->due_ms = core->wall_ms + delay_ms;
     core_timer_set (core, &mark->delay, core->now_us + delay_ms * 1000, s_delay_over);
-    s_mark_changed (core, mark);
+    core_mark_changed (core, mark);
 }
 
 bool core_mark_charge (leat_core_t *core, core_mark_t *mark, leat_code_t code)
 {
     mark->attempts++;
     mark->redelivered = true;
-    s_mark_changed (core, mark);
+    core_mark_changed (core, mark);
     if (mark->attempts < core_attempts (core, mark->group->stream))
         return true;
     char reason[100];
@@ -215,7 +227,7 @@ void core_mark_suspect (leat_core_t *core, core_mark_t *mark)
 {
     mark->suspect = true;
     mark->redelivered = true;
-    s_mark_changed (core, mark);
+    core_mark_changed (core, mark);
     core_mark_set (core, mark, CORE_MARK_SUSPECT);
 }
 
@@ -243,7 +255,7 @@ void core_mark_kill (leat_core_t *core, core_mark_t *mark, leat_code_t code, lea
     mark->reason = leat_copy_text (reason.data, reason.size);
     core->dying_waits = false;
     core_mark_set (core, mark, CORE_MARK_DYING);
-    s_mark_changed (core, mark);
+    core_mark_changed (core, mark);
 }
 
 /* Headers that say where a dead letter comes from, followed by its own. */
@@ -303,7 +315,7 @@ static void s_park (leat_core_t *core, core_mark_t *mark)
 {
     core->statistics.records_parked++;
     core_mark_set (core, mark, CORE_MARK_PARKED);
-    s_mark_changed (core, mark);
+    core_mark_changed (core, mark);
 }
 
 /* False if the record has to be read first. */

@@ -48,10 +48,28 @@ void core_settled_begin (core_settled_t *settled, uint64_t floor)
     settled->floor = floor;
     settled->dirty = false;
     RB_INIT (&settled->chunks);
+    LIST_INIT (&settled->dirty_chunks);
+}
+
+void core_chunk_changed (core_settled_t *settled, core_chunk_t *chunk)
+{
+    if (chunk->dirty)
+        return;
+    chunk->dirty = true;
+    LIST_INSERT_HEAD (&settled->dirty_chunks, chunk, in_dirty);
+}
+
+void core_chunk_written (core_chunk_t *chunk)
+{
+    if (!chunk->dirty)
+        return;
+    chunk->dirty = false;
+    LIST_REMOVE (chunk, in_dirty);
 }
 
 static void s_drop (core_settled_t *settled, core_chunk_t *chunk)
 {
+    core_chunk_written (chunk); /* another one, or the floor, has what it had */
     RB_REMOVE (core_chunks, &settled->chunks, chunk);
     free (chunk->bits);
     free (chunk);
@@ -93,7 +111,6 @@ static void s_set (core_chunk_t *chunk, uint32_t from, uint32_t to)
     chunk->count += to - from;
     if (chunk->end < to)
         chunk->end = to;
-    chunk->dirty = true;
     while (from < to) {
         uint32_t end = (from / 64 + 1) * 64 < to ? (from / 64 + 1) * 64 : to;
         uint64_t mask = UINT64_MAX << (from % 64);
@@ -116,7 +133,7 @@ static void s_join (core_settled_t *settled, core_chunk_t *chunk)
     core_chunk_t *before = RB_PREV (core_chunks, , chunk);
     if (before && before->whole && before->number + before->whole == chunk->number) {
         before->whole += chunk->whole;
-        before->dirty = true;
+        core_chunk_changed (settled, before);
         s_drop (settled, chunk);
     }
 }
@@ -125,8 +142,8 @@ static core_chunk_t *s_make (core_settled_t *settled, uint64_t number)
 {
     core_chunk_t *chunk = leat_alloc (sizeof *chunk);
     chunk->number = number;
-    chunk->dirty = true;
     RB_INSERT (core_chunks, &settled->chunks, chunk);
+    core_chunk_changed (settled, chunk);
     return chunk;
 }
 
@@ -140,6 +157,7 @@ static void s_add_part (core_settled_t *settled, uint64_t number, uint32_t from,
     }
     leat_assert (!chunk->whole);
     s_set (chunk, from, to);
+    core_chunk_changed (settled, chunk);
     if (chunk->count < LEAT_CHUNK_RECORDS)
         return;
     free (chunk->bits);

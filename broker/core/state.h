@@ -283,12 +283,14 @@ typedef struct core_chunk {
     uint32_t count; /* bits set */
     uint32_t end;   /* behind the last of them */
     bool dirty;     /* not in a commit yet */
+    LIST_ENTRY (core_chunk) in_dirty;
 } core_chunk_t;
 
 typedef struct {
     uint64_t floor;
     bool dirty; /* the floor is not in a commit yet */
     RB_HEAD (core_chunks, core_chunk) chunks;
+    LIST_HEAD (, core_chunk) dirty_chunks;
 } core_settled_t;
 
 typedef struct core_range {
@@ -318,6 +320,7 @@ struct core_mark {
     bool suspect;     /* goes out alone */
     bool redelivered; /* may have been started before */
     bool dirty;       /* not in a commit yet */
+    LIST_ENTRY (core_mark) in_dirty;
     core_timer_t delay;
     uint64_t due_ms;  /* wall clock, for the commit */
     leat_code_t code; /* of a dead letter: OK for rejected, OVERDUE, TIMED_OUT for attempts */
@@ -346,6 +349,7 @@ struct core_group {
     struct core_marks_queue ready_marks;
     struct core_marks_queue suspects;
     uint64_t mark_counts[CORE_MARK_PARKED + 1]; /* by state */
+    LIST_HEAD (, core_mark) dirty_marks;        /* not in a commit yet */
     uint64_t leased;
     TAILQ_HEAD (, core_consumer) consumers;
     uint32_t consumer_count;

@@ -224,6 +224,7 @@ core_group_t *core_group_make (leat_core_t *core, core_stream_t *stream, leat_te
     core_settled_begin (&group->settled, start);
     RB_INIT (&group->returned);
     RB_INIT (&group->marks);
+    LIST_INIT (&group->dirty_marks);
     TAILQ_INIT (&group->ready_marks);
     TAILQ_INIT (&group->suspects);
     TAILQ_INIT (&group->consumers);

@@ -462,7 +462,7 @@ static void s_damaged (leat_core_t *core, core_stream_t *stream, uint64_t first,
             mark->code = LEAT_DAMAGED;
             free (mark->reason);
             mark->reason = leat_copy_text (reason, sizeof reason - 1);
-            mark->dirty = true;
+            core_mark_changed (core, mark);
             core_mark_set (core, mark, CORE_MARK_PARKED);
             core->statistics.records_damaged++;
             core->statistics.records_parked++;
