@@ -369,6 +369,6 @@ const scenario_t crowd_scenarios[] = {
     { "group-split", "delivery", "batches of N * 10 records, split among N consumers",
       "each cut begins at an index of every 64th record", false, s_group_split },
     { "askers", "record", "N groups whose consumers wait for EMPTY, beside the active pair",
-      "each turn looks at all groups that somebody asks about", false, s_askers },
+      "a turn looks at groups that changed in it", false, s_askers },
     { 0 }
 };

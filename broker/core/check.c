@@ -97,6 +97,7 @@ static void s_check_group (core_group_t *group)
     }
     leat_assert (marked == group->mark_count);
     s_check_dirty (group);
+    leat_assert (TAILQ_EMPTY (&group->askers) || group->asked || !core_group_is_empty (group));
     uint64_t open = 0;
     for (uint64_t from = group->start;
          (from = core_settled_next_open (&group->settled, from)) < stream->next_offset;) {

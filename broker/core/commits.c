@@ -376,9 +376,7 @@ static void s_batch_committed (leat_core_t *core, core_batch_t *batch)
     if (batch->sequence)
         core_producer_committed (core, batch);
     core_batch_rest (core, batch);
-    core_group_t *group;
-    RB_FOREACH (group, core_groups, &stream->groups)
-        core_group_wake (core, group);
+    core_groups_wake (core, stream);
 }
 
 static void s_data_committed (leat_core_t *core, core_commit_t *record)
@@ -478,6 +476,7 @@ static void s_undo_data (leat_core_t *core, core_commit_t *record)
             core_producer_undone (core, batch);
         core_batch_destroy (core, batch);
         stream->next_offset = stream->committed_offset;
+        core_groups_wake (core, stream); /* nothing is being committed any more */
     }
     core_stream_t *stream;
     while ((stream = TAILQ_LAST (&record->streams, core_new_streams))) {

@@ -30,7 +30,7 @@ leat_core_t *leat_core_new (const leat_core_options_t *options)
     TAILQ_INIT (&self->held);
     TAILQ_INIT (&self->waiting);
     TAILQ_INIT (&self->awake);
-    TAILQ_INIT (&self->asking);
+    TAILQ_INIT (&self->asked);
     TAILQ_INIT (&self->dirty_groups);
     STAILQ_INIT (&self->trims);
     TAILQ_INIT (&self->waiters);
@@ -378,7 +378,7 @@ void leat_core_run (leat_core_t *self)
         core_dispatch (self);
     core_dying_commit (self);
     core_commits_build (self);
-    core_group_tell_empty (self);
+    core_groups_tell_empty (self);
     core_confirms_send (self);
     core_windows_close (self);
     if (self->shutting_down && core_commits_idle (self))

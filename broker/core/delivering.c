@@ -109,17 +109,12 @@ void core_consumer_answer (leat_core_t *core, core_consumer_t *consumer)
     core_group_wake (core, group);
 }
 
-static void s_ask_no_more (leat_core_t *core, core_consumer_t *consumer)
+static void s_ask_no_more (core_consumer_t *consumer)
 {
-    core_group_t *group = consumer->group;
     if (!consumer->asks_empty)
         return;
     consumer->asks_empty = false;
-    TAILQ_REMOVE (&group->askers, consumer, in_askers);
-    if (!TAILQ_EMPTY (&group->askers))
-        return;
-    group->asking = false;
-    TAILQ_REMOVE (&core->asking, group, in_asking);
+    TAILQ_REMOVE (&consumer->group->askers, consumer, in_askers);
 }
 
 void core_consumer_end (leat_core_t *core, core_consumer_t *consumer, bool clean)
@@ -130,7 +125,7 @@ void core_consumer_end (leat_core_t *core, core_consumer_t *consumer, bool clean
         core_consumer_unplace (core, consumer);
         consumer->state = CORE_CONSUMER_LEAVING;
         core_leases_end (core, consumer, clean);
-        s_ask_no_more (core, consumer);
+        s_ask_no_more (consumer);
         core_waiters_drop (core, consumer);
         TAILQ_REMOVE (&group->consumers, consumer, in_group);
         group->consumer_count--;
@@ -308,16 +303,12 @@ static void s_allow (leat_core_t *core, core_consumer_t *consumer, const leat_al
 
 static void s_ask_empty (leat_core_t *core, core_consumer_t *consumer, uint64_t token)
 {
-    core_group_t *group = consumer->group;
     consumer->empty_token = token;
     if (consumer->asks_empty)
         return;
     consumer->asks_empty = true;
-    TAILQ_INSERT_TAIL (&group->askers, consumer, in_askers);
-    if (group->asking)
-        return;
-    group->asking = true;
-    TAILQ_INSERT_TAIL (&core->asking, group, in_asking);
+    TAILQ_INSERT_TAIL (&consumer->group->askers, consumer, in_askers);
+    core_group_asked (core, consumer->group);
 }
 
 static void s_leave (leat_core_t *core, core_consumer_t *consumer)
@@ -330,7 +321,7 @@ static void s_leave (leat_core_t *core, core_consumer_t *consumer)
     core_consumer_unplace (core, consumer);
     consumer->state = CORE_CONSUMER_LEAVING;
     core_leases_end (core, consumer, true);
-    s_ask_no_more (core, consumer);
+    s_ask_no_more (consumer);
     core_waiter_add (core, consumer, 0, true);
 }
 

@@ -184,8 +184,10 @@ void core_chunk_changed (core_settled_t *settled, core_chunk_t *chunk);
 void core_chunk_written (core_chunk_t *chunk);
 
 /* groups.c */
-/* Something changed: look whether records can go out. */
+/* Something changed: look whether records can go out, or whether none are left. */
 void core_group_wake (leat_core_t *core, core_group_t *group);
+/* The same for all groups of the stream. */
+void core_groups_wake (leat_core_t *core, core_stream_t *stream);
 /* Settled state or marks changed: commit them soon. */
 void core_group_dirty (leat_core_t *core, core_group_t *group);
 /* Records, none of them settled yet, are settled. */
@@ -214,7 +216,9 @@ void core_mark_kill (leat_core_t *core, core_mark_t *mark, leat_code_t code, lea
 /* Builds dead letters of the marks in core->dying into the data commit. */
 void core_dying_commit (leat_core_t *core);
 bool core_group_is_empty (const core_group_t *group);
-void core_group_tell_empty (leat_core_t *core);
+/* Look at the end of this turn whether it is empty, if anybody asks about it. */
+void core_group_asked (leat_core_t *core, core_group_t *group);
+void core_groups_tell_empty (leat_core_t *core);
 uint64_t core_group_ready (const core_group_t *group);
 
 /* leases.c */

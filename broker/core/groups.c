@@ -19,10 +19,18 @@ RB_GENERATE (core_marks, core_mark, by_offset, core_mark_compare)
 
 void core_group_wake (leat_core_t *core, core_group_t *group)
 {
+    core_group_asked (core, group);
     if (group->awake)
         return;
     group->awake = true;
     TAILQ_INSERT_TAIL (&core->awake, group, in_awake);
+}
+
+void core_groups_wake (leat_core_t *core, core_stream_t *stream)
+{
+    core_group_t *group;
+    RB_FOREACH (group, core_groups, &stream->groups)
+        core_group_wake (core, group);
 }
 
 static void s_settle_due (leat_core_t *core, core_timer_t *timer)
@@ -395,13 +403,21 @@ bool core_group_is_empty (const core_group_t *group)
            && !group->leased && !marks;
 }
 
-void core_group_tell_empty (leat_core_t *core)
+void core_group_asked (leat_core_t *core, core_group_t *group)
+{
+    if (group->asked || TAILQ_EMPTY (&group->askers))
+        return;
+    group->asked = true;
+    TAILQ_INSERT_TAIL (&core->asked, group, in_asked);
+}
+
+void core_groups_tell_empty (leat_core_t *core)
 {
     core_group_t *group;
-    core_group_t *next;
-    for (group = TAILQ_FIRST (&core->asking); group; group = next) {
-        next = TAILQ_NEXT (group, in_asking);
-        if (!core_group_is_empty (group))
+    while ((group = TAILQ_FIRST (&core->asked))) {
+        TAILQ_REMOVE (&core->asked, group, in_asked);
+        group->asked = false;
+        if (!core_group_is_empty (group)) /* until something changes */
             continue;
         core_consumer_t *consumer;
         while ((consumer = TAILQ_FIRST (&group->askers))) {
@@ -412,7 +428,5 @@ void core_group_tell_empty (leat_core_t *core)
             command.empty.token = consumer->empty_token;
             leat_outbox_command (core->outbox, consumer->channel.session->peer, &command);
         }
-        group->asking = false;
-        TAILQ_REMOVE (&core->asking, group, in_asking);
     }
 }

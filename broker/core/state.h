@@ -367,8 +367,8 @@ struct core_group {
     bool awake;
     TAILQ_ENTRY (core_group) in_awake; /* in core->awake: dispatch has something to look at */
     core_timer_t patience; /* looks again at consumers that are to run dry for a suspect */
-    bool asking;
-    TAILQ_ENTRY (core_group) in_asking; /* in core->asking */
+    bool asked;
+    TAILQ_ENTRY (core_group) in_asked; /* in core->asked: it may be empty now, and has askers */
     bool dirty;
     TAILQ_ENTRY (core_group) in_dirty; /* in core->dirty_groups: settled state to commit */
     uint64_t settled_count;            /* statistics */
@@ -532,7 +532,7 @@ struct leat_core {
     core_timer_t held_timer;               /* when the first of them is due */
     TAILQ_HEAD (, core_channel) waiting;   /* channels whose stream or group is being committed */
     TAILQ_HEAD (, core_group) awake;
-    TAILQ_HEAD (, core_group) asking;
+    TAILQ_HEAD (, core_group) asked;
     TAILQ_HEAD (, core_group) dirty_groups;
     struct core_trims trims;     /* to go into the next commit of settles */
     struct core_waiters waiters; /* likewise */

@@ -280,8 +280,8 @@ void core_group_destroy (leat_core_t *core, core_group_t *group)
     core_timer_stop (core, &group->second_look);
     if (group->awake)
         TAILQ_REMOVE (&core->awake, group, in_awake);
-    if (group->asking)
-        TAILQ_REMOVE (&core->asking, group, in_asking);
+    if (group->asked)
+        TAILQ_REMOVE (&core->asked, group, in_asked);
     if (group->dirty)
         TAILQ_REMOVE (&core->dirty_groups, group, in_dirty);
     RB_REMOVE (core_groups, &stream->groups, group);

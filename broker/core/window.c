@@ -166,9 +166,7 @@ void core_batch_make_away (leat_core_t *core, core_stream_t *stream, uint64_t fi
 
 static void s_wake_all (leat_core_t *core, core_stream_t *stream)
 {
-    core_group_t *group;
-    RB_FOREACH (group, core_groups, &stream->groups)
-        core_group_wake (core, group);
+    core_groups_wake (core, stream);
     core->dying_waits = false;
 }
 
