@@ -8,14 +8,17 @@ static uint64_t s_check_consumer (const core_consumer_t *consumer)
     uint64_t records = 0;
     uint64_t size = 0;
     uint64_t unstarted = 0;
+    uint64_t unsaid = 0;
     core_lease_t *lease;
     RB_FOREACH (lease, core_leases, (struct core_leases *) &consumer->leases) {
         leat_assert (lease->count);
         leat_assert (lease->position + lease->count <= consumer->position);
         records += lease->count;
         size += lease->size;
-        for (uint32_t i = 0; i < lease->count; i++)
+        for (uint32_t i = 0; i < lease->count; i++) {
             unstarted += lease->position + i >= core_consumer_boundary (consumer);
+            unsaid += lease->position + i >= consumer->reported;
+        }
         if (lease->mark) {
             leat_assert (lease->count == 1);
             leat_assert (lease->mark->offset == lease->first);
@@ -27,9 +30,10 @@ static uint64_t s_check_consumer (const core_consumer_t *consumer)
     leat_assert (records == consumer->leased);
     leat_assert (size == consumer->leased_size);
     leat_assert (unstarted == consumer->unstarted);
+    leat_assert (unsaid == consumer->unsaid);
     leat_assert (consumer->recalled <= consumer->position);
     leat_assert (consumer->recall_end || !consumer->recalled);
-    leat_assert (!consumer->holds || (unstarted && !consumer->recall_end));
+    leat_assert (!consumer->holds || (unsaid && !consumer->recall_end));
     leat_assert (!consumer->holds_suspect || consumer->leased <= 1);
     return records;
 }

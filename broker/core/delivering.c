@@ -273,10 +273,11 @@ static void s_report (leat_core_t *core, core_consumer_t *consumer, uint64_t pos
         core_offence (core);
         return;
     }
+    uint32_t unsaid = consumer->unsaid;
     uint32_t unstarted = consumer->unstarted;
     core_consumer_reported (consumer, position < POSITION_MAX ? position : POSITION_MAX);
     core_processing_note (core, consumer);
-    if (consumer->unstarted == unstarted)
+    if (consumer->unsaid == unsaid && consumer->unstarted == unstarted)
         return;
     core_recall_started (core, consumer);
     core_consumer_place (core, consumer);

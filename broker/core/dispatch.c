@@ -108,7 +108,7 @@ void core_consumer_place (leat_core_t *core, core_consumer_t *consumer)
         return;
     core_consumer_counts (consumer, consumer->credit_records && !consumer->draining);
     consumer->end_us = core_consumer_end_us (core, consumer);
-    if (consumer->unstarted && !consumer->recall_end) {
+    if (core_consumer_askable (consumer) && !consumer->recall_end) {
         consumer->holds = true;
         RB_INSERT (core_holders, &consumer->group->holders, consumer);
     }

@@ -234,6 +234,9 @@ uint32_t core_leases_take (leat_core_t *core, core_consumer_t *consumer, const l
 void core_leases_end (leat_core_t *core, core_consumer_t *consumer, bool clean);
 /* Records at positions below this may have been started. */
 uint64_t core_consumer_boundary (const core_consumer_t *consumer);
+/* How many records it may be asked for: those that certainly were not started, and once it is busy with
+ * one that it has reported, those that it may have started without a word, too. */
+uint32_t core_consumer_askable (const core_consumer_t *consumer);
 /* Raises what is reported. */
 void core_consumer_reported (core_consumer_t *consumer, uint64_t position);
 

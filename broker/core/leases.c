@@ -18,13 +18,19 @@ RB_GENERATE (core_leases, core_lease, by_epoch, core_lease_compare)
 /*      position     0 ------- reported ----- boundary -------------- consumer->position
  *                                 \_ max_unreported _/
  *      records      perhaps started, or gone       | unstarted, or given back
+ *                                |------ unsaid ------------------------
  */
 uint64_t core_consumer_boundary (const core_consumer_t *consumer)
 {
     return consumer->reported + consumer->max_unreported;
 }
 
-/* How many of `count` records from `position` on are at or beyond the boundary. */
+uint32_t core_consumer_askable (const core_consumer_t *consumer)
+{
+    return consumer->unsaid < consumer->leased ? consumer->unsaid : consumer->unstarted;
+}
+
+/* How many of `count` records from `position` on are at or beyond the boundary, whichever that is. */
 static uint32_t s_unstarted_in (uint64_t position, uint32_t count, uint64_t boundary)
 {
     if (position >= boundary)
@@ -47,17 +53,25 @@ static core_lease_t *s_lease_beyond (core_consumer_t *consumer, uint64_t positio
     return found;
 }
 
+/* How many records it holds at positions from `begin` on and below `end`. */
+static uint32_t s_held_between (core_consumer_t *consumer, uint64_t begin, uint64_t end)
+{
+    uint32_t held = 0;
+    core_lease_t *lease = s_lease_beyond (consumer, begin);
+    for (; lease && lease->position < end; lease = RB_NEXT (core_leases, , lease))
+        held += s_unstarted_in (lease->position, lease->count, begin)
+                - s_unstarted_in (lease->position, lease->count, end);
+    return held;
+}
+
 void core_consumer_reported (core_consumer_t *consumer, uint64_t position)
 {
     if (position <= consumer->reported)
         return;
-    uint64_t before = core_consumer_boundary (consumer);
-    consumer->reported = position;
     uint64_t boundary = core_consumer_boundary (consumer);
-    core_lease_t *lease = s_lease_beyond (consumer, before);
-    for (; lease && lease->position < boundary; lease = RB_NEXT (core_leases, , lease))
-        consumer->unstarted -= s_unstarted_in (lease->position, lease->count, before)
-                               - s_unstarted_in (lease->position, lease->count, boundary);
+    consumer->unsaid -= s_held_between (consumer, consumer->reported, position);
+    consumer->reported = position;
+    consumer->unstarted -= s_held_between (consumer, boundary, core_consumer_boundary (consumer));
 }
 
 /* ---- leases ---------------------------------------------------------------------------------- */
@@ -79,6 +93,7 @@ core_lease_t *core_lease_make (leat_core_t *core, core_consumer_t *consumer, uin
     RB_INSERT (core_leases, &consumer->leases, lease);
     consumer->unstarted +=
         s_unstarted_in (lease->position, count, core_consumer_boundary (consumer));
+    consumer->unsaid += s_unstarted_in (lease->position, count, consumer->reported);
     consumer->position += count;
     consumer->leased += count;
     consumer->leased_size += size;
@@ -129,6 +144,7 @@ static void s_take_part (leat_core_t *core, core_consumer_t *consumer, core_leas
         s_lease_drop (consumer, lease);
     consumer->unstarted -=
         s_unstarted_in (position - count, count, core_consumer_boundary (consumer));
+    consumer->unsaid -= s_unstarted_in (position - count, count, consumer->reported);
     consumer->leased -= count;
     consumer->leased_size -= size;
     consumer->group->leased -= count;
@@ -209,5 +225,6 @@ void core_leases_end (leat_core_t *core, core_consumer_t *consumer, bool clean)
     consumer->leased = 0;
     consumer->leased_size = 0;
     consumer->unstarted = 0;
+    consumer->unsaid = 0;
     core_group_wake (core, group);
 }

@@ -43,11 +43,14 @@ void core_recall_over (leat_core_t *core, core_consumer_t *consumer)
 
 void core_recall_started (leat_core_t *core, core_consumer_t *consumer)
 {
-    if (!consumer->unstarted || core_consumer_boundary (consumer) >= consumer->recall_end)
+    bool unsaid = consumer->recall_unsaid;
+    uint32_t left = unsaid ? consumer->unsaid : consumer->unstarted;
+    uint64_t begin = unsaid ? consumer->reported : core_consumer_boundary (consumer);
+    if (!left || begin >= consumer->recall_end)
         core_recall_over (core, consumer);
 }
 
-/* Asks for its last `count` records, none of them started. */
+/* Asks for its last `count` records, which it has not said it started. */
 static void s_ask (leat_core_t *core, core_consumer_t *consumer, uint64_t count)
 {
     leat_range_t ranges[LEAT_ENTRIES_MAX];
@@ -63,6 +66,7 @@ static void s_ask (leat_core_t *core, core_consumer_t *consumer, uint64_t count)
         asked += part;
     }
     consumer->recalled = (uint32_t) asked;
+    consumer->recall_unsaid = asked > consumer->unstarted;
     consumer->group->recalled += asked;
     core->statistics.recalls++;
     leat_command_t command = { .id = LEAT_RECALL };
@@ -75,8 +79,8 @@ static void s_ask (leat_core_t *core, core_consumer_t *consumer, uint64_t count)
 
 void core_recall_all (leat_core_t *core, core_consumer_t *consumer)
 {
-    if (consumer->unstarted && !consumer->recall_end)
-        s_ask (core, consumer, consumer->unstarted);
+    if (consumer->unsaid && !consumer->recall_end)
+        s_ask (core, consumer, consumer->unsaid);
 }
 
 /* Who would finish last. Some that were expected to finish first may be late: look at those too. */
@@ -126,7 +130,8 @@ static uint64_t s_count (const leat_core_t *core, const core_consumer_t *from,
     uint64_t ceiling = core_consumer_ceiling (core, from);
     if (from->leased > ceiling && from->leased - ceiling > fair)
         fair = from->leased - ceiling;
-    return fair < from->unstarted ? fair : from->unstarted;
+    uint32_t askable = core_consumer_askable (from);
+    return fair < askable ? fair : askable;
 }
 
 static void s_look_again (leat_core_t *core, core_timer_t *timer)

@@ -199,6 +199,7 @@ struct core_consumer {
     uint64_t position;           /* records delivered since ATTACHED */
     uint64_t reported;           /* records at positions below this may have been started */
     uint32_t unstarted;          /* records leased that certainly were not; see leases.c */
+    uint32_t unsaid;             /* these, and those of which it has not said whether they were */
     uint64_t isolating_since_us; /* began, or was given up in favour of another */
     bool holds_suspect;
     TAILQ_ENTRY (core_consumer) in_isolating; /* in group->isolating */
@@ -214,6 +215,7 @@ struct core_consumer {
     uint32_t ramp;         /* records that it may hold before more is known; grows as it settles */
     uint32_t recalled;     /* records asked back that an answer is waited for; see recall.c */
     uint64_t recall_end;   /* position behind the last one asked for; 0: nothing is */
+    bool recall_unsaid;    /* some that it may have started were asked for, too */
     core_timer_t patience; /* runs while an answer is waited for */
     uint64_t recalled_count; /* statistics: records that it gave back when asked */
     uint64_t redelivered;

@@ -118,6 +118,7 @@ struct sim_channel {
     uint64_t busy_since_us; /* its last settle, or when it got something after it had nothing */
     uint64_t slowest_us;    /* the most that a record of one SETTLE took */
     uint64_t recall_end; /* position behind what it was asked for and did not answer; 0: nothing */
+    bool recall_unsaid;  /* and that goes for what it may have started without a word, too */
     bool drained;
     bool poisoned; /* its consumer has started a deadly record */
     bool benched;  /* something was taken away, and nothing was heard of its application since */

@@ -24,17 +24,25 @@ static bool s_takes (const sim_channel_t *channel, const sim_group_t *group)
            && channel->credit_records && !channel->drained;
 }
 
-/* Records held at positions from the boundary on, or below it. */
-static uint64_t s_held (const sim_channel_t *channel, bool unstarted)
+/* Records held at positions from `begin` on, and below `end`. */
+static uint64_t s_held (const sim_channel_t *channel, uint64_t begin, uint64_t end)
 {
     const sim_group_t *group = channel->group;
     uint64_t count = 0;
     /* What was perhaps gone when the group was made is done with, and may be handed out all the same. */
     for (size_t offset = 0; offset < group->marks_count; offset++) {
         const sim_mark_t *mark = &group->marks[offset];
-        count += mark->holder == channel && (mark->position >= s_boundary (channel)) == unstarted;
+        count += mark->holder == channel && mark->position >= begin && mark->position < end;
     }
     return count;
+}
+
+/* From which position on it may be asked for records. One that is busy with what it has reported is asked
+ * for what it may have started without a word, too, and so is one of which something was taken away. */
+static uint64_t s_askable (const sim_channel_t *channel)
+{
+    bool is_busy = channel->benched || s_held (channel, 0, channel->reported);
+    return is_busy ? channel->reported : s_boundary (channel);
 }
 
 static bool s_has_rival (const sim_t *sim, const sim_channel_t *channel)
@@ -77,7 +85,8 @@ void sim_model_balance_delivered (sim_t *sim, sim_channel_t *channel, uint64_t c
 {
     uint64_t after = channel->outstanding + count;
     uint64_t most = s_ceiling (sim, channel);
-    if (after > most && s_has_rival (sim, channel) && after > s_held (channel, false) + 1)
+    if (after > most && s_has_rival (sim, channel)
+        && after > s_held (channel, 0, s_boundary (channel)) + 1)
         sim_violation (sim, "no consumer gets more than it can do soon, where others could",
                        "peer %llu, channel %u: %llu and %llu more, %llu are enough; %llu settled, "
                        "%llu us ago",
@@ -93,7 +102,8 @@ void sim_model_balance_delivered (sim_t *sim, sim_channel_t *channel, uint64_t c
 
 static bool s_is_asked (const sim_channel_t *channel)
 {
-    return channel->recall_end > s_boundary (channel) && s_held (channel, true);
+    uint64_t begin = channel->recall_unsaid ? channel->reported : s_boundary (channel);
+    return channel->recall_end > begin && s_held (channel, begin, UINT64_MAX);
 }
 
 void sim_model_balance_recalled (sim_t *sim, sim_channel_t *channel, const leat_ranges_t *ranges)
@@ -103,6 +113,7 @@ void sim_model_balance_recalled (sim_t *sim, sim_channel_t *channel, const leat_
     if (s_is_asked (channel))
         wrong = "one RECALL at a time";
     channel->recall_end = 0;
+    channel->recall_unsaid = false;
     channel->group->hoard_since_us = 0;
     for (uint32_t index = 0; index < ranges->count; index++) {
         leat_range_t range = leat_ranges_get (ranges, index);
@@ -114,10 +125,11 @@ void sim_model_balance_recalled (sim_t *sim, sim_channel_t *channel, const leat_
                 break;
             }
             if (mark->holder != channel || mark->epoch != range.epoch
-                || mark->position < s_boundary (channel))
+                || mark->position < s_askable (channel))
                 wrong = "what is asked back is held and was not started";
             else if (channel->recall_end <= mark->position)
                 channel->recall_end = mark->position + 1;
+            channel->recall_unsaid |= mark->position < s_boundary (channel);
         }
     }
     if (wrong)
@@ -151,7 +163,7 @@ static bool s_hoards (const sim_t *sim, const sim_channel_t *channel, uint64_t s
     uint64_t gathered = channel->gathered ? channel->gathered : 1;
     return channel->outstanding > 1 && waited_us > gathered * channel->slowest_us
            && 2 * waited_us / gathered > slowest_us + GAIN_US && !channel->recall_end
-           && s_held (channel, true);
+           && s_held (channel, s_askable (channel), UINT64_MAX);
 }
 
 /* Who idles and who hoards, if there are both. */

@@ -70,8 +70,8 @@ static void test_off (void **state)
     driver_destroy (&driver);
 }
 
-/* A record that was said to be started is taken away and charged; those that cannot have been started
- * are asked for. */
+/* A record that was said to be started is taken away and charged; those that may not have been started are
+ * asked for. */
 static void test_started_is_charged (void **state)
 {
     driver_t *driver = s_begin (5, 60000);
@@ -83,7 +83,7 @@ static void test_started_is_charged (void **state)
     driver_expect_nothing (driver, 2);
     driver_wait (driver, 200);
     s_expect_revoked (driver, 2, batch.epoch, 0, 1);
-    s_expect_recall (driver, 2, batch.epoch, 2, 3);
+    s_expect_recall (driver, 2, batch.epoch, 1, 4);
     driver_expect_nothing (driver, 2);
     assert_int_equal (driver_statistics (driver).records_overdue, 1);
     driver_return (driver, 2, 1, batch.epoch, 2, 3); /* all but the one that it may have started */

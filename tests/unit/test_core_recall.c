@@ -193,6 +193,82 @@ static void test_second_look (void **state)
     driver_destroy (&driver);
 }
 
+/* A consumer alone got four records, and has said of none that it started it. */
+static leat_batch_t s_silent_one (driver_t *driver)
+{
+    s_consumer (driver, 2);
+    leat_batch_t batch = driver_expect_deliver (driver, 2, 1, 0, 4);
+    driver_wait (driver, 300);
+    return batch;
+}
+
+/* What a consumer may have started without a word it most likely has not, once it is known to be busy
+ * with the record before: that does not wait behind it either. */
+static void test_busy_with_one (void **state)
+{
+    driver_t *driver = s_begin (4);
+    leat_batch_t held = s_silent_one (driver);
+    driver_report (driver, 2, 1, 1);
+    s_consumer (driver, 3);
+    for (uint64_t offset = 4; offset > 1;) {
+        leat_range_t range = s_expect_recall (driver, 2);
+        assert_int_equal (range.epoch, held.epoch);
+        assert_int_equal (range.first + range.count, offset);
+        driver_return (driver, 2, 1, held.epoch, range.first, range.count);
+        leat_batch_t batch = driver_expect_deliver (driver, 3, 1, range.first, range.count);
+        assert_int_equal (batch.flags, 0);
+        assert_int_equal (batch.attempt, 1);
+        driver_wait (driver, 1);
+        driver_settle (driver, 3, 1, batch.epoch, batch.first, batch.count, LEAT_ACK);
+        offset = range.first;
+    }
+    driver_wait (driver, 20000);
+    driver_expect_nothing (driver, 2);
+    assert_int_equal (driver_group (driver, "orders").in_flight, 1);
+    driver_destroy (&driver);
+}
+
+/* Of one that has said nothing the first record is left to it. */
+static void test_busy_with_any (void **state)
+{
+    driver_t *driver = s_begin (4);
+    leat_batch_t held = s_silent_one (driver);
+    s_consumer (driver, 3);
+    for (uint64_t offset = 4; offset > 1;) {
+        leat_range_t range = s_expect_recall (driver, 2);
+        assert_int_equal (range.first + range.count, offset);
+        driver_return (driver, 2, 1, held.epoch, range.first, range.count);
+        leat_batch_t batch = driver_expect_deliver (driver, 3, 1, range.first, range.count);
+        driver_settle (driver, 3, 1, batch.epoch, batch.first, batch.count, LEAT_ACK);
+        offset = range.first;
+    }
+    driver_wait (driver, 20000);
+    driver_expect_nothing (driver, 2);
+    driver_destroy (&driver);
+}
+
+/* It has started the next one, too, and answers nothing: it is asked again only when it says more. */
+static void test_busy_with_both (void **state)
+{
+    driver_t *driver = s_begin (2);
+    s_consumer (driver, 2);
+    leat_batch_t held = driver_expect_deliver (driver, 2, 1, 0, 2);
+    driver_wait (driver, 300);
+    driver_report (driver, 2, 1, 1);
+    s_consumer (driver, 3);
+    assert_int_equal (s_expect_recall (driver, 2).first, 1);
+    driver_wait (driver, 20000);
+    driver_expect_nothing (driver, 2);
+    assert_int_equal (driver_statistics (driver).recalls_unanswered, 1);
+    driver_report (driver, 2, 1, 2);
+    driver_wait (driver, 20000);
+    driver_expect_nothing (driver, 2);
+    driver_settle (driver, 2, 1, held.epoch, 0, 2, LEAT_ACK);
+    driver_expect_nothing (driver, 3);
+    assert_int_equal (driver_group (driver, "orders").settled, 2);
+    driver_destroy (&driver);
+}
+
 /* Records that are done sooner than they could come back are left where they are. */
 static void test_not_worth_it (void **state)
 {
@@ -279,11 +355,12 @@ static void test_work_in_hand (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_newcomer),     cmocka_unit_test (test_partial_answer),
-        cmocka_unit_test (test_settle_wins),  cmocka_unit_test (test_no_answer),
-        cmocka_unit_test (test_loss),         cmocka_unit_test (test_second_look),
-        cmocka_unit_test (test_not_worth_it), cmocka_unit_test (test_handlers),
-        cmocka_unit_test (test_work_in_hand),
+        cmocka_unit_test (test_newcomer),       cmocka_unit_test (test_partial_answer),
+        cmocka_unit_test (test_settle_wins),    cmocka_unit_test (test_no_answer),
+        cmocka_unit_test (test_loss),           cmocka_unit_test (test_second_look),
+        cmocka_unit_test (test_busy_with_one),  cmocka_unit_test (test_busy_with_any),
+        cmocka_unit_test (test_busy_with_both), cmocka_unit_test (test_not_worth_it),
+        cmocka_unit_test (test_handlers),       cmocka_unit_test (test_work_in_hand),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
