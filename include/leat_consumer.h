@@ -102,6 +102,7 @@ LEAT_EXPORT int leat_consumer_give_back (leat_consumer_t *self, leat_delivered_t
  */
 LEAT_EXPORT leat_lease_t *leat_consumer_receive_batch (leat_consumer_t *self, int timeout_ms);
 
+/* How many records were delivered with it, settled ones included. */
 LEAT_EXPORT uint32_t leat_lease_count (const leat_lease_t *self);
 
 /* The next record of the lease, false after the last. It may be settled by itself (nacked, say). */

@@ -59,7 +59,7 @@ typedef struct {
     void *arg;                    /* of `confirmed` */
 } leat_producer_options_t;
 
-/* `options` may be NULL. NULL with errno EINVAL (the
+/* `options` may be NULL; it and the name are copied. Returns at once, or NULL with errno EINVAL (the
  * stream's name, or a size beyond what the protocol has), EBUSY (this client has a producer for the
  * stream), ENOSPC (the broker takes no more producers and consumers of this client), EPIPE or
  * ESHUTDOWN. That the broker refuses the stream shows later, as EPIPE of the functions below. */
