@@ -43,7 +43,7 @@ static error_t s_parse (int key, char *value, struct argp_state *state)
         if (state->arg_num > 0)
             argp_error (state, "what is '%s'? There is one CONSUMER", value);
         leat_operator_check_name ("a consumer", value, LEAT_NAME_MAX, state);
-        settings->consumer = value;
+        settings->consumer = settings->common.about = value;
         return 0;
     case ARGP_KEY_NO_ARGS:
         argp_error (state, "CONSUMER is missing: `leat stats` lists them");

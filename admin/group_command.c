@@ -44,7 +44,7 @@ static void s_argument (settings_t *settings, const char *value, struct argp_sta
             argp_error (state, "what is '%s'? There are list and create", value);
     } else if (state->arg_num == 1) {
         leat_operator_check_name ("a stream", value, LEAT_NAME_MAX, state);
-        settings->stream = value;
+        settings->stream = settings->common.about = value;
     } else if (state->arg_num == 2 && settings->creates) {
         leat_operator_check_name ("a group", value, LEAT_NAME_MAX, state);
         settings->group = value;
@@ -144,6 +144,8 @@ static int s_create (settings_t *settings)
     int result =
         leat_admin_group_create (common->admin, settings->stream, settings->group, settings->start,
                                  settings->start_value, &first, common->timeout_ms);
+    if (result != 0 && leat_admin_error (common->admin, NULL, 0) != LEAT_NO_SUCH_STREAM)
+        common->about = settings->group;
     int code = leat_operator_answer (common, result);
     if (code == LEAT_EXIT_DONE && !settings->quiet)
         leat_message (s_program, "group '%s' of stream '%s' begins at offset %" PRIu64,

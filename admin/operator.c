@@ -92,11 +92,17 @@ int leat_operator_answer (const leat_operator_t *self, int result)
                       leat_duration_exact ((uint64_t) self->timeout_ms, limit));
         return LEAT_EXIT_NO_BROKER;
     }
-    if (error == EREMOTEIO)
-        leat_admin_error (self->admin, text, sizeof text);
-    else
+    if (error != EREMOTEIO) {
         leat_client_error (self->client, text, sizeof text);
-    leat_message (self->program, "%s", *text ? text : strerror (error));
+        leat_message (self->program, "%s", *text ? text : strerror (error));
+        return LEAT_EXIT_FAILED;
+    }
+    leat_code_t code = leat_admin_error (self->admin, text, sizeof text);
+    const char *lister = code == LEAT_NO_SUCH_STREAM ? "; `leat stream list` shows those there are"
+                         : code == LEAT_NO_SUCH_CONSUMER ? "; `leat stats` shows those there are"
+                                                         : "";
+    leat_message (self->program, "%s%s%s%s%s", self->about ? "'" : "",
+                  self->about ? self->about : "", self->about ? "': " : "", text, lister);
     return LEAT_EXIT_FAILED;
 }
 

@@ -12,6 +12,7 @@
 typedef struct {
     const char *program; /* "leat stream" */
     const char *broker;  /* from the flag, or NULL */
+    const char *about;   /* the name that the question is about, for messages; or NULL */
     int timeout_ms;
     leat_client_t *client;
     leat_admin_t *admin;

@@ -79,9 +79,11 @@ static uint64_t s_number (const char *option, const char *value, const char *wor
         return 0;
     if (!parse (value, &number, &why))
         argp_error (state, "--%s cannot be '%s': %s, or %s", option, value, why, word);
-    else if (number < 1 || number > most)
-        argp_error (state, "--%s cannot be '%s': that is too %s", option, value,
-                    number < 1 ? "small" : "large");
+    else if (number < 1)
+        argp_error (state, "--%s cannot be '%s': it is at least 1, or %s", option, value, word);
+    else if (number > most)
+        argp_error (state, "--%s cannot be '%s': it is at most %" PRIu64 ", or %s", option, value,
+                    most, word);
     return number;
 }
 
@@ -137,7 +139,7 @@ static void s_argument (settings_t *settings, const char *value, struct argp_sta
                 settings->action == ACTION_CREATE ? LEAT_STREAM_NAME_MAX : LEAT_NAME_MAX, state);
         else if (strlen (value) > LEAT_NAME_MAX)
             argp_error (state, "a pattern has at most 128 characters");
-        settings->stream = value;
+        settings->stream = settings->common.about = value;
     }
 }
 

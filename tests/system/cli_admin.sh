@@ -24,8 +24,8 @@ usage "nothing is to be set" stream set a
 usage "--durability cannot be 'disk': it is memory, async or sync" stream create a --durability disk
 usage "--retention cannot be 'ever': it is work or log" stream create a --retention ever
 usage "--max-processing cannot be '5'" stream create a --max-processing 5
-usage "--max-processing cannot be '0s': that is too small" stream create a --max-processing 0s
-usage "--max-attempts cannot be '0': that is too small" stream create a --max-attempts 0
+usage "--max-processing cannot be '0s': it is at least 1, or off" stream create a --max-processing 0s
+usage "--max-attempts cannot be '0': it is at least 1, or default" stream create a --max-attempts 0
 usage "--dead-size cannot be '64'" stream create a --dead-size 64
 usage "--timeout cannot be 'soon'" stream list --timeout soon
 usage "ACTION is missing" group
@@ -65,7 +65,7 @@ expect_said "retention can be work"
 expect 1 "$leat" stream create kept.dead
 expect_said "RESERVED_NAME"
 expect 1 "$leat" stream set nothing --max-attempts 3
-expect_said "there is no stream of that name (NO_SUCH_STREAM)"
+expect_said "'nothing': there is no stream of that name (NO_SUCH_STREAM); \`leat stream list\` shows"
 seq 3 | "$leat" produce -q letters
 expect 0 "$leat" stream list
 cat > "$work/expected" <<'END'
@@ -126,7 +126,7 @@ expect 0 "$leat" group list letters --json
 # --- nobody to drain
 
 expect 1 "$leat" drain nobody
-expect_said "no client of that name is connected (NO_SUCH_CONSUMER)"
+expect_said "'nobody': no client of that name is connected (NO_SUCH_CONSUMER); \`leat stats\` shows"
 start "$work/out" "$leat" consume letters -g late --id reader
 reader=$last
 wait_until "the reader" eval '"$leat" stats --json | grep -q "\"reader\""'
