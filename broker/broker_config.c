@@ -350,6 +350,27 @@ static void s_say_misfit (leat_broker_config_t *self, const char *why, char *err
     free (text);
 }
 
+/* Options that are right each by itself. */
+static bool s_fits_together (const leat_broker_config_t *self, char *error, size_t error_size)
+{
+    if (self->data_size && !self->data_dir) {
+        snprintf (error, error_size,
+                  "a data size is for a data directory; say --data DIR too, or leave it out");
+        return false;
+    }
+    const char *port = strrchr (self->stats, ':');
+    bool any = port && (strcmp (port, ":0") == 0 || strcmp (port, ":*") == 0);
+    for (size_t i = 0; i < self->listen_count && !any; i++)
+        if (strcmp (self->listens[i], self->stats) == 0) {
+            snprintf (error, error_size,
+                      "%s cannot be both for clients and for statistics; give --stats another port "
+                      "or path",
+                      self->stats);
+            return false;
+        }
+    return true;
+}
+
 bool leat_broker_config_finish (leat_broker_config_t *self, FILE *notes, char *error,
                                 size_t error_size)
 {
@@ -361,6 +382,8 @@ bool leat_broker_config_finish (leat_broker_config_t *self, FILE *notes, char *e
         s_follow (self, LEAT_LIMIT_batch_size, record_size + 8, notes);
         s_follow (self, LEAT_LIMIT_window_size, leat_batch_cost (self->limits.batch_size), notes);
     }
+    if (!s_fits_together (self, error, error_size))
+        return false;
     const char *why = leat_limits_check (&self->limits);
     if (why)
         s_say_misfit (self, why, error, error_size);

@@ -176,9 +176,14 @@ int main (int argc, char **argv)
         return LEAT_EXIT_USAGE;
     }
     leat_commands_begin ();
-    /* argp knows --help and -?, but who does not know it tries this. */
-    if (argc > 2 && strcmp (argv[2], "-h") == 0)
-        argv[2] = (char *) (uintptr_t) "--help";
+    /* argp knows --help and -?, but who does not know it tries this, also behind the word that some
+     * commands begin with. */
+    for (int i = 2; i < argc && i < 4; i++) {
+        if (strcmp (argv[i], "-h") == 0)
+            argv[i] = (char *) (uintptr_t) "--help";
+        if (argv[i][0] == '-')
+            break;
+    }
     for (size_t i = 0; i < S_COUNT (s_commands); i++)
         if (strcmp (name, s_commands[i].name) == 0) {
             s_check_stdout_at_end (s_commands[i].program);

@@ -148,25 +148,32 @@ static bool s_extended (const produce_t *self)
     return self->settings->key_separator || self->settings->headers_size;
 }
 
+/* ", line 3", or nothing where a file is one record; in `where`, which has room for 32. */
+static const char *s_where (const produce_t *self, uint64_t number, char *where)
+{
+    *where = 0;
+    if (!self->settings->whole)
+        snprintf (where, 32, ", line %" PRIu64, number);
+    return where;
+}
+
 /* Says why the line at hand, of `size` bytes, was not sent. */
 static void s_say_refused (produce_t *self, size_t size)
 {
     char text[LEAT_UNITS_TEXT_SIZE];
-    const char *kind = self->settings->whole ? "the file" : "the line";
-    uint64_t number = leat_lines_count (self->lines);
+    char where[32];
     bool extended = s_extended (self);
     if (extended)
         size += EXTENDED_SIZE + self->settings->headers_size;
     if (errno == EMSGSIZE)
         leat_message (s_program,
-                      "%s, line %" PRIu64
-                      ": %s has %s%s, which is more than this broker takes in one "
-                      "record (`leat broker --max-record SIZE` sets that, 64MiB at most)",
-                      self->name, number, kind, leat_size_exact (size, text),
-                      extended ? " with its key and headers" : "");
+                      "%s%s: it has %s%s, which is more than this broker takes in one record "
+                      "(`leat broker --max-record SIZE` sets that, 64MiB at most)",
+                      self->name, s_where (self, leat_lines_count (self->lines), where),
+                      leat_size_exact (size, text), extended ? " with its key and headers" : "");
     else if (errno == EINVAL)
-        leat_message (s_program, "%s, line %" PRIu64 ": the key is longer than 65535 bytes",
-                      self->name, number);
+        leat_message (s_program, "%s%s: the key is longer than 65535 bytes", self->name,
+                      s_where (self, leat_lines_count (self->lines), where));
     else
         s_say_failure (self);
 }
@@ -245,6 +252,7 @@ static bool s_send_lines (produce_t *self)
 {
     leat_text_t line;
     char text[LEAT_UNITS_TEXT_SIZE];
+    char where[32];
     while (!s_stopped (self)) {
         switch (leat_lines_next (self->lines, &line)) {
         case LEAT_LINES_LINE:
@@ -264,10 +272,8 @@ static bool s_send_lines (produce_t *self)
             self->files_read++;
             return true;
         case LEAT_LINES_TOO_LONG:
-            leat_message (s_program,
-                          "%s, line %" PRIu64
-                          ": it is longer than %s, the most that a record can have",
-                          self->name, leat_lines_count (self->lines) + 1,
+            leat_message (s_program, "%s%s: it is longer than %s, the most that a record can have",
+                          self->name, s_where (self, leat_lines_count (self->lines) + 1, where),
                           leat_size_exact (LEAT_RECORD_SIZE_MAX, text));
             return false;
         case LEAT_LINES_ERROR:

@@ -23,28 +23,20 @@ static const struct argp_option s_options[] = {
     { "json", OPTION_JSON, NULL, 0, "dump: print a JSON object", 0 }, { 0 }
 };
 
+typedef struct action action_t;
+
 typedef struct {
     const char *words[3]; /* what to do, the directory, the target */
     unsigned count;
+    const action_t *action;
     bool json;
 } settings_t;
 
-static error_t s_parse (int key, char *value, struct argp_state *state)
-{
-    settings_t *settings = state->input;
-    switch (key) {
-    case OPTION_JSON:
-        settings->json = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (settings->count == 3)
-            argp_error (state, "what is '%s'? Two directories are the most that it takes", value);
-        settings->words[settings->count++] = value;
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
+struct action {
+    const char *name;
+    unsigned words;
+    int (*run) (const settings_t *settings);
+};
 
 static int s_fail (const char *error)
 {
@@ -198,14 +190,48 @@ static int s_dump (const settings_t *settings)
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-static const struct {
-    const char *name;
-    unsigned words;
-    int (*run) (const settings_t *settings);
-} s_actions[] = { { "verify", 2, s_verify },
-                  { "compact", 2, s_compact },
-                  { "dump", 2, s_dump },
-                  { "backup", 3, s_backup } };
+static const action_t s_actions[] = { { "verify", 2, s_verify },
+                                      { "compact", 2, s_compact },
+                                      { "dump", 2, s_dump },
+                                      { "backup", 3, s_backup } };
+
+/* After all arguments: what is to be done, and to what. */
+static void s_check (settings_t *settings, struct argp_state *state)
+{
+    if (!settings->count)
+        argp_error (state, "ACTION is missing: verify, compact, dump or backup");
+    for (size_t i = 0; i < sizeof s_actions / sizeof *s_actions; i++)
+        if (settings->count && strcmp (settings->words[0], s_actions[i].name) == 0)
+            settings->action = &s_actions[i];
+    if (!settings->action)
+        argp_error (state, "what is '%s'? There are verify, compact, dump and backup",
+                    settings->words[0]);
+    else if (settings->count != settings->action->words)
+        argp_error (state,
+                    settings->action->words == 2 ? "%s takes one directory"
+                                                 : "%s takes a directory, and one to copy to",
+                    settings->action->name);
+}
+
+static error_t s_parse (int key, char *value, struct argp_state *state)
+{
+    settings_t *settings = state->input;
+    switch (key) {
+    case OPTION_JSON:
+        settings->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (settings->count == 3)
+            argp_error (state, "what is '%s'? Two directories are the most that it takes", value);
+        settings->words[settings->count++] = value;
+        return 0;
+    case ARGP_KEY_END:
+        s_check (settings, state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
 
 int leat_store_command (int argc, char **argv)
 {
@@ -221,23 +247,5 @@ int leat_store_command (int argc, char **argv)
     };
     settings_t settings = { .count = 0 };
     argp_parse (&argp, argc, argv, 0, NULL, &settings);
-    if (!settings.count) {
-        leat_message (s_program,
-                      "say what to do: verify, compact, dump or backup, and a directory");
-        return LEAT_EXIT_USAGE;
-    }
-    for (size_t i = 0; i < sizeof s_actions / sizeof *s_actions; i++) {
-        if (strcmp (settings.words[0], s_actions[i].name) != 0)
-            continue;
-        if (settings.count == s_actions[i].words)
-            return s_actions[i].run (&settings);
-        leat_message (s_program,
-                      s_actions[i].words == 2 ? "%s takes one directory"
-                                              : "%s takes a directory, and one to copy to",
-                      s_actions[i].name);
-        return LEAT_EXIT_USAGE;
-    }
-    leat_message (s_program, "cannot '%s'; it is verify, compact, dump or backup",
-                  settings.words[0]);
-    return LEAT_EXIT_USAGE;
+    return settings.action->run (&settings);
 }

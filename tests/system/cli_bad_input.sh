@@ -18,6 +18,8 @@ for arguments in "produce -h" "help produce"; do
     expect 0 "$leat" $arguments
     expect_same <("$leat" produce --help) "$work/stdout"
 done
+expect 0 "$leat" bench throughput -h
+expect_same <("$leat" bench throughput --help) "$work/stdout"
 expect 2 "$leat" help prodcue
 expect_said "did you mean 'leat produce'?"
 expect 2 "$leat" prodcue x
@@ -118,6 +120,13 @@ expect_said "--data-size 1KiB: a data directory takes from 1MiB to 64TiB"
 printf 'data-size = 1KiB\n' > "$work/config"
 expect 2 "$leat" broker -c "$work/config"
 expect_said "data-size = 1KiB: a data directory takes from 1MiB to 64TiB"
+expect 2 "$leat" broker --data-size 1MiB
+expect_said "a data size is for a data directory; say --data DIR too"
+printf 'data-size = 1MiB\n' > "$work/config"
+expect 2 "$leat" broker -c "$work/config"
+expect_said "a data size is for a data directory"
+expect 2 "$leat" broker -l "ipc://$work/both" -s "ipc://$work/both"
+expect_said "ipc://$work/both cannot be both for clients and for statistics"
 expect 2 "$leat" broker -e tcp://127.0.0.1:5562
 expect_said "events are not in this version"
 printf 'lissten = x\n' > "$work/config"
@@ -272,6 +281,11 @@ expect_said "1048577B"
 expect_said "5 records confirmed"
 expect 0 "$leat" consume large --exit-when-empty
 expect_same <(seq 5) "$work/stdout"
+
+# A file that is one record has no lines.
+expect 1 "$leat" produce large --whole "$work/in"
+expect_said "produce: $work/in: it has 1048594B, which is more than this broker takes in one record"
+expect_said "0 records confirmed"
 
 # The largest that the broker takes is taken.
 head -c 1048576 /dev/zero | tr '\0' x > "$work/in"

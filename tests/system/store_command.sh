@@ -92,9 +92,9 @@ mkdir "$work/empty"
 expect 1 "$leat" store dump "$work/empty"
 expect_said "leat store: cannot open $work/empty/data.mdb: No such file or directory"
 expect 2 "$leat" store
-expect_said "say what to do: verify, compact, dump or backup, and a directory"
+expect_said "ACTION is missing: verify, compact, dump or backup"
 expect 2 "$leat" store polish "$data"
-expect_said "cannot 'polish'; it is verify, compact, dump or backup"
+expect_said "what is 'polish'? There are verify, compact, dump and backup"
 expect 2 "$leat" store verify
 expect_said "verify takes one directory"
 expect 2 "$leat" store backup "$data"
