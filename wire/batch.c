@@ -24,22 +24,47 @@ void leat_batch_encode (const leat_batch_t *batch, uint8_t *bytes)
     leat_put_u32 (bytes + 44, batch->attempt);
 }
 
-static bool s_valid_publish (const leat_batch_t *batch)
+static const char *s_fault_publish (const leat_batch_t *batch)
 {
-    return (batch->flags & ~LEAT_PUBLISH_PATIENT) == 0 && batch->epoch == 0 && batch->attempt == 0
-           && batch->first > 0;
+    if ((batch->flags & ~LEAT_PUBLISH_PATIENT) != 0)
+        return "flags has bits that this version does not know";
+    if (batch->epoch != 0 || batch->attempt != 0)
+        return "epoch and attempt are 0 in a PUBLISH";
+    return batch->first == 0 ? "first is a sequence from 1" : NULL;
 }
 
-static bool s_valid_deliver (const leat_batch_t *batch)
+static const char *s_fault_deliver (const leat_batch_t *batch)
 {
-    return (batch->flags & ~LEAT_DELIVER_REDELIVERED) == 0 && batch->flight == 0;
+    if ((batch->flags & ~LEAT_DELIVER_REDELIVERED) != 0)
+        return "flags has bits that this version does not know";
+    return batch->flight != 0 ? "flight is 0 in a DELIVER" : NULL;
 }
 
-leat_code_t leat_batch_decode (leat_batch_t *batch, const uint8_t *bytes, size_t size)
+static const char *s_fault (const leat_batch_t *batch)
+{
+    const char *fault = NULL;
+    if (batch->command == LEAT_PUBLISH)
+        fault = s_fault_publish (batch);
+    else if (batch->command == LEAT_DELIVER)
+        fault = s_fault_deliver (batch);
+    else
+        return "only PUBLISH and DELIVER have two frames";
+    if (fault)
+        return fault;
+    if ((batch->attributes & ~LEAT_BATCH_EXTENDED) != 0)
+        return "attributes has bits that this version does not know";
+    if (batch->count < 1 || batch->count > LEAT_BATCH_COUNT_MAX)
+        return "count is 1 to 65536";
+    if (batch->first > s_end_max || batch->count > s_end_max - batch->first)
+        return "first + count is at most 2^63";
+    return NULL;
+}
+
+static const char *s_decode (leat_batch_t *batch, const uint8_t *bytes, size_t size)
 {
     *batch = (leat_batch_t){ .command = size > 0 ? bytes[0] : 0 };
     if (size != LEAT_BATCH_HEADER_SIZE)
-        return LEAT_MALFORMED;
+        return "the first of two frames is a header of 48 bytes";
     batch->attributes = bytes[1];
     batch->flags = leat_get_u16 (bytes + 2);
     batch->channel = leat_get_u32 (bytes + 4);
@@ -50,18 +75,18 @@ leat_code_t leat_batch_decode (leat_batch_t *batch, const uint8_t *bytes, size_t
     batch->epoch = leat_get_u64 (bytes + 32);
     batch->flight = leat_get_u32 (bytes + 40);
     batch->attempt = leat_get_u32 (bytes + 44);
+    return s_fault (batch);
+}
 
-    bool valid;
-    if (batch->command == LEAT_PUBLISH)
-        valid = s_valid_publish (batch);
-    else if (batch->command == LEAT_DELIVER)
-        valid = s_valid_deliver (batch);
-    else
-        return LEAT_MALFORMED;
-    valid = valid && (batch->attributes & ~LEAT_BATCH_EXTENDED) == 0;
-    valid = valid && batch->count >= 1 && batch->count <= LEAT_BATCH_COUNT_MAX;
-    valid = valid && batch->first <= s_end_max && batch->count <= s_end_max - batch->first;
-    return valid ? LEAT_OK : LEAT_MALFORMED;
+leat_code_t leat_batch_decode (leat_batch_t *batch, const uint8_t *bytes, size_t size)
+{
+    return s_decode (batch, bytes, size) ? LEAT_MALFORMED : LEAT_OK;
+}
+
+const char *leat_batch_fault (const uint8_t *bytes, size_t size)
+{
+    leat_batch_t batch;
+    return s_decode (&batch, bytes, size);
 }
 
 /* Runs once per record of every batch that the broker takes, so it looks at the size and at

@@ -48,6 +48,9 @@ void leat_batch_encode (const leat_batch_t *batch, uint8_t *bytes);
  * (first + count must not exceed 2^63), sequence 0, a field set that must be zero. */
 leat_code_t leat_batch_decode (leat_batch_t *batch, const uint8_t *bytes, size_t size);
 
+/* What leat_batch_decode holds against a header, such as "count is 1 to 65536"; NULL if nothing. */
+const char *leat_batch_fault (const uint8_t *bytes, size_t size);
+
 /* Walks the body: LEAT_OK if it is exactly `count` whole records, each at most record_size_max
  * bytes; otherwise LEAT_MALFORMED or LEAT_TOO_LARGE. Does not look at the checksum. */
 leat_code_t leat_batch_check (const uint8_t *body, size_t size, uint32_t count, bool extended,

@@ -151,7 +151,7 @@ static void s_refuse_stranger (leat_core_t *core, uint64_t peer, uint8_t id, uin
 static void s_refuse_malformed (leat_core_t *core, uint64_t peer, uint8_t id, leat_code_t code,
                                 const char *what)
 {
-    char reason[200];
+    char reason[320];
     snprintf (reason, sizeof reason, "%s: %s; %s", leat_command_name (id), what,
               leat_code_text (code));
     core->statistics.frames_malformed++;
@@ -159,6 +159,27 @@ static void s_refuse_malformed (leat_core_t *core, uint64_t peer, uint8_t id, le
         core_refuse (core, peer, id, 0, code, reason);
     else
         s_refuse_stranger (core, peer, id, 0, code, reason);
+}
+
+/* A message of one frame that is no command; `field` is the one that was wrong, or NULL. */
+static void s_refuse_unread (leat_core_t *core, uint64_t peer, uint8_t id, leat_code_t code,
+                             size_t size, const char *field)
+{
+    char what[128];
+    if (code == LEAT_UNSUPPORTED_VERSION)
+        snprintf (what, sizeof what, "this broker speaks version %d", LEAT_PROTOCOL_VERSION);
+    else if (code == LEAT_UNKNOWN_COMMAND)
+        snprintf (what, sizeof what, "no command has the number 0x%02x", id);
+    else if (field)
+        snprintf (what, sizeof what, "%s is missing, cut short, or has no such value", field);
+    else if (id == LEAT_PUBLISH || id == LEAT_DELIVER)
+        snprintf (what, sizeof what, "it has two frames, a header and a body");
+    else
+        snprintf (what, sizeof what,
+                  size == 0                      ? "the frame is empty"
+                  : size > LEAT_COMMAND_SIZE_MAX ? "a command has at most 65536 bytes"
+                                                 : "it goes on behind its last field");
+    s_refuse_malformed (core, peer, id, code, what);
 }
 
 /* ---- receiving ------------------------------------------------------------------------------- */
@@ -280,9 +301,9 @@ static void s_receive_batch (leat_core_t *core, uint64_t peer, core_session_t *s
     leat_batch_t batch;
     leat_code_t code = leat_batch_decode (&batch, header, header_size);
     if (code != LEAT_OK || batch.command != LEAT_PUBLISH) {
-        s_refuse_malformed (core, peer, header_size ? header[0] : 0,
-                            code == LEAT_OK ? LEAT_BAD_STATE : code,
-                            "two frames that are no PUBLISH");
+        s_refuse_malformed (
+            core, peer, header_size ? header[0] : 0, code == LEAT_OK ? LEAT_BAD_STATE : code,
+            code == LEAT_OK ? "only a broker sends that" : leat_batch_fault (header, header_size));
         return;
     }
     if (!session) {
@@ -313,7 +334,7 @@ static void s_receive (leat_core_t *self, uint64_t peer, unsigned frames, const 
     const char *field;
     leat_code_t code = leat_command_decode (&command, header, header_size, &field);
     if (code != LEAT_OK) {
-        s_refuse_malformed (self, peer, id, code, field ? field : "its size or number is wrong");
+        s_refuse_unread (self, peer, id, code, header_size, field);
         return;
     }
     if (session)

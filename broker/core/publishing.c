@@ -165,6 +165,8 @@ static void s_refuse_batch (leat_core_t *core, core_session_t *session, const le
                                .flight = batch->flight,
                                .first = batch->first,
                                .expected = sequence ? sequence->accepted + 1 : 0 };
+    if (code == LEAT_MALFORMED)
+        refused.reason = leat_text ("the body is not as many whole records as `count` says");
     core_refuse_full (core, session->peer, &refused);
 }
 

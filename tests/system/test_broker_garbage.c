@@ -207,15 +207,23 @@ static void test_strange_messages (void **state)
     scene_t *scene = *state;
     void *socket = dealer_open (scene->hosted->context, ZMQ_DEALER, scene->hosted->endpoint);
     assert_int_equal (zmq_send (socket, "", 0, 0), 0);
-    s_expect_refused (socket, LEAT_MALFORMED, "");
+    s_expect_refused (socket, LEAT_MALFORMED, "the frame is empty");
     assert_int_equal (zmq_send (socket, "\xee", 1, 0), 1);
-    s_expect_refused (socket, LEAT_UNKNOWN_COMMAND, "");
+    s_expect_refused (socket, LEAT_UNKNOWN_COMMAND, "no command has the number 0xee");
     assert_int_equal (zmq_send (socket, "\x01LEAX", 5, 0), 5);
-    s_expect_refused (socket, LEAT_MALFORMED, "HELLO");
+    s_expect_refused (socket, LEAT_MALFORMED, "HELLO: version_min is missing, cut short");
+    assert_int_equal (zmq_send (socket,
+                                "\x03"
+                                "123456789",
+                                10, 0),
+                      10);
+    s_expect_refused (socket, LEAT_MALFORMED, "PING: it goes on behind its last field");
+    assert_int_equal (zmq_send (socket, "\x12", 1, 0), 1);
+    s_expect_refused (socket, LEAT_MALFORMED, "PUBLISH: it has two frames");
     /* Two frames that are no batch. */
     assert_int_equal (zmq_send (socket, "a", 1, ZMQ_SNDMORE), 1);
     assert_int_equal (zmq_send (socket, "b", 1, 0), 1);
-    s_expect_refused (socket, LEAT_MALFORMED, "");
+    s_expect_refused (socket, LEAT_MALFORMED, "a header of 48 bytes");
     leat_command_t ping = { .id = LEAT_PING };
     dealer_send (socket, &ping);
     s_expect_refused (socket, LEAT_NO_SESSION, "HELLO");

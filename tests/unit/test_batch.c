@@ -60,7 +60,40 @@ static leat_code_t s_decode (leat_batch_t batch)
 {
     uint8_t bytes[LEAT_BATCH_HEADER_SIZE];
     leat_batch_encode (&batch, bytes);
-    return leat_batch_decode (&batch, bytes, sizeof bytes);
+    leat_code_t code = leat_batch_decode (&batch, bytes, sizeof bytes);
+    assert_int_equal (code == LEAT_OK, leat_batch_fault (bytes, sizeof bytes) == NULL);
+    return code;
+}
+
+/* What is wrong with a header is told by its own rule. */
+static void test_faults_of_headers (void **state)
+{
+    static const struct {
+        leat_batch_t batch;
+        const char *fault;
+    } cases[] = {
+        { { .command = 0x10, .count = 1, .first = 1 }, "only PUBLISH and DELIVER have two frames" },
+        { { .command = LEAT_PUBLISH, .count = 0, .first = 1 }, "count is 1 to 65536" },
+        { { .command = LEAT_DELIVER, .count = 65537 }, "count is 1 to 65536" },
+        { { .command = LEAT_PUBLISH, .count = 1 }, "first is a sequence from 1" },
+        { { .command = LEAT_PUBLISH, .count = 1, .first = UINT64_MAX },
+          "first + count is at most 2^63" },
+        { { .command = LEAT_PUBLISH, .count = 1, .first = 1, .flags = 2 },
+          "flags has bits that this version does not know" },
+        { { .command = LEAT_PUBLISH, .count = 1, .first = 1, .attributes = 2 },
+          "attributes has bits that this version does not know" },
+        { { .command = LEAT_PUBLISH, .count = 1, .first = 1, .epoch = 1 },
+          "epoch and attempt are 0 in a PUBLISH" },
+        { { .command = LEAT_DELIVER, .count = 1, .flight = 1 }, "flight is 0 in a DELIVER" },
+    };
+    (void) state;
+    uint8_t bytes[LEAT_BATCH_HEADER_SIZE];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        leat_batch_encode (&cases[i].batch, bytes);
+        assert_string_equal (leat_batch_fault (bytes, sizeof bytes), cases[i].fault);
+    }
+    assert_string_equal (leat_batch_fault (bytes, sizeof bytes - 1),
+                         "the first of two frames is a header of 48 bytes");
 }
 
 static void test_bytes_of_headers (void **state)
@@ -250,6 +283,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_bytes_of_headers),
         cmocka_unit_test (test_sizes_of_headers),
+        cmocka_unit_test (test_faults_of_headers),
         cmocka_unit_test (test_fields_of_headers),
         cmocka_unit_test (test_bodies),
         cmocka_unit_test (test_record_size),
