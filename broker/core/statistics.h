@@ -72,7 +72,7 @@ typedef struct {
     leat_text_t name;
     leat_durability_t durability;
     uint64_t max_processing_ms; /* 0: no limit */
-    uint64_t first_offset; /* of the oldest record held */
+    uint64_t first_offset;      /* of the oldest record held */
     uint64_t next_offset;
     uint64_t accepted; /* records committed */
     uint64_t held;     /* records held */
