@@ -79,6 +79,7 @@ void core_deliver_attach (leat_core_t *core, core_session_t *session, const leat
     consumer->credit_records = attach->credit_records;
     consumer->credit_size = attach->credit_size;
     consumer->max_unreported = attach->max_unreported;
+    consumer->lost_epoch = core->last_epoch;
     RB_INIT (&consumer->leases);
     core_channel_add (session, &consumer->channel);
     if (core_consumer_may_begin (consumer))
@@ -142,9 +143,13 @@ void core_consumer_end (leat_core_t *core, core_consumer_t *consumer, bool clean
 
 /* ---- settling -------------------------------------------------------------------------------- */
 
+/* One entry of a SETTLE. `stale` gathers what this SETTLE cannot settle. */
 typedef struct {
     leat_settle_entry_t entry;
     leat_text_t reason;
+    uint64_t next; /* offset: what comes before was looked at */
+    leat_stale_t *stale;
+    leat_range_t *stale_ranges; /* LEAT_ENTRIES_MAX */
 } s_settle_t;
 
 static void s_acked (leat_core_t *core, core_consumer_t *consumer, uint64_t first, uint32_t count,
@@ -201,38 +206,67 @@ static void s_rejected (leat_core_t *core, core_consumer_t *consumer, uint64_t f
     }
 }
 
-static void s_settle (leat_core_t *core, core_consumer_t *consumer, const leat_settle_t *settle)
+static void s_tell_stale (leat_core_t *core, const core_consumer_t *consumer, leat_stale_t *stale)
+{
+    if (!stale->ranges.count)
+        return;
+    leat_command_t command = { .id = LEAT_STALE, .stale = *stale };
+    leat_outbox_command (core->outbox, consumer->channel.session->peer, &command);
+    stale->ranges.count = 0;
+}
+
+/* The consumer does not hold the records of the entry up to `end`. Settling twice is harmless and not worth
+ * a word; but what was taken away, another one may have settled. */
+static void s_not_held (leat_core_t *core, const core_consumer_t *consumer, s_settle_t *settle,
+                        uint64_t end)
+{
+    uint64_t first = settle->next;
+    settle->next = end;
+    if (first >= end
+        || (settle->entry.epoch > consumer->lost_epoch
+            && core_settled_has (&consumer->group->settled, first)))
+        return;
+    if (settle->stale->ranges.count == LEAT_ENTRIES_MAX)
+        s_tell_stale (core, consumer, settle->stale);
+    settle->stale_ranges[settle->stale->ranges.count++] =
+        (leat_range_t){ settle->entry.epoch, first, (uint32_t) (end - first) };
+}
+
+static void s_settle_part (leat_core_t *core, core_consumer_t *consumer, uint64_t first,
+                           uint32_t count, core_mark_t *mark, void *arg)
 {
     static core_lease_fn *const outcomes[] = {
         [LEAT_ACK] = s_acked, [LEAT_NACK] = s_nacked, [LEAT_REJECT] = s_rejected
     };
-    leat_range_t stale[LEAT_ENTRIES_MAX];
-    uint32_t stale_count = 0;
+    s_settle_t *settle = arg;
+    s_not_held (core, consumer, settle, first);
+    settle->next = first + count;
+    outcomes[settle->entry.outcome](core, consumer, first, count, mark, arg);
+}
+
+static void s_settle (leat_core_t *core, core_consumer_t *consumer, const leat_settle_t *settle)
+{
+    leat_range_t ranges[LEAT_ENTRIES_MAX];
+    leat_stale_t stale = { .channel = consumer->channel.number,
+                           .token = settle->token,
+                           .ranges = { .entries = ranges } };
     uint32_t settled = 0;
     core_processing_alive (core, consumer);
     for (uint32_t i = 0; i < settle->entries.count; i++) {
-        s_settle_t each = { leat_settles_get (&settle->entries, i), settle->reason };
-        leat_range_t range = { each.entry.epoch, each.entry.first, each.entry.count };
-        uint32_t taken =
-            core_leases_take (core, consumer, &range, true, outcomes[each.entry.outcome], &each);
+        leat_settle_entry_t entry = leat_settles_get (&settle->entries, i);
+        s_settle_t each = { entry, settle->reason, entry.first, &stale, ranges };
+        leat_range_t range = { entry.epoch, entry.first, entry.count };
+        uint32_t taken = core_leases_take (core, consumer, &range, true, s_settle_part, &each);
+        s_not_held (core, consumer, &each, entry.first + entry.count);
         settled += taken;
         if (taken < range.count)
             core->statistics.settles_stale++;
-        /* Settling twice is harmless and not worth a word. */
-        if (!taken && !core_settled_has (&consumer->group->settled, range.first))
-            stale[stale_count++] = range;
     }
     if (settled)
         core_consumer_settled (core, consumer, settled);
     else if (settle->entries.count)
         core_offence (core);
-    if (stale_count) {
-        leat_command_t command = { .id = LEAT_STALE };
-        command.stale.channel = consumer->channel.number;
-        command.stale.token = settle->token;
-        command.stale.ranges = (leat_ranges_t){ .count = stale_count, .entries = stale };
-        leat_outbox_command (core->outbox, consumer->channel.session->peer, &command);
-    }
+    s_tell_stale (core, consumer, &stale);
     if (settle->flags & LEAT_SETTLE_CONFIRM)
         core_waiter_add (core, consumer, settle->token, false);
 }

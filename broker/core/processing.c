@@ -171,6 +171,7 @@ static uint64_t s_revoke (leat_core_t *core, core_consumer_t *consumer, uint64_t
             count = 1; /* the culprit is the first one */
         leat_range_t range = { lease->epoch, lease->first, count };
         s_add (core, consumer, &ranges, range);
+        consumer->lost_epoch = lease->epoch;
         taken += core_leases_take (core, consumer, &range, false, s_overdue, &charged);
         charged = false;
     }

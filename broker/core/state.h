@@ -216,6 +216,7 @@ struct core_consumer {
     uint32_t recalled;     /* records asked back that an answer is waited for; see recall.c */
     uint64_t recall_end;   /* position behind the last one asked for; 0: nothing is */
     bool recall_unsaid;    /* some that it may have started were asked for, too */
+    uint64_t lost_epoch;   /* of leases up to this one others may have had records since */
     core_timer_t patience; /* runs while an answer is waited for */
     uint64_t recalled_count; /* statistics: records that it gave back when asked */
     uint64_t redelivered;

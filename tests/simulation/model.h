@@ -119,6 +119,9 @@ struct sim_channel {
     uint64_t slowest_us;    /* the most that a record of one SETTLE took */
     uint64_t recall_end; /* position behind what it was asked for and did not answer; 0: nothing */
     bool recall_unsaid;  /* and that goes for what it may have started without a word, too */
+    uint64_t lost_epoch; /* the newest lease of which something was taken away */
+    uint64_t late;       /* records that it settled afterwards, and was not told of yet */
+    uint64_t late_us;
     bool drained;
     bool poisoned; /* its consumer has started a deadly record */
     bool benched;  /* something was taken away, and nothing was heard of its application since */

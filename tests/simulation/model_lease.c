@@ -158,6 +158,10 @@ static void s_settle_record (sim_t *sim, sim_channel_t *channel, const leat_sett
     sim_mark_t *mark = &channel->group->marks[offset];
     if (mark->holder != channel || mark->epoch != entry->epoch) {
         SIM_COUNT (sim, settle_stale);
+        if (entry->epoch <= channel->lost_epoch) {
+            channel->late++;
+            channel->late_us = sim->now_us;
+        }
         return;
     }
     if (channel->reported <= mark->position)
@@ -185,6 +189,12 @@ static void s_settle_record (sim_t *sim, sim_channel_t *channel, const leat_sett
 static void s_says_settle (sim_t *sim, sim_channel_t *channel, const leat_settle_t *settle)
 {
     uint64_t before = channel->outstanding;
+    if (channel->late && channel->late_us < sim->now_us)
+        sim_violation (sim, "who settles too late is told",
+                       "peer %llu, channel %u: %llu records of leases up to %llx",
+                       (unsigned long long) channel->peer->number, channel->number,
+                       (unsigned long long) channel->late,
+                       (unsigned long long) channel->lost_epoch);
     for (uint32_t index = 0; index < settle->entries.count; index++) {
         leat_settle_entry_t entry = leat_settles_get (&settle->entries, index);
         for (uint64_t offset = entry.first;
@@ -518,10 +528,20 @@ static void s_hears_revoked (sim_t *sim, sim_channel_t *channel, const leat_revo
     }
     for (uint32_t index = 0; index < revoked->ranges.count; index++) {
         leat_range_t range = leat_ranges_get (&revoked->ranges, index);
+        channel->lost_epoch = range.epoch;
         for (uint64_t offset = range.first; offset < range.first + range.count; offset++)
             s_revoked (sim, channel, &range, offset, said == 1 && offset == said_offset);
     }
     channel->benched = true;
+}
+
+static void s_hears_stale (sim_channel_t *channel, const leat_stale_t *stale)
+{
+    for (uint32_t index = 0; index < stale->ranges.count; index++) {
+        leat_range_t range = leat_ranges_get (&stale->ranges, index);
+        if (range.epoch <= channel->lost_epoch)
+            channel->late -= channel->late < range.count ? channel->late : range.count;
+    }
 }
 
 void sim_model_consumer_hears (sim_t *sim, sim_channel_t *channel, const leat_command_t *command)
@@ -548,6 +568,9 @@ void sim_model_consumer_hears (sim_t *sim, sim_channel_t *channel, const leat_co
         break;
     case LEAT_DRAIN:
         channel->drained = true;
+        break;
+    case LEAT_STALE:
+        s_hears_stale (channel, &command->stale);
         break;
     default:
         break;

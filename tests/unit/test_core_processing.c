@@ -112,6 +112,33 @@ static void test_started_is_charged (void **state)
     driver_destroy (&driver);
 }
 
+/* Who settles what was taken away is told, also when another one has settled it by then, and when the same
+ * entry settles what is still held. */
+static void test_late_settle_is_told (void **state)
+{
+    driver_t *driver = s_begin (5, 60000);
+    s_consumer (driver, 2, 10, 1);
+    leat_batch_t batch = driver_expect_deliver (driver, 2, 1, 0, 5);
+    driver_wait (driver, 1000);
+    driver_report (driver, 2, 1, 1);
+    driver_wait (driver, 59100);
+    s_expect_revoked (driver, 2, batch.epoch, 0, 1);
+    s_consumer (driver, 3, 10, 1);
+    leat_batch_t next = driver_expect_deliver (driver, 3, 1, 0, 1);
+    driver_settle (driver, 3, 1, next.epoch, 0, 1, LEAT_ACK);
+    driver_drop (driver, 2);
+    driver_settle (driver, 2, 1, batch.epoch, 0, 5, LEAT_ACK);
+    const leat_ranges_t *ranges = &driver_expect (driver, 2, LEAT_STALE)->stale.ranges;
+    assert_int_equal (ranges->count, 1);
+    leat_range_t range = leat_ranges_get (ranges, 0);
+    assert_int_equal (range.epoch, batch.epoch);
+    assert_int_equal (range.first, 0);
+    assert_int_equal (range.count, 1);
+    driver_expect_nothing (driver, 2);
+    assert_int_equal (driver_statistics (driver).records_settled, 5);
+    driver_destroy (&driver);
+}
+
 /* What is within max_unreported may be started, and may not: it is taken, and not charged. */
 static void test_unsaid_is_not_charged (void **state)
 {
@@ -404,6 +431,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_off),
         cmocka_unit_test (test_started_is_charged),
+        cmocka_unit_test (test_late_settle_is_told),
         cmocka_unit_test (test_unsaid_is_not_charged),
         cmocka_unit_test (test_waiting_has_no_time),
         cmocka_unit_test (test_several_are_not_charged),
