@@ -85,7 +85,7 @@ LEAT_EXPORT int leat_consumer_nack (leat_consumer_t *self, leat_delivered_t *del
 LEAT_EXPORT int leat_consumer_reject (leat_consumer_t *self, leat_delivered_t *delivered,
                                       const char *reason);
 
-/* Gives a record back that was received but never started; it costs no attempt. */
+/* Gives a record back that was received but never started; it costs no attempt. Returns as those. */
 LEAT_EXPORT int leat_consumer_give_back (leat_consumer_t *self, leat_delivered_t *delivered);
 
 /* ---- in batches, for speed ------------------------------------------------------------------- */
@@ -128,10 +128,13 @@ typedef leat_outcome_t (leat_handler_fn) (void *arg, const leat_delivered_t *del
                                           leat_verdict_t *verdict);
 
 /* Threads that receive, call the handler and settle, one record at a time each. All signals are
- * blocked in them (a handler that starts programs gives those a mask of their own). */
+ * blocked in them (a handler that starts programs gives those a mask of their own). One thread at a
+ * time may use a pool, and none of its own: a handler that wants the end calls leat_consumer_leave
+ * (consumer, 0). */
 typedef struct leat_worker_pool leat_worker_pool_t;
 
-/* NULL with errno EINVAL (no threads, or more than 1,024) or what pthread_create set. */
+/* `arg` is the handler's, and stays the caller's. NULL with errno EINVAL (no threads, or more than
+ * 1,024; no handler) or what pthread_create set. */
 LEAT_EXPORT leat_worker_pool_t *leat_worker_pool_new (leat_consumer_t *consumer, unsigned threads,
                                                       leat_handler_fn *handler, void *arg);
 

@@ -9,7 +9,9 @@
 extern "C" {
 #endif
 
-/* Views of bytes that somebody else owns. All of it is opaque to the broker. Limits: a key has at
+/* Nothing here keeps anything: any thread may call these functions.
+ *
+ * Views of bytes that somebody else owns. All of it is opaque to the broker. Limits: a key has at
  * most 65,535 bytes, so have all headers of a record together; body, key and headers together have
  * at most as many as the broker takes (1 MiB unless it is configured otherwise), and 4 less once a
  * producer has sent a record that has a key or headers, since their sizes count too. */
