@@ -161,15 +161,13 @@ static uint64_t s_number (const char *text)
 
 static void s_parse (s_options_t *options, int argc, char *argv[])
 {
-    static const struct option names[] = { { "seeds", required_argument, NULL, 'n' },
-                                           { "first", required_argument, NULL, 'f' },
-                                           { "steps", required_argument, NULL, 'k' },
-                                           { "seed", required_argument, NULL, 's' },
-                                           { "known", required_argument, NULL, 'K' },
-                                           { "trace", no_argument, NULL, 't' },
-                                           { "twice", no_argument, NULL, '2' },
-                                           { "jobs", required_argument, NULL, 'j' },
-                                           { NULL, 0, NULL, 0 } };
+    static const struct option names[] = {
+        { "seeds", required_argument, NULL, 'n' }, { "first", required_argument, NULL, 'f' },
+        { "steps", required_argument, NULL, 'k' }, { "seed", required_argument, NULL, 's' },
+        { "known", required_argument, NULL, 'K' }, { "trace", no_argument, NULL, 't' },
+        { "twice", no_argument, NULL, '2' },       { "jobs", required_argument, NULL, 'j' },
+        { "help", no_argument, NULL, 'h' },        { NULL, 0, NULL, 0 }
+    };
     int option;
     while ((option = getopt_long (argc, argv, "", names, NULL)) != -1) {
         switch (option) {
@@ -199,6 +197,9 @@ static void s_parse (s_options_t *options, int argc, char *argv[])
         case '2':
             options->twice = true;
             break;
+        case 'h':
+            fputs (usage, stdout);
+            exit (0);
         default:
             fputs (usage, stderr);
             exit (2);
