@@ -3,6 +3,7 @@
 #
 #   leat_sources (leat_core stream.c group.c)             in the folder of the files
 #   leat_test (batch test_batch.c LIBS leat_wire)         a cmocka program, label "unit"
+#   leat_helper (leat_dealer dealer.c LIBS leat_broker)   what several tests share
 #   leat_fuzz (codec codec.c LIBS leat_wire)              libFuzzer program, or a replay of its corpus
 #   leat_simulation (simulate main.c ... LIBS leat_core)  takes --seeds N, label "simulation"
 #
@@ -36,11 +37,30 @@ function (leat_program name)
     target_link_libraries (${name} PRIVATE ${arg_LIBS})
 endfunction ()
 
+# leat_helper (NAME sources... [LIBS libraries...])
+# Files that several tests share, built once: a static library, which goes into LIBS of those tests.
+function (leat_helper name)
+    cmake_parse_arguments (PARSE_ARGV 1 arg "" "" "LIBS")
+    add_library (${name} STATIC ${arg_UNPARSED_ARGUMENTS})
+    target_include_directories (${name} PUBLIC "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/include")
+    target_link_libraries (${name} PUBLIC ${arg_LIBS})
+    leat_has_one_thread (one_thread ${arg_LIBS})
+    set_target_properties (${name} PROPERTIES LEAT_ONE_THREAD ${one_thread} EXCLUDE_FROM_ALL ON)
+endfunction ()
+
 # leat_has_one_thread (RESULT libraries...)
 # Codec, core and engines start no thread, so that ThreadSanitizer has nothing to look for in what stands
 # on them alone; the other builds run that.
 function (leat_has_one_thread result)
-    list (REMOVE_ITEM ARGN leat_wire leat_core leat_engines m)
+    list (REMOVE_ITEM ARGN leat_wire leat_core leat_engines m PkgConfig::CMOCKA)
+    foreach (library IN LISTS ARGN)
+        if (TARGET ${library})
+            get_target_property (one_thread ${library} LEAT_ONE_THREAD)
+            if (one_thread)
+                list (REMOVE_ITEM ARGN ${library})
+            endif ()
+        endif ()
+    endforeach ()
     if (ARGN)
         set (${result} OFF PARENT_SCOPE)
     else ()
