@@ -116,14 +116,14 @@ function (leat_fuzz name)
 endfunction ()
 
 # leat_simulation (NAME sources... [LIBS libraries...])
-# A program leat_NAME that takes --seeds N; in ctest N is LEAT_SIMULATION_SEEDS of the preset.
+# A program leat_NAME that takes --seeds N and --jobs J; in ctest N is LEAT_SIMULATION_SEEDS of the preset.
 function (leat_simulation name)
     cmake_parse_arguments (PARSE_ARGV 1 arg "" "" "LIBS")
     leat_program (leat_${name} ${arg_UNPARSED_ARGUMENTS} LIBS ${arg_LIBS})
     add_test (
         NAME ${name}
         COMMAND "${PROJECT_SOURCE_DIR}/scripts/run-wrapped" $<TARGET_FILE:leat_${name}>
-            --seeds ${LEAT_SIMULATION_SEEDS})
+            --seeds ${LEAT_SIMULATION_SEEDS} --jobs 2)
     set_tests_properties (${name} PROPERTIES LABELS simulation TIMEOUT 600 PROCESSORS 2)
 endfunction ()
 
