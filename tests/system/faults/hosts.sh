@@ -233,7 +233,7 @@ start_peer () {
     launch "$name" "$name" "$bin/$program" --broker "$endpoint" --stream load --name "$name" \
         --seed "$seed" --journal "$journals/$name.${instances[$name]}.journal" "$@"
     # From then on a signal does not end it at once.
-    wait_until 20 "the start of $name" has_at_least "$name.${instances[$name]}" start 1
+    wait_until 60 "the start of $name" has_at_least "$name.${instances[$name]}" start 1
 }
 
 direct () {
