@@ -33,7 +33,7 @@ static void s_publish (leat_port_t *port, bool is_sent)
     leat_admin_t *self = (leat_admin_t *) port;
     int verdict = leat_client_verdict (port->client);
     bool is_answered = self->request != NULL && leat_request_done (self->request);
-    leat_gate_lock (&self->gate);
+    leat_gate_claim (&self->gate);
     if (verdict != self->verdict || is_answered != self->is_answered) {
         self->verdict = verdict;
         self->is_answered = is_answered;
@@ -140,7 +140,7 @@ static void s_forget (void *arg)
     s_call_t *call = arg;
     leat_session_remove_request (call->client->session, call->request);
     call->admin->request = NULL;
-    leat_gate_lock (&call->admin->gate);
+    leat_gate_claim (&call->admin->gate);
     call->admin->is_answered = false;
     leat_gate_unlock (&call->admin->gate);
 }

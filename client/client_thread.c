@@ -44,7 +44,7 @@ static bool s_is_over (const leat_client_t *self)
 static void s_end (leat_client_t *self)
 {
     leat_client_disconnect (self);
-    leat_gate_lock (&self->gate);
+    leat_gate_claim (&self->gate);
     self->has_ended = true;
     leat_call_t *call;
     while ((call = STAILQ_FIRST (&self->calls)) != NULL) {

@@ -53,7 +53,7 @@ static void s_drive (leat_client_t *self, leat_gate_t *gate, const leat_deadline
             return;
         }
         is_busy = leat_client_turn (self);
-        leat_gate_lock (gate);
+        leat_gate_claim (gate);
         bool has_come = look (arg) != EAGAIN;
         leat_gate_unlock (gate);
         if (has_come || self->now_us >= until_us) {

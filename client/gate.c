@@ -56,18 +56,38 @@ void leat_gate_init (leat_gate_t *self)
     s_check (pthread_cond_init (&self->changed, &attributes));
     s_check (pthread_condattr_destroy (&attributes));
     s_check (pthread_mutex_init (&self->mutex, NULL));
+    s_check (pthread_mutex_init (&self->claim, NULL));
     atomic_init (&self->waiting, 0);
+    atomic_init (&self->is_claimed, false);
 }
 
 void leat_gate_deinit (leat_gate_t *self)
 {
     s_check (pthread_cond_destroy (&self->changed));
+    s_check (pthread_mutex_destroy (&self->claim));
     s_check (pthread_mutex_destroy (&self->mutex));
 }
 
 void leat_gate_lock (leat_gate_t *self)
 {
+    if (atomic_load_explicit (&self->is_claimed, memory_order_relaxed)) {
+        s_check (pthread_mutex_lock (&self->claim));
+        s_check (pthread_mutex_unlock (&self->claim));
+    }
     s_check (pthread_mutex_lock (&self->mutex));
+}
+
+void leat_gate_claim (leat_gate_t *self)
+{
+    int error = pthread_mutex_trylock (&self->mutex);
+    if (error == 0)
+        return;
+    leat_assert (error == EBUSY);
+    s_check (pthread_mutex_lock (&self->claim));
+    atomic_store (&self->is_claimed, true);
+    s_check (pthread_mutex_lock (&self->mutex));
+    atomic_store (&self->is_claimed, false);
+    s_check (pthread_mutex_unlock (&self->claim));
 }
 
 void leat_gate_unlock (leat_gate_t *self)

@@ -13,6 +13,8 @@ typedef struct {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     atomic_uint waiting; /* threads inside leat_gate_wait */
+    pthread_mutex_t claim;
+    atomic_bool is_claimed; /* by who has `claim`, and waits for `mutex` */
 } leat_gate_t;
 
 /* A moment of CLOCK_MONOTONIC. */
@@ -34,6 +36,11 @@ void leat_gate_deinit (leat_gate_t *self);
 
 void leat_gate_lock (leat_gate_t *self);
 void leat_gate_unlock (leat_gate_t *self);
+
+/* Locks it for whoever has the turn (turn.c): those who lock it meanwhile come later. A mutex goes to who is
+ * awake when it becomes free, so a thread that polls without a pause would take it again and again before
+ * one that waits for it has woken, and keep the client from its heartbeats. */
+void leat_gate_claim (leat_gate_t *self);
 
 /* Waits, with the gate locked, for leat_gate_signal; may return earlier. False once the deadline has
  * passed. */

@@ -10,7 +10,7 @@ static void s_serve_calls (leat_client_t *self)
 {
     if (!atomic_load (&self->has_calls))
         return;
-    leat_gate_lock (&self->gate);
+    leat_gate_claim (&self->gate);
     /* A loss may have been found while going to sleep, and what is answered now takes it for granted. */
     self->losses = leat_session_losses (self->session);
     leat_call_t *call;
@@ -18,7 +18,7 @@ static void s_serve_calls (leat_client_t *self)
         STAILQ_REMOVE_HEAD (&self->calls, link);
         leat_gate_unlock (&self->gate);
         call->fn (call->arg);
-        leat_gate_lock (&self->gate);
+        leat_gate_claim (&self->gate);
         call->is_done = true;
     }
     atomic_store (&self->has_calls, false);
@@ -118,7 +118,7 @@ static void s_publish (leat_client_t *self)
     const leat_session_terms_t *terms = leat_session_terms (self->session);
     leat_code_t code;
     const char *text = leat_session_error (self->session, &code);
-    leat_gate_lock (&self->gate);
+    leat_gate_claim (&self->gate);
     if (state == LEAT_SESSION_READY && !self->was_ready) {
         self->was_ready = true;
         leat_gate_signal (&self->gate);

@@ -87,7 +87,7 @@ static void s_abandon (void *arg)
 {
     leat_consumer_t *self = arg;
     leat_consumer_port_leave (self);
-    leat_gate_lock (&self->gate);
+    leat_gate_claim (&self->gate);
     leat_lease_t *lease;
     while ((lease = TAILQ_FIRST (&self->live)) != NULL) {
         leat_lease_decide (lease, 0, lease->delivery.count, LEAT_NACK, 0, NULL);

@@ -20,7 +20,7 @@ void leat_consumer_port_decide (leat_consumer_t *self, uint64_t now_us)
 {
     if (atomic_load (&self->decided) == 0)
         return;
-    leat_gate_lock (&self->gate);
+    leat_gate_claim (&self->gate);
     leat_decisions_t decisions = self->decisions;
     self->decisions = (leat_decisions_t){ 0 };
     atomic_store (&self->decided, 0);
@@ -103,7 +103,7 @@ static void s_hand_over (leat_consumer_t *self)
 {
     if (TAILQ_EMPTY (&self->taken))
         return;
-    leat_gate_lock (&self->gate);
+    leat_gate_claim (&self->gate);
     leat_lease_t *lease;
     uint64_t count = 0;
     while ((lease = TAILQ_FIRST (&self->taken)) != NULL) {
@@ -158,7 +158,7 @@ void leat_consumer_purge (leat_consumer_t *self, bool is_told)
 
 void leat_consumer_port_leave (leat_consumer_t *self)
 {
-    leat_gate_lock (&self->gate);
+    leat_gate_claim (&self->gate);
     self->is_leaving = true;
     leat_consumer_purge (self, true);
     leat_gate_signal (&self->gate);
@@ -197,7 +197,7 @@ static bool s_give_verdict (leat_consumer_t *self)
         verdict = EPIPE;
     if (verdict == atomic_load (&self->verdict) && code == self->fault.code)
         return false;
-    leat_gate_lock (&self->gate);
+    leat_gate_claim (&self->gate);
     if (verdict == EPIPE && !has_failed)
         self->fault = self->port.client->fault;
     else if (code != self->fault.code)
@@ -225,7 +225,7 @@ static void s_publish (leat_port_t *port, bool is_sent)
         s_is_set (&self->has_left, leat_consumer_engine_state (engine) == LEAT_CONSUMER_ENDED);
     if (!is_news)
         return;
-    leat_gate_lock (&self->gate);
+    leat_gate_claim (&self->gate);
     leat_gate_signal (&self->gate);
     leat_gate_unlock (&self->gate);
 }
@@ -237,7 +237,7 @@ static void s_lost (leat_port_t *port)
 {
     leat_consumer_t *self = s_self (port);
     s_drop_taken (self, false);
-    leat_gate_lock (&self->gate);
+    leat_gate_claim (&self->gate);
     leat_consumer_purge (self, false);
     leat_gate_unlock (&self->gate);
 }

@@ -150,7 +150,7 @@ static void s_give_verdict (leat_producer_t *self)
         verdict = EPIPE;
     if (verdict == atomic_load (&self->verdict) && code == self->fault.code)
         return;
-    leat_gate_lock (&self->gate);
+    leat_gate_claim (&self->gate);
     if (verdict == EPIPE && !has_failed)
         self->fault = self->port.client->fault;
     else if (code != self->fault.code)
