@@ -51,8 +51,8 @@ struct test_broker {
 void test_broker_limits (leat_limits_t *limits)
 {
     leat_limits_default (limits);
-    limits->heartbeat_interval = 50;
-    limits->heartbeat_timeout = 300;
+    limits->heartbeat_interval = TEST_BROKER_TIMEOUT_MS / 10;
+    limits->heartbeat_timeout = TEST_BROKER_TIMEOUT_MS;
     limits->settle_delay = 5;
     limits->nack_delay_min = 5;
 }

@@ -9,7 +9,11 @@
 
 typedef struct test_broker test_broker_t;
 
-/* Limits for tests, where a heartbeat timeout must not last for seconds. */
+/* How long the heartbeat timeout is: long enough for each thread to get its time while a machine of two
+ * processors runs many tests at once. */
+enum { TEST_BROKER_TIMEOUT_MS = 2000 };
+
+/* Limits for tests, where nothing should last longer than it has to. */
 void test_broker_limits (leat_limits_t *limits);
 
 /* An endpoint that no other test has. `number` tells those of one test apart. */

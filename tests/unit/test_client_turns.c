@@ -26,26 +26,11 @@ static void s_receive (leat_consumer_t *consumer, uint64_t n)
     assert_int_equal (leat_consumer_ack (consumer, &delivered), 0);
 }
 
-/* Heartbeats leave a machine that is busy with other tests time for each thread. */
-static void s_limits (leat_limits_t *limits)
-{
-    test_broker_limits (limits);
-    limits->heartbeat_interval = 200;
-    limits->heartbeat_timeout = 2000;
-}
-
+/* Only a client that has a session is driven. */
 static int s_set_up (void **state)
 {
-    leat_limits_t limits;
-    s_limits (&limits);
-    sample_t *self = leat_alloc (sizeof *self);
-    static unsigned number;
-    test_broker_endpoint (self->endpoint, sizeof self->endpoint, ++number);
-    self->broker = test_broker_new (&limits, self->endpoint);
-    test_broker_start (self->broker);
-    self->client = sample_client (self->endpoint, NULL);
-    *state = self;
-    /* Only a client that has a session is driven. */
+    sample_set_up (state);
+    sample_t *self = *state;
     return leat_client_wait (self->client, SAMPLE_WAIT_MS);
 }
 
@@ -132,9 +117,7 @@ static void test_relieved (void **state)
     }
     /* Nobody of the application touches the client now. */
     AWAIT (atomic_load (&self->client->post) == LEAT_POST_WATCH);
-    leat_limits_t limits;
-    s_limits (&limits);
-    uint64_t end_us = leat_clock_us () + limits.heartbeat_timeout * 1500;
+    uint64_t end_us = leat_clock_us () + TEST_BROKER_TIMEOUT_MS * UINT64_C (1500);
     AWAIT (leat_clock_us () > end_us);
     assert_int_equal (leat_client_losses (self->client), 0);
     leat_consumer_destroy (&fed);
