@@ -52,6 +52,7 @@ struct leat_client {
     atomic_bool is_driven;      /* a thread of the application watches */
     atomic_uint waiting;        /* threads of the application that wait and do not watch */
     atomic_uint callbacks;      /* functions of the application that turns may call */
+    atomic_bool has_tidings;    /* the socket's monitor has, whoever watched has found */
     _Atomic uint64_t direct_us; /* when a thread that sends took a turn */
 
     atomic_bool has_calls;
@@ -109,8 +110,10 @@ void leat_client_take_turn (leat_client_t *self);
 bool leat_client_try_turn (leat_client_t *self);
 void leat_client_give_turn (leat_client_t *self);
 
-/* One turn, turn.c; the caller has taken it. True if there was more to be received than fits into one. */
+/* One turn, turn.c; the caller has taken it. True if there was more to be received than fits into one.
+ * One that is there to send leaves what has come to whoever watches. */
 bool leat_client_turn (leat_client_t *self);
+bool leat_client_turn_to_send (leat_client_t *self);
 
 /* Gives the connection up. In a turn. */
 void leat_client_disconnect (leat_client_t *self);

@@ -45,14 +45,17 @@ static void s_drive (leat_client_t *self, leat_gate_t *gate, const leat_deadline
                      leat_gate_fn *look, void *arg)
 {
     uint64_t until_us = leat_deadline_us (deadline);
-    for (;;) {
+    for (bool is_first = true;; is_first = false) {
         leat_client_take_turn (self);
         bool is_busy = true; /* for the client's own thread, if this one may not */
         if (!s_may_take_turns (self)) {
             s_end (self, is_busy);
             return;
         }
-        is_busy = leat_client_turn (self);
+        /* Who comes back mostly finds nothing to do, and need not take a turn to know. */
+        leat_watch_t watch;
+        bool sleeps = is_first && leat_watch_begin (self, &watch, until_us);
+        is_busy = !sleeps && leat_client_turn (self);
         leat_gate_claim (gate);
         bool has_come = look (arg) != EAGAIN;
         leat_gate_unlock (gate);
@@ -60,8 +63,7 @@ static void s_drive (leat_client_t *self, leat_gate_t *gate, const leat_deadline
             s_end (self, is_busy);
             return;
         }
-        leat_watch_t watch;
-        bool sleeps = !is_busy && leat_watch_begin (self, &watch, until_us);
+        sleeps = sleeps || (!is_busy && leat_watch_begin (self, &watch, until_us));
         leat_client_give_turn (self);
         if (sleeps)
             leat_watch_wait (self, &watch, false);
@@ -128,7 +130,7 @@ static bool s_take_one_turn (leat_client_t *self)
     bool may = s_may_take_turns (self);
     if (may) {
         const leat_socket_t *socket = self->socket;
-        bool is_busy = leat_client_turn (self);
+        bool is_busy = leat_client_turn_to_send (self);
         atomic_store_explicit (&self->direct_us, self->now_us, memory_order_relaxed);
         if (is_busy || self->socket != socket)
             leat_watch_signal (sleep == LEAT_RELAY ? self->relief_fd : self->wake_fd);

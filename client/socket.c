@@ -228,7 +228,7 @@ bool leat_socket_receive (leat_socket_t *self, leat_socket_message_t *message)
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
-static void s_read_monitor (leat_socket_t *self)
+void leat_socket_hear (leat_socket_t *self)
 {
     zmq_msg_t frame;
     zmq_msg_init (&frame);
@@ -247,7 +247,6 @@ static void s_read_monitor (leat_socket_t *self)
 
 bool leat_socket_readable (leat_socket_t *self)
 {
-    s_read_monitor (self);
     int events = 0;
     size_t size = sizeof events;
     if (zmq_getsockopt (self->dealer, ZMQ_EVENTS, &events, &size) != 0)

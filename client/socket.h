@@ -37,8 +37,12 @@ typedef struct {
 bool leat_socket_receive (leat_socket_t *self, leat_socket_message_t *message);
 
 /* True if a message can be read. To be called before poll (2): the descriptors only tell of changes
- * (ZMQ_FD, zmq_getsockopt (3)). Finds out about the state as well. */
+ * (ZMQ_FD, zmq_getsockopt (3)). Finds out about the state as well, from what was heard. */
 bool leat_socket_readable (leat_socket_t *self);
+
+/* Reads what the monitor tells. To be called once after leat_socket_new, and then when the monitor's
+ * descriptor tells of something; each time before leat_socket_readable. */
+void leat_socket_hear (leat_socket_t *self);
 
 leat_socket_state_t leat_socket_state (const leat_socket_t *self);
 

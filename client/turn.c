@@ -32,7 +32,6 @@ static void s_serve_calls (leat_client_t *self)
 static bool s_receive (leat_client_t *self)
 {
     leat_socket_message_t message;
-    self->has_received = false;
     if (self->socket == NULL)
         return false;
     for (unsigned count = 0; count < LEAT_MESSAGES_PER_TURN; count++) {
@@ -70,6 +69,7 @@ static void s_connect (leat_client_t *self)
     if (leat_session_connect (self->session, &index)) {
         leat_client_disconnect (self);
         self->socket = leat_socket_new (self->context, leat_endpoints_get (self->endpoints, index));
+        atomic_store (&self->has_tidings, true); /* see leat_socket_hear */
         if (self->socket == NULL)
             leat_session_unsent (self->session);
         return;
@@ -167,14 +167,22 @@ static void s_close (leat_client_t *self)
     leat_session_close (self->session);
 }
 
-bool leat_client_turn (leat_client_t *self)
+/* Silence of the broker counts only once all that it sent is read. */
+static bool s_must_receive (const leat_client_t *self)
+{
+    return leat_session_deadline (self->session) <= self->now_us;
+}
+
+static bool s_turn (leat_client_t *self, bool receives)
 {
     atomic_store (&self->sleep, LEAT_AWAKE);
     leat_ports_begin (&self->ports);
     s_serve_calls (self); /* 1 */
     self->now_us = leat_clock_us ();
+    self->has_received = false;
+    receives = receives || s_must_receive (self);
     leat_session_tick (self->session, self->now_us, leat_clock_wall_ms ());
-    bool is_busy = s_receive (self); /* 2 */
+    bool is_busy = receives && s_receive (self); /* 2 */
     s_close (self);
     s_feed (self);                    /* 3 */
     leat_session_run (self->session); /* 4 */
@@ -183,4 +191,14 @@ bool leat_client_turn (leat_client_t *self)
     self->is_sent = self->socket != NULL && leat_socket_send (self->socket, outbox); /* 6 */
     s_publish (self);                                                                /* 7 */
     return is_busy;
+}
+
+bool leat_client_turn (leat_client_t *self)
+{
+    return s_turn (self, true);
+}
+
+bool leat_client_turn_to_send (leat_client_t *self)
+{
+    return s_turn (self, false);
 }

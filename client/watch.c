@@ -15,6 +15,10 @@ static bool s_look_at_socket (leat_client_t *self)
 {
     if (self->socket == NULL)
         return false;
+    if (atomic_load (&self->has_tidings)) {
+        atomic_store (&self->has_tidings, false);
+        leat_socket_hear (self->socket);
+    }
     if (leat_socket_readable (self->socket))
         return true;
     switch (leat_socket_state (self->socket)) {
@@ -58,9 +62,10 @@ bool leat_watch_begin (leat_client_t *self, leat_watch_t *watch, uint64_t deadli
     uint64_t now_us = leat_clock_us ();
     if (deadline_us <= now_us)
         return false;
-    if (deadline_us > now_us + LEAT_SENDING_US
-        && now_us < atomic_load_explicit (&self->direct_us, memory_order_relaxed) + LEAT_SENDING_US)
-        deadline_us = now_us + LEAT_SENDING_US;
+    uint64_t beat_us = (uint64_t) leat_session_terms (self->session)->heartbeat_interval_ms * 1000;
+    if (deadline_us > self->now_us + beat_us
+        && now_us < atomic_load_explicit (&self->direct_us, memory_order_relaxed) + beat_us)
+        deadline_us = self->now_us + beat_us;
     watch->wait_us = deadline_us == UINT64_MAX ? UINT64_MAX : deadline_us - now_us;
     self->watched_until_us = deadline_us;
     atomic_store (&self->sleep, watch->wait_us <= LEAT_NAP_US ? LEAT_NAPPING : LEAT_ASLEEP);
@@ -97,6 +102,8 @@ bool leat_watch_wait (leat_client_t *self, const leat_watch_t *watch, bool is_ow
         leat_watch_clear (self->relief_fd);
     if (polled[WAKE].revents != 0)
         leat_watch_clear (self->wake_fd);
+    if (polled[MONITOR].revents != 0)
+        atomic_store (&self->has_tidings, true);
     return !is_relieved || ready > 1;
 }
 
@@ -138,10 +145,9 @@ void leat_client_wake (leat_client_t *self, leat_urgency_t urgency)
 
 bool leat_watch_resume (leat_client_t *self, leat_sleep_t sleep)
 {
-    bool has_more = s_look_at_socket (self) || s_has_work (self)
-                    || (self->has_received && atomic_load (&self->is_driven));
+    bool has_more = s_has_work (self) || (self->has_received && atomic_load (&self->is_driven));
     if (!has_more && sleep != LEAT_RELAY)
-        has_more = s_deadline (self) < self->watched_until_us;
+        has_more = s_look_at_socket (self) || s_deadline (self) < self->watched_until_us;
     if (!has_more) {
         atomic_store (&self->sleep, sleep);
         has_more = s_has_work (self) || (sleep == LEAT_RELAY && atomic_load (&self->waiting) > 0);

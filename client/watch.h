@@ -63,10 +63,6 @@ enum {
     LEAT_NAP_US = 2000,
     LEAT_RELAY_US = 1000,
 
-    /* Whoever watches sleeps no longer than this while another thread sends: what is sent makes the
-     * next heartbeat due earlier, and nobody has to be woken to hear of that. */
-    LEAT_SENDING_US = 1000 * 1000,
-
     /* How long a thread that sends leaves the next turn to others: whoever sends faster than that has
      * the client's thread work beside it, and the records gather. */
     LEAT_DIRECT_US = 20

@@ -38,7 +38,10 @@ typedef struct {
     uint64_t stop_until_us;
     leat_departures_t *departures;
     leat_connections_t *connections;
-    bool drained; /* in this turn: all messages that had arrived are read */
+    bool is_quiet; /* the monitor says nothing, by the poll (2) after which this turn begins */
+    bool heard;    /* in this turn: all ends of connections */
+    bool drained;  /* in this turn: all messages that had arrived are read */
+    bool refused;  /* in this turn: a peer is found gone, and is to be given up */
     char *reason;
     size_t reason_size;
 } reactor_t;
@@ -84,20 +87,29 @@ static bool s_receive (reactor_t *self)
 
 /* ---- 3 give up, 6 probe ---------------------------------------------------------------------- */
 
-/* Before the messages are received: what an ended connection brought is read after its end is known. */
-static bool s_hear_ends (reactor_t *self)
+static bool s_hear_end (reactor_t *self)
 {
     int fd;
     bool ended;
-    unsigned count = 0;
-    while (count < TURN_ENDS && leat_router_connection (self->parts.router, &fd, &ended)) {
-        count++;
-        if (!ended) {
-            leat_connections_accepted (self->connections, fd);
-            continue;
-        }
+    if (!leat_router_connection (self->parts.router, &fd, &ended))
+        return false;
+    if (ended) {
         leat_connections_ended (self->connections, fd);
         leat_departures_end (self->departures, fd, self->now_us);
+    } else
+        leat_connections_accepted (self->connections, fd);
+    return true;
+}
+
+/* Before the messages are received: what an ended connection brought is read after its end is known. */
+static bool s_hear_ends (reactor_t *self)
+{
+    unsigned count = 0;
+    self->heard = self->is_quiet;
+    self->is_quiet = false;
+    while (!self->heard && count < TURN_ENDS) {
+        self->heard = !s_hear_end (self);
+        count += !self->heard;
     }
     return count > 0;
 }
@@ -113,6 +125,12 @@ static bool s_give_up (reactor_t *self)
     return any;
 }
 
+static void s_refused (reactor_t *self, uint64_t peer)
+{
+    leat_departures_refused (self->departures, peer);
+    self->refused = true;
+}
+
 static bool s_probe (reactor_t *self)
 {
     uint64_t peer;
@@ -122,7 +140,7 @@ static bool s_probe (reactor_t *self)
         if (!leat_core_has_session (self->parts.core, peer))
             leat_departures_forget (self->departures, peer);
         else if (!leat_router_probe (self->parts.router, peer))
-            leat_departures_refused (self->departures, peer);
+            s_refused (self, peer);
     }
     return count > 0;
 }
@@ -217,7 +235,7 @@ static bool s_send (reactor_t *self)
             continue;
         /* Who does not read would keep all that waits for it as long as it is connected. */
         leat_connections_cut (self->connections, message.peer);
-        leat_departures_refused (self->departures, message.peer);
+        s_refused (self, message.peer);
     }
     return any;
 }
@@ -267,8 +285,17 @@ static uint64_t s_deadline (const reactor_t *self)
     return deadline_us;
 }
 
-/* Only after a turn that did nothing: then libzmq has been looked at since it was last used, which is
- * what makes its edge-triggered descriptors safe to sleep on. */
+/* Whether the next turn would do nothing. A record that travels alone should not pay for that turn,
+ * too: all that is left to see is what the core says to what the turn before has done, and whether
+ * something came while it sent. That look at the ROUTER comes last, since its edge-triggered descriptor
+ * is safe to sleep on only if it was looked at after it was last used. */
+static bool s_is_done (reactor_t *self)
+{
+    return self->heard && self->drained && !self->refused && !self->stopping && !s_commit (self)
+           && leat_outbox_count (leat_core_outbox (self->parts.core)) == 0
+           && leat_router_is_quiet (self->parts.router);
+}
+
 static void s_sleep (reactor_t *self)
 {
     enum { ROUTER, MONITOR, CONTROL, STORE, STATS, STATS_MONITOR, COUNT };
@@ -293,6 +320,7 @@ static void s_sleep (reactor_t *self)
                                 .tv_nsec = (long) (wait_us % 1000000 * 1000) };
     int rc = ppoll (items, COUNT, deadline_us == UINT64_MAX ? NULL : &timeout, NULL);
     leat_assert (rc >= 0 || errno == EINTR);
+    self->is_quiet = rc >= 0 && !items[MONITOR].revents;
     if (rc <= 0)
         return;
     if (items[CONTROL].revents)
@@ -306,6 +334,7 @@ static void s_sleep (reactor_t *self)
 /* True if anything was done, so that there may be more to do. */
 static bool s_turn (reactor_t *self)
 {
+    self->refused = false;
     s_tick (self);
     bool any = s_hear_ends (self);
     any |= s_receive (self);
@@ -372,7 +401,7 @@ static leat_reactor_end_t s_loop (reactor_t *self)
                       "the store did not finish within 5 s; what was not confirmed may be lost");
             return LEAT_REACTOR_TOO_LATE;
         }
-        if (!any)
+        if (!any || s_is_done (self))
             s_sleep (self);
     }
 }

@@ -132,6 +132,20 @@ bool leat_router_connection (leat_router_t *self, int *fd, bool *ended)
     return any;
 }
 
+static int s_events (leat_router_t *self)
+{
+    int events = 0;
+    size_t size = sizeof events;
+    int rc = zmq_getsockopt (self->socket, ZMQ_EVENTS, &events, &size);
+    leat_assert (rc == 0 || errno == EINTR);
+    return rc == 0 ? events : ZMQ_POLLIN;
+}
+
+bool leat_router_is_quiet (leat_router_t *self)
+{
+    return !(s_events (self) & ZMQ_POLLIN);
+}
+
 int leat_router_fd (const leat_router_t *self)
 {
     return self->fd;
@@ -265,9 +279,7 @@ static bool s_begin (leat_router_t *self, uint64_t peer)
     if (s_send_id (self, peer) >= 0)
         return true;
     if (errno == EAGAIN) {
-        int events;
-        size_t size = sizeof events;
-        zmq_getsockopt (self->socket, ZMQ_EVENTS, &events, &size);
+        s_events (self);
         if (s_send_id (self, peer) >= 0)
             return true;
     }
@@ -337,9 +349,6 @@ bool leat_router_probe (leat_router_t *self, uint64_t peer)
     const leat_message_t message = { .peer = peer,
                                      .header = bytes,
                                      .header_size = leat_command_encode (&command, bytes) };
-    /* Makes libzmq look at what its I/O thread has told it. */
-    int events;
-    size_t size = sizeof events;
-    zmq_getsockopt (self->socket, ZMQ_EVENTS, &events, &size);
+    s_events (self); /* makes libzmq look at what its I/O thread has told it */
     return leat_router_send (self, &message);
 }

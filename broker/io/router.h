@@ -103,6 +103,10 @@ int leat_router_monitor_fd (const leat_router_t *self);
  * leat_router_receive has returned false and before anything else was done with the router. */
 int leat_router_fd (const leat_router_t *self);
 
+/* True if nothing is to be received. If nothing else is done with the router after that, its descriptor
+ * may be slept on, too. */
+bool leat_router_is_quiet (leat_router_t *self);
+
 const leat_router_counters_t *leat_router_counters (const leat_router_t *self);
 
 #endif
