@@ -101,7 +101,7 @@ static core_request_t *s_wait (leat_core_t *core, uint64_t peer, uint32_t number
     request->number = number;
     snprintf (request->body, sizeof request->body, "{}");
     core_data (core);
-    TAILQ_INSERT_TAIL (&core->data_record->requests, request, next);
+    TAILQ_INSERT_TAIL (&core->data->requests, request, next);
     core->request_count++;
     return request;
 }

@@ -10,6 +10,7 @@ static core_commit_t *s_record_new (leat_core_t *core, bool settles)
     core_commit_t *record = leat_alloc (sizeof *record);
     record->id = core->next_commit_id++;
     record->chain = core->chain;
+    record->commit = leat_commit_new (record->id, record->chain);
     record->settles = settles;
     TAILQ_INIT (&record->batches);
     TAILQ_INIT (&record->streams);
@@ -24,18 +25,14 @@ static core_commit_t *s_record_new (leat_core_t *core, bool settles)
 
 leat_commit_t *core_data (leat_core_t *core)
 {
-    if (!core->data) {
-        core->data_record = s_record_new (core, false);
-        core->data = leat_commit_new (core->data_record->id, core->chain);
-    }
-    return core->data;
+    if (!core->data)
+        core->data = s_record_new (core, false);
+    return core->data->commit;
 }
 
-static void s_hand_over (leat_core_t *core, core_commit_t *record, leat_commit_t *commit)
+static void s_hand_over (leat_core_t *core, core_commit_t *record)
 {
-    core_ready_commit_t *ready = leat_alloc (sizeof *ready);
-    ready->commit = commit;
-    STAILQ_INSERT_TAIL (&core->ready_commits, ready, next);
+    STAILQ_INSERT_TAIL (&core->ready, record, in_ready);
     TAILQ_INSERT_TAIL (&core->under_way, record, next);
     core->commits_under_way++;
     core->statistics.commits++;
@@ -45,16 +42,15 @@ void core_data_close (leat_core_t *core)
 {
     if (!core->data)
         return;
-    s_hand_over (core, core->data_record, core->data);
+    s_hand_over (core, core->data);
     core->data = NULL;
-    core->data_record = NULL;
 }
 
 void core_data_add_batch (leat_core_t *core, core_batch_t *batch)
 {
-    if (core->data && core->data_record->record_count) {
-        bool records = core->data_record->record_count + batch->count > core->limits.commit_records;
-        bool size = leat_commit_size (core->data) >= core->limits.commit_size;
+    if (core->data && core->data->record_count) {
+        bool records = core->data->record_count + batch->count > core->limits.commit_records;
+        bool size = leat_commit_size (core->data->commit) >= core->limits.commit_size;
         if (records)
             core_limit_hit (core, LEAT_LIMIT_commit_records);
         if (size)
@@ -82,10 +78,10 @@ void core_data_add_batch (leat_core_t *core, core_batch_t *batch)
         operation.sequence.sequence = batch->last_sequence;
         operation.sequence.offset = batch->first + batch->count - 1;
         operation.sequence.time_ms = core->wall_ms;
-        leat_commit_add (core->data, &operation);
+        leat_commit_add (core->data->commit, &operation);
     }
-    TAILQ_INSERT_TAIL (&core->data_record->batches, batch, in_commit);
-    core->data_record->record_count += batch->count;
+    TAILQ_INSERT_TAIL (&core->data->batches, batch, in_commit);
+    core->data->record_count += batch->count;
 }
 
 void core_data_add_dead (leat_core_t *core, core_mark_t *mark, const leat_operation_t *operation)
@@ -93,7 +89,7 @@ void core_data_add_dead (leat_core_t *core, core_mark_t *mark, const leat_operat
     leat_commit_add (core_data (core), operation);
     core_mark_written (mark); /* by that, before or instead of a commit of settles */
     TAILQ_REMOVE (&core->dying, mark, in_queue);
-    mark->commit = core->data_record;
+    mark->commit = core->data;
     TAILQ_INSERT_TAIL (&mark->commit->dying, mark, in_queue);
 }
 
@@ -109,7 +105,7 @@ void core_data_add_stream (leat_core_t *core, core_stream_t *stream)
     created->max_attempts = stream->settings.max_attempts;
     created->dead_size = stream->settings.dead_size;
     leat_commit_add (core_data (core), &operation);
-    TAILQ_INSERT_TAIL (&core->data_record->streams, stream, in_commit);
+    TAILQ_INSERT_TAIL (&core->data->streams, stream, in_commit);
 }
 
 void core_data_add_group (leat_core_t *core, core_group_t *group)
@@ -120,7 +116,7 @@ void core_data_add_group (leat_core_t *core, core_group_t *group)
     operation.group_created.group_name = (leat_text_t){ group->name, group->name_size };
     operation.group_created.first = group->start;
     leat_commit_add (core_data (core), &operation);
-    TAILQ_INSERT_TAIL (&core->data_record->groups, group, in_commit);
+    TAILQ_INSERT_TAIL (&core->data->groups, group, in_commit);
 }
 
 /* ---- settles --------------------------------------------------------------------------------- */
@@ -237,18 +233,16 @@ static void s_build_settles (leat_core_t *core)
     core->settles_due = false;
     core_timer_stop (core, &core->settle_timer);
     core_commit_t *record = s_record_new (core, true);
-    leat_commit_t *commit = leat_commit_new (record->id, core->chain);
     core_group_t *group;
     while ((group = TAILQ_FIRST (&core->dirty_groups))) {
         TAILQ_REMOVE (&core->dirty_groups, group, in_dirty);
         group->dirty = false;
-        s_add_group (commit, group);
-        if (leat_commit_size (commit) < core->limits.commit_size)
+        s_add_group (record->commit, group);
+        if (leat_commit_size (record->commit) < core->limits.commit_size)
             continue;
         core_limit_hit (core, LEAT_LIMIT_commit_size);
-        s_hand_over (core, record, commit);
+        s_hand_over (core, record);
         record = s_record_new (core, true);
-        commit = leat_commit_new (record->id, core->chain);
     }
     STAILQ_CONCAT (&record->trims, &core->trims);
     TAILQ_CONCAT (&record->waiters, &core->waiters, next);
@@ -258,9 +252,9 @@ static void s_build_settles (leat_core_t *core)
         operation.trim.stream = trim->stream;
         operation.trim.first = trim->first;
         operation.trim.count = trim->count;
-        leat_commit_add (commit, &operation);
+        leat_commit_add (record->commit, &operation);
     }
-    s_hand_over (core, record, commit);
+    s_hand_over (core, record);
 }
 
 void core_commits_build (leat_core_t *core)
@@ -278,12 +272,12 @@ void core_commits_build (leat_core_t *core)
 
 leat_commit_t *leat_core_next_commit (leat_core_t *self)
 {
-    core_ready_commit_t *ready = STAILQ_FIRST (&self->ready_commits);
-    if (!ready)
+    core_commit_t *record = STAILQ_FIRST (&self->ready);
+    if (!record)
         return NULL;
-    leat_commit_t *commit = ready->commit;
-    STAILQ_REMOVE_HEAD (&self->ready_commits, next);
-    free (ready);
+    leat_commit_t *commit = record->commit;
+    STAILQ_REMOVE_HEAD (&self->ready, in_ready);
+    record->commit = NULL;
     return commit;
 }
 
@@ -296,6 +290,7 @@ bool core_commits_idle (const leat_core_t *core)
 
 static void s_record_free (leat_core_t *core, core_commit_t *record)
 {
+    leat_commit_destroy (&record->commit);
     core_waiter_t *waiter;
     while ((waiter = TAILQ_FIRST (&record->waiters))) {
         TAILQ_REMOVE (&record->waiters, waiter, next);
@@ -327,13 +322,8 @@ static void s_record_drop (leat_core_t *core, core_commit_t *record)
 /* For the core's own end, when nobody is left who could be told anything. */
 void core_commits_destroy (leat_core_t *core)
 {
-    leat_commit_t *commit;
-    while ((commit = leat_core_next_commit (core)))
-        leat_commit_destroy (&commit);
-    if (core->data) {
-        leat_commit_destroy (&core->data);
-        s_record_drop (core, core->data_record);
-    }
+    if (core->data)
+        s_record_drop (core, core->data);
     core_commit_t *record;
     while ((record = TAILQ_FIRST (&core->under_way))) {
         TAILQ_REMOVE (&core->under_way, record, next);
@@ -531,10 +521,9 @@ static void s_refused (leat_core_t *core)
 {
     core->chain++;
     if (core->data) {
-        s_undo (core, core->data_record);
-        s_record_free (core, core->data_record);
-        leat_commit_destroy (&core->data);
-        core->data_record = NULL;
+        s_undo (core, core->data);
+        s_record_free (core, core->data);
+        core->data = NULL;
         core->next_commit_id--;
     }
     core_commit_t *record;
@@ -551,7 +540,7 @@ void leat_core_completed (leat_core_t *self, uint64_t commit, leat_commit_result
     if (self->failed)
         return;
     core_commit_t *record = TAILQ_FIRST (&self->under_way);
-    leat_assert (record && record->id == commit);
+    leat_assert (record && record->id == commit && !record->commit);
     if (result == LEAT_COMMIT_UNKNOWN || result == LEAT_COMMIT_FENCED) {
         self->failed = true;
         return;

@@ -40,7 +40,7 @@ leat_core_t *leat_core_new (const leat_core_options_t *options)
     TAILQ_INIT (&self->reads_waiting);
     TAILQ_INIT (&self->dying);
     TAILQ_INIT (&self->under_way);
-    STAILQ_INIT (&self->ready_commits);
+    STAILQ_INIT (&self->ready);
     return self;
 }
 

@@ -151,7 +151,7 @@ static void s_identity_expired (leat_core_t *core, core_timer_t *timer)
         identity->forgetting = true;
     }
     if (identity->forgetting)
-        TAILQ_INSERT_TAIL (&core->data_record->forgotten, identity, in_commit);
+        TAILQ_INSERT_TAIL (&core->data->forgotten, identity, in_commit);
     else
         s_identity_destroy (core, identity);
 }

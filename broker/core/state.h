@@ -445,6 +445,8 @@ TAILQ_HEAD (core_requests, core_request); /* see administration.h */
  * so that a store without space can refuse the first and take the others. */
 struct core_commit {
     TAILQ_ENTRY (core_commit) next;
+    STAILQ_ENTRY (core_commit) in_ready;
+    leat_commit_t *commit; /* what the store gets; NULL once it has it */
     uint64_t id;
     uint32_t chain;
     bool void_; /* of a chain that was refused: undone already */
@@ -551,20 +553,14 @@ struct leat_core {
     core_timer_t settle_timer; /* settles are committed when it fires, or before */
     bool settles_due;
 
-    leat_commit_t *data;        /* being built */
-    core_commit_t *data_record; /* what it will mean */
+    core_commit_t *data; /* being built, or NULL */
     TAILQ_HEAD (core_commits, core_commit) under_way;
+    STAILQ_HEAD (, core_commit) ready; /* of these: not handed to the store yet */
     uint64_t commits_under_way;
     uint64_t request_count; /* that wait for commits */
     uint64_t next_commit_id;
     uint32_t chain;
-    STAILQ_HEAD (core_ready_commits, core_ready_commit) ready_commits;
 };
-
-typedef struct core_ready_commit {
-    STAILQ_ENTRY (core_ready_commit) next;
-    leat_commit_t *commit;
-} core_ready_commit_t;
 
 #include "broker/core/functions.h"
 
