@@ -114,6 +114,8 @@ static size_t s_position (leat_buffer_t *body, uint32_t count, uint32_t **index,
     size_t size = leat_buffer_size (body);
     if (number >= count)
         return size;
+    if (!number)
+        return 0;
     size_t position = 0;
     if (number >= INDEX_STRIDE) {
         if (!*index)

@@ -291,11 +291,11 @@ static void s_returned (leat_core_t *core, core_consumer_t *consumer,
             core->statistics.settles_stale++;
         given += taken;
     }
-    if (!consumer->recall_end || returned->code != LEAT_OK)
-        return;
-    consumer->recalled_count += given;
-    core->statistics.records_recalled += given;
-    core_recall_over (core, consumer);
+    if (consumer->recall_end && returned->code == LEAT_OK) {
+        consumer->recalled_count += given;
+        core->statistics.records_recalled += given;
+        core_recall_over (core, consumer);
+    }
     core_consumer_place (core, consumer);
 }
 

@@ -225,7 +225,8 @@ uint64_t core_group_ready (const core_group_t *group);
 core_lease_t *core_lease_make (leat_core_t *core, core_consumer_t *consumer, uint64_t first,
                                uint32_t count, uint64_t size, core_mark_t *mark);
 /* Does `what` to every part of the consumer's leases under `epoch` in the range; the parts are taken
- * out of the leases first. Returns how many records that were. */
+ * out of the leases first. Returns how many records that were; the caller places the consumer once it has
+ * taken all (balance.h). */
 typedef void (core_lease_fn) (leat_core_t *core, core_consumer_t *consumer, uint64_t first,
                               uint32_t count, core_mark_t *mark, void *arg);
 uint32_t core_leases_take (leat_core_t *core, core_consumer_t *consumer, const leat_range_t *range,

@@ -174,10 +174,8 @@ uint32_t core_leases_take (leat_core_t *core, core_consumer_t *consumer, const l
         taken += (uint32_t) (to - from);
         lease = next;
     }
-    if (taken) {
-        core_consumer_place (core, consumer);
+    if (taken)
         core_group_wake (core, consumer->group);
-    }
     return taken;
 }
 

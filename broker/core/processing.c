@@ -176,6 +176,7 @@ static uint64_t s_revoke (leat_core_t *core, core_consumer_t *consumer, uint64_t
         charged = false;
     }
     s_send (core, consumer, &ranges);
+    core_consumer_place (core, consumer);
     return taken;
 }
 
