@@ -136,29 +136,27 @@ void core_waiter_add (leat_core_t *core, core_consumer_t *consumer, uint64_t tok
     waiter->consumer = consumer;
     waiter->token = token;
     waiter->leave = leave;
+    LIST_INSERT_HEAD (&consumer->waiters, waiter, of_consumer);
     TAILQ_INSERT_TAIL (&core->waiters, waiter, next);
     core->settles_due = true;
 }
 
-static void s_waiters_drop (struct core_waiters *waiters, const core_consumer_t *consumer)
+/* They keep their place among those who wait for a commit; nobody is told. */
+void core_waiters_drop (core_consumer_t *consumer)
 {
     core_waiter_t *waiter;
-    core_waiter_t *next;
-    for (waiter = TAILQ_FIRST (waiters); waiter; waiter = next) {
-        next = TAILQ_NEXT (waiter, next);
-        if (waiter->consumer != consumer)
-            continue;
-        TAILQ_REMOVE (waiters, waiter, next);
-        free (waiter);
+    while ((waiter = LIST_FIRST (&consumer->waiters))) {
+        LIST_REMOVE (waiter, of_consumer);
+        waiter->consumer = NULL;
     }
 }
 
-void core_waiters_drop (leat_core_t *core, core_consumer_t *consumer)
+static void s_waiter_free (struct core_waiters *waiters, core_waiter_t *waiter)
 {
-    s_waiters_drop (&core->waiters, consumer);
-    core_commit_t *record;
-    TAILQ_FOREACH (record, &core->under_way, next)
-        s_waiters_drop (&record->waiters, consumer);
+    TAILQ_REMOVE (waiters, waiter, next);
+    if (waiter->consumer)
+        LIST_REMOVE (waiter, of_consumer);
+    free (waiter);
 }
 
 static void s_add_chunks (leat_commit_t *commit, core_group_t *group)
@@ -292,10 +290,8 @@ static void s_record_free (leat_core_t *core, core_commit_t *record)
 {
     leat_commit_destroy (&record->commit);
     core_waiter_t *waiter;
-    while ((waiter = TAILQ_FIRST (&record->waiters))) {
-        TAILQ_REMOVE (&record->waiters, waiter, next);
-        free (waiter);
-    }
+    while ((waiter = TAILQ_FIRST (&record->waiters)))
+        s_waiter_free (&record->waiters, waiter);
     core_requests_drop (core, &record->requests);
     core_trim_t *trim;
     while ((trim = STAILQ_FIRST (&record->trims))) {
@@ -329,6 +325,9 @@ void core_commits_destroy (leat_core_t *core)
         TAILQ_REMOVE (&core->under_way, record, next);
         s_record_drop (core, record);
     }
+    core_waiter_t *waiter;
+    while ((waiter = TAILQ_FIRST (&core->waiters)))
+        s_waiter_free (&core->waiters, waiter);
     core_trim_t *trim;
     while ((trim = STAILQ_FIRST (&core->trims))) {
         STAILQ_REMOVE_HEAD (&core->trims, next);
@@ -406,11 +405,12 @@ static void s_settles_committed (leat_core_t *core, core_commit_t *record)
 {
     core_waiter_t *waiter;
     while ((waiter = TAILQ_FIRST (&record->waiters))) {
-        TAILQ_REMOVE (&record->waiters, waiter, next);
-        core_waiter_answer (core, waiter);
-        core_consumer_t *consumer = waiter->leave ? waiter->consumer : NULL;
-        free (waiter);
+        core_consumer_t *consumer = waiter->consumer;
+        bool leaves = consumer && waiter->leave;
         if (consumer)
+            core_waiter_answer (core, waiter);
+        s_waiter_free (&record->waiters, waiter);
+        if (leaves)
             core_consumer_end (core, consumer, true);
     }
 }

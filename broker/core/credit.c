@@ -13,6 +13,9 @@
 /* A grant that was not used for so long is taken back when somebody else waits. */
 static const uint64_t pressure_idle_us = 1000000;
 
+/* Streams that are asked in a turn whether what is left of the memory does for them. */
+enum { ASKED_PER_TURN = 4 };
+
 static uint64_t s_below (uint64_t ceiling, uint64_t a, uint64_t b)
 {
     return a + b < ceiling ? ceiling - a - b : 0;
@@ -252,26 +255,81 @@ static bool s_grant (leat_core_t *core, core_producer_t *producer, bool *full)
     return true;
 }
 
+static void s_go_on (leat_core_t *core, core_timer_t *timer)
+{
+    (void) timer;
+    core->credit_goes_on = true;
+}
+
+/* Grants to the stream's producers in turn. False if one of them has to wait; *full as above. */
+static bool s_serve (leat_core_t *core, core_stream_t *stream, bool *full)
+{
+    core_producer_t *producer;
+    while ((producer = TAILQ_FIRST (&stream->wanting))) {
+        if (!s_grant (core, producer, full))
+            return false;
+        s_need_no_more (producer);
+    }
+    core_credit_forget (core, stream);
+    return true;
+}
+
+void core_credit_forget (leat_core_t *core, core_stream_t *stream)
+{
+    if (!stream->wants)
+        return;
+    stream->wants = false;
+    if (core->credit_next == stream)
+        core->credit_next = TAILQ_NEXT (stream, in_wanting);
+    TAILQ_REMOVE (&core->wanting, stream, in_wanting);
+}
+
+/* What is left is too little for the first stream. It may do for one behind, but there may be
+ * thousands of them: some are asked now, and those behind them in the next turn.
+ *
+ *      wanting     first   a   b   c   d   e   ...
+ *                  |       '-- asked --'   |
+ *                  waits                   credit_next
+ *
+ * What is freed meanwhile counts for those that were asked already when all have been. */
+static void s_serve_others (leat_core_t *core, core_stream_t *first, bool is_new)
+{
+    if (is_new && core->credit_next)
+        core->credit_again = true;
+    core_stream_t *stream = core->credit_next;
+    if (!stream || stream == first)
+        stream = TAILQ_NEXT (first, in_wanting);
+    for (unsigned asked = 0; stream && asked < ASKED_PER_TURN; asked++) {
+        core_stream_t *next = TAILQ_NEXT (stream, in_wanting);
+        bool full = false;
+        bool waits = !s_serve (core, stream, &full);
+        if (waits && !full && !s_available (core, stream)) {
+            core->credit_next = NULL;
+            return;
+        }
+        stream = next;
+    }
+    core->credit_next = stream;
+    if (!stream && !core->credit_again)
+        return;
+    core->credit_again = core->credit_again && stream;
+    core_timer_set (core, &core->credit_more, core->now_us, s_go_on);
+}
+
 void core_credit_run (leat_core_t *core)
 {
-    if (!core->credit_freed)
+    if (!core->credit_freed && !core->credit_goes_on)
         return;
+    bool is_new = core->credit_freed;
     core->credit_freed = false;
-    core_reads_retry (core);
-    core_stream_t *stream;
-    core_stream_t *next;
-    for (stream = TAILQ_FIRST (&core->wanting); stream; stream = next) {
-        next = TAILQ_NEXT (stream, in_wanting);
-        core_producer_t *producer;
-        bool full = false;
-        while ((producer = TAILQ_FIRST (&stream->wanting)) && s_grant (core, producer, &full))
-            s_need_no_more (producer);
-        /* Without any memory the streams behind it, which may be thousands, need not be asked. */
-        if (producer && !full && !s_available (core, stream))
-            return;
-        if (producer)
-            continue;
-        stream->wants = false;
-        TAILQ_REMOVE (&core->wanting, stream, in_wanting);
-    }
+    core->credit_goes_on = false;
+    if (is_new)
+        core_reads_retry (core);
+    core_stream_t *first;
+    bool full = false;
+    while ((first = TAILQ_FIRST (&core->wanting)) && s_serve (core, first, &full))
+        full = false;
+    /* Without any memory nobody behind it need be asked. */
+    if (first && (full || s_available (core, first)))
+        s_serve_others (core, first, is_new);
 }

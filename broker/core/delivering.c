@@ -81,6 +81,7 @@ void core_deliver_attach (leat_core_t *core, core_session_t *session, const leat
     consumer->max_unreported = attach->max_unreported;
     consumer->lost_epoch = core->last_epoch;
     RB_INIT (&consumer->leases);
+    LIST_INIT (&consumer->waiters);
     core_channel_add (session, &consumer->channel);
     if (core_consumer_may_begin (consumer))
         core_consumer_answer (core, consumer);
@@ -127,7 +128,7 @@ void core_consumer_end (leat_core_t *core, core_consumer_t *consumer, bool clean
         consumer->state = CORE_CONSUMER_LEAVING;
         core_leases_end (core, consumer, clean);
         s_ask_no_more (consumer);
-        core_waiters_drop (core, consumer);
+        core_waiters_drop (consumer);
         TAILQ_REMOVE (&group->consumers, consumer, in_group);
         group->consumer_count--;
         core_processing_end (core, consumer);

@@ -81,6 +81,8 @@ void core_credit_end (leat_core_t *core, core_producer_t *producer);
 /* Takes idle grants back, for somebody who needs `size` of memory. */
 void core_credit_press (leat_core_t *core, uint64_t size);
 void core_credit_run (leat_core_t *core);
+/* None of its producers is to be asked whether it needs credit. */
+void core_credit_forget (leat_core_t *core, core_stream_t *stream);
 
 /* streams.c */
 core_stream_t *core_stream_find (leat_core_t *core, leat_text_t name);
@@ -264,7 +266,7 @@ void core_data_add_stream (leat_core_t *core, core_stream_t *stream);
 void core_data_add_group (leat_core_t *core, core_group_t *group);
 void core_trim (leat_core_t *core, const core_batch_t *batch);
 void core_waiter_add (leat_core_t *core, core_consumer_t *consumer, uint64_t token, bool leave);
-void core_waiters_drop (leat_core_t *core, core_consumer_t *consumer);
+void core_waiters_drop (core_consumer_t *consumer);
 void core_commits_build (leat_core_t *core);
 bool core_commits_idle (const leat_core_t *core);
 void core_commits_destroy (leat_core_t *core);

@@ -205,6 +205,7 @@ struct core_consumer {
     TAILQ_ENTRY (core_consumer) in_isolating; /* in group->isolating */
     bool asks_empty;
     uint64_t empty_token;
+    LIST_HEAD (, core_waiter) waiters; /* what it waits for */
     TAILQ_ENTRY (core_consumer) in_askers;
     RB_HEAD (core_leases, core_lease) leases;
     uint64_t busy_since_us; /* since when it has work, or its last settle */
@@ -432,7 +433,8 @@ STAILQ_HEAD (core_trims, core_trim);
 /* Somebody who is told when settles are committed. */
 typedef struct core_waiter {
     TAILQ_ENTRY (core_waiter) next;
-    core_consumer_t *consumer;
+    LIST_ENTRY (core_waiter) of_consumer;
+    core_consumer_t *consumer; /* NULL once it is gone */
     uint64_t token;
     bool leave; /* LEFT instead of SETTLED */
 } core_waiter_t;
@@ -531,6 +533,10 @@ struct leat_core {
     TAILQ_HEAD (, core_stream) wanting;    /* streams with producers that need credit */
     bool credit_freed;                     /* somebody may get credit now */
     core_timer_t credit_retry;             /* takes idle grants back while somebody waits */
+    core_stream_t *credit_next;            /* of wanting: to be asked next; NULL for the second */
+    bool credit_again;                     /* more was freed since those before it were asked */
+    bool credit_goes_on;                   /* the next ones are to be asked in this turn */
+    core_timer_t credit_more;              /* makes that turn come */
     core_timer_t credit_idle;              /* takes grown grants back once they are idle */
     TAILQ_HEAD (, core_producer) confirms; /* producers to be told CONFIRMED or CREDIT */
     TAILQ_HEAD (, core_producer) held;     /* that may be told later, first due first */

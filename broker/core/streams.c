@@ -133,8 +133,7 @@ void core_stream_destroy (leat_core_t *core, core_stream_t *stream)
         TAILQ_REMOVE (&core->starving, stream, in_starving);
     if (stream->crowded)
         TAILQ_REMOVE (&core->crowded, stream, in_crowded);
-    if (stream->wants)
-        TAILQ_REMOVE (&core->wanting, stream, in_wanting);
+    core_credit_forget (core, stream);
     RB_REMOVE (core_streams, &core->streams, stream);
     RB_REMOVE (core_streams_by_id, &core->streams_by_id, stream);
     core->statistics.streams--;

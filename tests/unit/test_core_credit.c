@@ -354,6 +354,46 @@ static void test_small_want (void **state)
     driver_destroy (&driver);
 }
 
+/* What is freed is too little for all who wait but the last, and it finds its way there. */
+static void test_small_want_behind_large_ones (void **state)
+{
+    enum { LARGE = 12 };
+    leat_limits_t limits = s_small ();
+    driver_t *driver = driver_new (&limits);
+    producer_t full = s_producer (driver, 1, "full");
+    producer_t rest = s_producer (driver, 2, "rest");
+    driver->record_size = 100;
+    assert_true (s_send (&full, 1));
+    driver->record_size = 9000;
+    while (s_send (&full, 1) || s_send (&full, 1))
+        continue;
+    while (s_send (&rest, 1) || s_send (&rest, 1))
+        continue;
+    producer_t large[LARGE];
+    for (uint64_t i = 0; i < LARGE; i++) {
+        char name[20];
+        snprintf (name, sizeof name, "large%d", (int) i);
+        large[i] = s_producer (driver, 100 + i, name);
+        assert_false (s_send (&large[i], 1));
+    }
+    producer_t small = s_producer (driver, 50, "small");
+    driver->record_size = 1;
+    assert_false (s_send (&small, 1));
+    driver_hello (driver, 3, "consumer");
+    driver->record_size = 100;
+    driver_attach (driver, 3, 1, "full", 1, 1);
+    leat_batch_t first = driver_expect_deliver (driver, 3, 1, 0, 1);
+    driver_settle (driver, 3, 1, first.epoch, first.first, 1, LEAT_ACK);
+    driver_wait (driver, 200); /* for the commit */
+    driver->record_size = 1;
+    s_listen (&small);
+    assert_true (s_send (&small, 1));
+    for (uint64_t i = 0; i < LARGE; i++)
+        assert_false (s_send (&large[i], 1));
+    s_check_limit (driver);
+    driver_destroy (&driver);
+}
+
 static void test_channel_end_frees_credit (void **state)
 {
     driver_t *driver = driver_new (NULL);
@@ -520,6 +560,7 @@ int main (void)
         cmocka_unit_test (test_pressure),
         cmocka_unit_test (test_pressure_behind_full_stream),
         cmocka_unit_test (test_small_want),
+        cmocka_unit_test (test_small_want_behind_large_ones),
         cmocka_unit_test (test_channel_end_frees_credit),
         cmocka_unit_test (test_compaction),
         cmocka_unit_test (test_new_group_after_trim_and_compaction),
