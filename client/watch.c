@@ -62,6 +62,8 @@ bool leat_watch_begin (leat_client_t *self, leat_watch_t *watch, uint64_t deadli
     uint64_t now_us = leat_clock_us ();
     if (deadline_us <= now_us)
         return false;
+    /* Beside a thread that sends: what it sends makes the next heartbeat due an interval after this
+     * turn, and nobody has to be woken to hear of that. */
     uint64_t beat_us = (uint64_t) leat_session_terms (self->session)->heartbeat_interval_ms * 1000;
     if (deadline_us > self->now_us + beat_us
         && now_us < atomic_load_explicit (&self->direct_us, memory_order_relaxed) + beat_us)
