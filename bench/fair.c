@@ -46,7 +46,7 @@ static const struct argp_option s_option_table[] = {
     { "size", 's', "SIZE", 0, "Bytes of a record (default 100)", 0 },
     { "seconds", 't', "SECONDS", 0, "How long a round measures (default 5)", 0 },
     { "warm-up", S_WARM_UP, "SECONDS", 0, "What comes before, unmeasured (default 1)", 0 },
-    { "pairs", S_PAIRS, "N", 0, "Rounds; each has one quiet and one flooded (default 3)", 0 },
+    { "pairs", S_PAIRS, "N", 0, "Rounds; each has one of every row (default 3)", 0 },
     { "seed", S_SEED, "N", 0, "Of the records' content (default 1)", 0 },
     { "json", S_JSON, NULL, 0, "One object on stdout instead of a table", 0 },
     { 0 }
@@ -107,8 +107,9 @@ static void s_options_parse (s_options_t *self, int argc, char **argv)
     static const struct argp argp = {
         .options = s_option_table,
         .parser = s_parse,
-        .doc = "How long records and settles of a paced stream take, alone and while other "
-               "producers flood other streams of the same broker.\v"
+        .doc = "How long records and settles of a paced stream take: alone; while other "
+               "producers flood other streams of another broker, so that only the "
+               "processors are shared; while they flood other streams of the same broker.\v"
                "A record's time starts when it was meant to be sent and ends when its consumer has "
                "compared it; a settle's starts with the ack and ends when leat_consumer_flush "
                "returns. All records of the flood are consumed and compared as well. Percentiles "
@@ -141,9 +142,23 @@ static const char *const s_value_names[S_VALUES] = { "record_p50_us",           
                                                      "settle_p99_us",           "settle_max_us",
                                                      "flood_records_per_second" };
 
+/* Where the flood is. */
+typedef enum { S_QUIET, S_APART, S_FLOODED, S_SCENES } s_scene_t;
+
+static const char *const s_scene_names[S_SCENES] = { "quiet", "apart", "flooded" };
+
 typedef struct {
-    double values[2][S_VALUES][S_ROUNDS_MAX]; /* without, with the flood */
+    double values[S_SCENES][S_VALUES][S_ROUNDS_MAX];
 } s_result_t;
+
+/* What takes part in a round. */
+typedef struct {
+    leat_bench_processes_t *processes;
+    leat_bench_round_t *round;
+    leat_bench_paced_t *paced;
+    leat_bench_swarm_t *flood;       /* NULL if there is none */
+    leat_bench_round_t *flood_round; /* `round`, or its own, with a broker of its own */
+} s_round_t;
 
 static int s_broker (void *arg, int ready)
 {
@@ -155,51 +170,72 @@ static int s_produce (void *arg, int ready)
     return leat_bench_leat.roles[LEAT_BENCH_PRODUCER](arg, ready);
 }
 
-static bool s_start_flood (leat_bench_processes_t *processes, leat_bench_swarm_t *flood,
-                           double seconds)
+static bool s_start_flood (s_round_t *self, double seconds)
 {
-    leat_bench_round_t *round = flood->round;
-    if (leat_bench_processes_start (processes, "flood's consumers", leat_bench_swarm_consume, flood,
-                                    round)
+    leat_bench_swarm_t *flood = self->flood;
+    leat_bench_round_t *round = self->flood_round;
+    if (leat_bench_processes_start (self->processes, "flood's consumers", leat_bench_swarm_consume,
+                                    flood, round)
             < 0
-        || leat_bench_processes_start (processes, "flood's producers", leat_bench_swarm_produce,
-                                       flood, round)
+        || leat_bench_processes_start (self->processes, "flood's producers",
+                                       leat_bench_swarm_produce, flood, round)
                < 0)
         return false;
     leat_bench_swarm_go (flood);
-    return leat_bench_processes_wait (processes, LEAT_BENCH_NOBODY,
+    return leat_bench_processes_wait (self->processes, LEAT_BENCH_NOBODY,
                                       leat_bench_now_ns () + (uint64_t) (seconds * 1e9), round);
 }
 
-/* The paced stream begins when the flood has flowed for as long as the warm-up. */
-static bool s_measure (leat_bench_processes_t *processes, const s_options_t *options,
-                       leat_bench_paced_t *paced, leat_bench_swarm_t *flood, double *flood_rate)
+/* One broker, or two. Returns how many, or 0 if one failed. */
+static int s_start_brokers (s_round_t *self)
 {
-    leat_bench_round_t *round = paced->round;
-    if (leat_bench_processes_start (processes, "broker", s_broker, round, round) < 0
-        || (flood && !s_start_flood (processes, flood, options->warm_up_seconds)))
-        return false;
-    int first =
-        leat_bench_processes_start (processes, "consumer", leat_bench_paced_consume, paced, round);
+    leat_bench_round_t *own = self->flood_round;
+    if (leat_bench_processes_start (self->processes, "broker", s_broker, self->round, self->round)
+        < 0)
+        return 0;
+    if (own == self->round)
+        return 1;
+    return leat_bench_processes_start (self->processes, "flood's broker", s_broker, own, own) < 0
+               ? 0
+               : 2;
+}
+
+static bool s_measure_paced (s_round_t *self, const s_options_t *options)
+{
+    leat_bench_round_t *round = self->round;
+    int first = leat_bench_processes_start (self->processes, "consumer", leat_bench_paced_consume,
+                                            self->paced, round);
     if (first < 0
-        || leat_bench_processes_start (processes, "producer", s_produce, round, round) < 0)
+        || leat_bench_processes_start (self->processes, "producer", s_produce, round, round) < 0)
+        return false;
+    double seconds = options->warm_up_seconds + options->seconds;
+    uint64_t deadline_ns = leat_bench_now_ns () + (uint64_t) (seconds * 1e9) + S_END_NS;
+    if (leat_bench_processes_wait (self->processes, first, deadline_ns, round))
+        return true;
+    leat_bench_round_fail (round, "the paced stream did not come to its end");
+    return false;
+}
+
+/* The paced stream begins when the flood has flowed for as long as the warm-up. */
+static bool s_measure (s_round_t *self, const s_options_t *options, double *flood_rate)
+{
+    leat_bench_swarm_t *flood = self->flood;
+    int brokers = s_start_brokers (self);
+    if (!brokers || (flood && !s_start_flood (self, options->warm_up_seconds)))
         return false;
     uint64_t before = flood ? leat_bench_swarm_received (flood) : 0;
     uint64_t start_ns = leat_bench_now_ns ();
-    uint64_t deadline_ns =
-        start_ns + (uint64_t) ((options->warm_up_seconds + options->seconds) * 1e9) + S_END_NS;
-    if (!leat_bench_processes_wait (processes, first, deadline_ns, round)) {
-        leat_bench_round_fail (round, "the paced stream did not come to its end");
+    if (!s_measure_paced (self, options))
         return false;
-    }
     if (!flood)
         return true;
     *flood_rate = (double) (leat_bench_swarm_received (flood) - before) * 1e9
                   / (double) (leat_bench_now_ns () - start_ns);
     leat_bench_swarm_stop (flood);
-    if (leat_bench_processes_wait (processes, 1, leat_bench_now_ns () + S_END_NS, round))
+    if (leat_bench_processes_wait (self->processes, brokers, leat_bench_now_ns () + S_END_NS,
+                                   self->flood_round))
         return true;
-    leat_bench_round_fail (round, "the flood did not come to its end");
+    leat_bench_round_fail (self->round, "the flood did not come to its end");
     return false;
 }
 
@@ -217,39 +253,60 @@ static void s_keep (double (*values)[S_ROUNDS_MAX], unsigned i, leat_bench_paced
     }
 }
 
-static bool s_turn (leat_bench_processes_t *processes, const s_options_t *options, unsigned i,
-                    bool flooded, s_result_t *result)
+/* False if there is no memory to share. */
+static bool s_round_begin (s_round_t *self, const s_options_t *options, s_scene_t scene)
 {
-    leat_bench_round_t *round = leat_bench_round_new (&options->plan, options->plan.records);
-    leat_bench_paced_t *paced = round ? leat_bench_paced_new (round) : NULL;
-    leat_bench_swarm_t *flood =
-        paced && flooded ? leat_bench_swarm_new (round, options->flood) : NULL;
-    bool good = paced && (flood || !flooded);
-    if (good) {
-        snprintf (round->stream, sizeof round->stream, "bench.%ld", (long) getpid ());
-        if (isatty (STDERR_FILENO))
-            fprintf (stderr, "\r\033[Kround %u of %u: %s", i + 1, options->rounds,
-                     flooded ? "flooded" : "quiet");
-        good =
-            s_measure (processes, options, paced, flood, &result->values[flooded][S_FLOOD_RATE][i]);
-        leat_bench_processes_end (processes, good, round);
-        if (isatty (STDERR_FILENO))
-            fprintf (stderr, "\r\033[K");
-        if (good && (!round->samples_count || !paced->settles_count)) {
-            leat_bench_round_fail (round, "nothing was measured");
-            good = false;
-        }
-        if (good)
-            s_keep (result->values[flooded], i, paced);
-        else
-            leat_message (options->name, "%s, round %u of %u: %s", flooded ? "flooded" : "quiet",
-                          i + 1, options->rounds, round->error);
-    } else {
+    self->round = leat_bench_round_new (&options->plan, options->plan.records);
+    if (!self->round)
+        return false;
+    snprintf (self->round->stream, sizeof self->round->stream, "bench.%ld", (long) getpid ());
+    self->flood_round = scene == S_APART ? leat_bench_round_new (&options->plan, 0) : self->round;
+    self->paced = leat_bench_paced_new (self->round);
+    if (!self->flood_round || !self->paced)
+        return false;
+    memcpy (self->flood_round->stream, self->round->stream, sizeof self->round->stream);
+    if (scene != S_QUIET)
+        self->flood = leat_bench_swarm_new (self->flood_round, options->flood);
+    return scene == S_QUIET || self->flood;
+}
+
+static void s_round_end (s_round_t *self)
+{
+    leat_bench_swarm_destroy (&self->flood);
+    leat_bench_paced_destroy (&self->paced);
+    if (self->flood_round != self->round)
+        leat_bench_round_destroy (&self->flood_round);
+    leat_bench_round_destroy (&self->round);
+}
+
+static bool s_turn (leat_bench_processes_t *processes, const s_options_t *options, unsigned i,
+                    s_scene_t scene, s_result_t *result)
+{
+    s_round_t self = { .processes = processes };
+    bool good = s_round_begin (&self, options, scene);
+    if (!good) {
         leat_message (options->name, "no memory to share: %s", strerror (errno));
+        s_round_end (&self);
+        return false;
     }
-    leat_bench_swarm_destroy (&flood);
-    leat_bench_paced_destroy (&paced);
-    leat_bench_round_destroy (&round);
+    if (isatty (STDERR_FILENO))
+        fprintf (stderr, "\r\033[Kround %u of %u: %s", i + 1, options->rounds,
+                 s_scene_names[scene]);
+    good = s_measure (&self, options, &result->values[scene][S_FLOOD_RATE][i]);
+    leat_bench_processes_end (processes, good, self.round);
+    if (isatty (STDERR_FILENO))
+        fprintf (stderr, "\r\033[K");
+    if (good && (!self.round->samples_count || !self.paced->settles_count)) {
+        leat_bench_round_fail (self.round, "nothing was measured");
+        good = false;
+    }
+    if (good)
+        s_keep (result->values[scene], i, self.paced);
+    else
+        leat_message (options->name, "%s, round %u of %u: %s", s_scene_names[scene], i + 1,
+                      options->rounds,
+                      self.flood_round->error[0] ? self.flood_round->error : self.round->error);
+    s_round_end (&self);
     return good;
 }
 
@@ -261,21 +318,23 @@ static bool s_print (const s_options_t *options, const s_result_t *result)
     printf ("records of %zu bytes, %.0f a second, %u round%s, %ld processors; microseconds\n\n",
             options->plan.size, options->plan.rate, rounds, rounds == 1 ? "" : "s",
             sysconf (_SC_NPROCESSORS_ONLN));
-    printf ("%-9s %29s %29s   %s\n", "", "record, to its consumer", "settle, to the broker",
+    printf ("%-15s %29s %29s   %s\n", "", "record, to its consumer", "settle, to the broker",
             "records/s");
-    printf ("%-9s %9s %9s %9s %9s %9s %9s   %s\n", "", "p50", "p99", "max", "p50", "p99", "max",
+    printf ("%-15s %9s %9s %9s %9s %9s %9s   %s\n", "", "p50", "p99", "max", "p50", "p99", "max",
             "of the flood");
-    for (unsigned flooded = 0; flooded < 2; flooded++) {
-        printf ("%-9s", flooded ? "flooded" : "quiet");
+    for (s_scene_t scene = 0; scene < S_SCENES; scene++) {
+        printf ("%-15s", s_scene_names[scene]);
         for (unsigned k = 0; k < S_FLOOD_RATE; k++)
-            printf (" %9.1f", leat_bench_median (result->values[flooded][k], rounds));
-        printf (" %14.0f\n", leat_bench_median (result->values[flooded][S_FLOOD_RATE], rounds));
+            printf (" %9.1f", leat_bench_median (result->values[scene][k], rounds));
+        printf (" %14.0f\n", leat_bench_median (result->values[scene][S_FLOOD_RATE], rounds));
     }
-    printf ("%-9s", "ratio");
+    printf ("%-15s", "flooded / apart");
     for (unsigned k = 0; k < S_FLOOD_RATE; k++)
         printf (" %9.2f",
-                leat_bench_ratio (result->values[1][k], result->values[0][k], rounds).ratio);
-    printf ("\n\nthe flood: %u producers, each with a stream and a consumer of its own\n",
+                leat_bench_ratio (result->values[S_FLOODED][k], result->values[S_APART][k], rounds)
+                    .ratio);
+    printf ("\n\nthe flood: %u producers, each with a stream and a consumer of its own; apart: at "
+            "another broker\n",
             options->flood);
     return fflush (stdout) == 0;
 }
@@ -294,12 +353,12 @@ static bool s_print_json (const s_options_t *options, const s_result_t *result)
         "{s:s, s:I, s:I, s:I, s:I, s:f}", "benchmark", "fair", "flood", (json_int_t) options->flood,
         "record_size", (json_int_t) options->plan.size, "rounds", (json_int_t) options->rounds,
         "processors", (json_int_t) sysconf (_SC_NPROCESSORS_ONLN), "rate", options->plan.rate);
-    for (unsigned flooded = 0; flooded < 2; flooded++) {
+    for (s_scene_t scene = 0; scene < S_SCENES; scene++) {
         json_t *object = json_object ();
         for (unsigned k = 0; k < S_VALUES; k++)
             json_object_set_new (object, s_value_names[k],
-                                 s_json_values (result->values[flooded][k], options->rounds));
-        json_object_set_new (root, flooded ? "flooded" : "quiet", object);
+                                 s_json_values (result->values[scene][k], options->rounds));
+        json_object_set_new (root, s_scene_names[scene], object);
     }
     bool good = json_dumpf (root, stdout, JSON_INDENT (2) | JSON_REAL_PRECISION (6)) == 0
                 && putchar ('\n') != EOF && fflush (stdout) == 0;
@@ -315,8 +374,8 @@ int leat_bench_fair_command (int argc, char **argv)
     leat_bench_processes_t *processes = leat_bench_processes_new ();
     bool good = true;
     for (unsigned i = 0; good && i < options.rounds; i++)
-        good = s_turn (processes, &options, i, false, result)
-               && s_turn (processes, &options, i, true, result);
+        for (s_scene_t scene = 0; good && scene < S_SCENES; scene++)
+            good = s_turn (processes, &options, i, scene, result);
     leat_bench_processes_destroy (&processes);
     if (good) {
         good = options.json ? s_print_json (&options, result) : s_print (&options, result);

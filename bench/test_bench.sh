@@ -140,7 +140,10 @@ done
 
 exits 0 fair --flood 5 --rate 500 --seconds 0.3 --warm-up 0.05 --pairs 2
 shows '^quiet +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +0$'
-shows '^flooded +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9]+$'
+for row in apart flooded; do
+    shows "^$row +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[1-9][0-9]*\$"
+done
+shows '^flooded / apart( +[0-9.]+){6}$'
 [ ! -s "$work/stderr" ] || fail "fair: something on stderr"
 exits 0 fair --flood 1 --seconds 0.1 --warm-up 0 --pairs 1 --json
 shows '"settle_p99_us"'
