@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bench/leat.h"
@@ -29,6 +30,7 @@ typedef struct {
     leat_bench_plan_t plan;
     unsigned flood; /* producers */
     unsigned rounds;
+    int nice; /* of the brokers */
     double seconds;
     double warm_up_seconds;
     bool json;
@@ -36,7 +38,7 @@ typedef struct {
 
 /* ---- options --------------------------------------------------------------------------------- */
 
-enum { S_PAIRS = 256, S_FLOOD, S_WARM_UP, S_SEED, S_JSON };
+enum { S_PAIRS = 256, S_FLOOD, S_WARM_UP, S_SEED, S_JSON, S_NICE };
 
 static const struct argp_option s_option_table[] = {
     { "flood", S_FLOOD, "N", 0,
@@ -46,6 +48,8 @@ static const struct argp_option s_option_table[] = {
     { "size", 's', "SIZE", 0, "Bytes of a record (default 100)", 0 },
     { "seconds", 't', "SECONDS", 0, "How long a round measures (default 5)", 0 },
     { "warm-up", S_WARM_UP, "SECONDS", 0, "What comes before, unmeasured (default 1)", 0 },
+    { "nice", S_NICE, "N", 0,
+      "Niceness of the brokers, -20 to 19; below 0 needs the privilege (default 0)", 0 },
     { "pairs", S_PAIRS, "N", 0, "Rounds; each has one of every row (default 3)", 0 },
     { "seed", S_SEED, "N", 0, "Of the records' content (default 1)", 0 },
     { "json", S_JSON, NULL, 0, "One object on stdout instead of a table", 0 },
@@ -59,6 +63,16 @@ static void s_finish (struct argp_state *state, s_options_t *self)
         argp_error (state, "--rate times --seconds is more than 50 million samples");
     plan->warm_up = (uint64_t) (plan->rate * self->warm_up_seconds) + 1;
     plan->records = (uint64_t) (plan->rate * self->seconds) + 1;
+}
+
+static int s_niceness (struct argp_state *state, const char *text)
+{
+    char *end;
+    errno = 0;
+    long nice = strtol (text, &end, 10);
+    if (errno || end == text || *end || nice < -20 || nice > 19)
+        argp_error (state, "--nice is '%s', but a niceness is a number from -20 to 19", text);
+    return (int) nice;
 }
 
 static error_t s_parse (int key, char *text, struct argp_state *state)
@@ -81,6 +95,9 @@ static error_t s_parse (int key, char *text, struct argp_state *state)
     case S_FLOOD:
         self->flood =
             (unsigned) leat_bench_option_count (state, "flood", text, LEAT_BENCH_SWARM_MAX);
+        return 0;
+    case S_NICE:
+        self->nice = s_niceness (state, text);
         return 0;
     case S_PAIRS:
         self->rounds = (unsigned) leat_bench_option_count (state, "pairs", text, S_ROUNDS_MAX);
@@ -160,9 +177,20 @@ typedef struct {
     leat_bench_round_t *flood_round; /* `round`, or its own, with a broker of its own */
 } s_round_t;
 
+typedef struct {
+    leat_bench_round_t *round;
+    int nice;
+} s_broker_t;
+
 static int s_broker (void *arg, int ready)
 {
-    return leat_bench_broker_run (arg, ready);
+    const s_broker_t *self = arg;
+    if (self->nice && setpriority (PRIO_PROCESS, 0, self->nice)) {
+        leat_bench_round_fail (self->round, "a broker cannot have niceness %d: %s", self->nice,
+                               strerror (errno));
+        return 1;
+    }
+    return leat_bench_broker_run (self->round, ready);
 }
 
 static int s_produce (void *arg, int ready)
@@ -187,17 +215,18 @@ static bool s_start_flood (s_round_t *self, double seconds)
 }
 
 /* One broker, or two. Returns how many, or 0 if one failed. */
-static int s_start_brokers (s_round_t *self)
+static int s_start_brokers (s_round_t *self, int nice)
 {
-    leat_bench_round_t *own = self->flood_round;
-    if (leat_bench_processes_start (self->processes, "broker", s_broker, self->round, self->round)
+    s_broker_t broker = { self->round, nice };
+    s_broker_t own = { self->flood_round, nice };
+    if (leat_bench_processes_start (self->processes, "broker", s_broker, &broker, broker.round) < 0)
+        return 0;
+    if (own.round == broker.round)
+        return 1;
+    if (leat_bench_processes_start (self->processes, "flood's broker", s_broker, &own, own.round)
         < 0)
         return 0;
-    if (own == self->round)
-        return 1;
-    return leat_bench_processes_start (self->processes, "flood's broker", s_broker, own, own) < 0
-               ? 0
-               : 2;
+    return 2;
 }
 
 static bool s_measure_paced (s_round_t *self, const s_options_t *options)
@@ -220,7 +249,7 @@ static bool s_measure_paced (s_round_t *self, const s_options_t *options)
 static bool s_measure (s_round_t *self, const s_options_t *options, double *flood_rate)
 {
     leat_bench_swarm_t *flood = self->flood;
-    int brokers = s_start_brokers (self);
+    int brokers = s_start_brokers (self, options->nice);
     if (!brokers || (flood && !s_start_flood (self, options->warm_up_seconds)))
         return false;
     uint64_t before = flood ? leat_bench_swarm_received (flood) : 0;

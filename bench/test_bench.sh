@@ -145,9 +145,10 @@ for row in apart flooded; do
 done
 shows '^flooded / apart( +[0-9.]+){6}$'
 [ ! -s "$work/stderr" ] || fail "fair: something on stderr"
-exits 0 fair --flood 1 --seconds 0.1 --warm-up 0 --pairs 1 --json
+exits 0 fair --flood 1 --seconds 0.1 --warm-up 0 --pairs 1 --nice 1 --json
 shows '"settle_p99_us"'
-for options in '--flood 0' '--flood 2001' '--rate 0' '--size 23' '--rate 1e8 --seconds 10' '--peers 3'; do
+for options in '--flood 0' '--flood 2001' '--rate 0' '--size 23' '--rate 1e8 --seconds 10' '--peers 3' \
+    '--nice -21' '--nice x'; do
     # shellcheck disable=SC2086
     exits 2 fair $options
     [ -s "$work/stderr" ] || fail "fair $options: not a word on stderr"
