@@ -12,7 +12,6 @@
 #include "wire/assert.h"
 
 #define COMMIT_SIZE_MAX (UINT64_C (256) << 20)
-#define RESERVE_SIZE (UINT64_C (64) << 20)
 
 void lmdb_entry_free (lmdb_entry_t *entry)
 {
@@ -35,10 +34,6 @@ static leat_store_t *s_open (const leat_store_options_t *options, char *error, s
     self->files = files;
     self->options.path = self->files.path;
     self->commit_size_max = options->commit_size_max ? options->commit_size_max : COMMIT_SIZE_MAX;
-    self->reserve_size = options->reserve_size ? options->reserve_size : RESERVE_SIZE;
-    /* A small store is not to be all reserve. */
-    if (!options->reserve_size && self->reserve_size > files.map_size / 8)
-        self->reserve_size = files.map_size / 8;
     leat_queue_begin (&self->commits);
     leat_queue_begin (&self->ended);
     leat_queue_begin (&self->reads);

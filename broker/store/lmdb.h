@@ -52,7 +52,6 @@ typedef struct {
     leat_store_options_t options;
     leat_lmdb_files_t files;
     uint64_t commit_size_max;
-    uint64_t reserve_size;
 
     leat_queue_t commits;
     leat_queue_t ended;

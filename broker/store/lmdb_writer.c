@@ -7,9 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
 
+#include "broker/store/lmdb_space.h"
 #include "wire/alloc.h"
 #include "wire/assert.h"
 
@@ -48,13 +47,10 @@ typedef struct {
     chain_t chain;
     bool sweep_due;
     char failure[LMDB_REASON_SIZE]; /* not empty: nothing is confirmed any more */
-    uint64_t
-        wanted; /* bytes that must be available before the store is not full any more; 0: is not */
+    lmdb_space_t space;
 
     /* of the transaction that is tried */
-    uint64_t available; /* bytes that pages can still take */
-    uint64_t planned;   /* bytes that its batches take */
-    uint64_t used;
+    uint64_t planned; /* bytes that its batches take */
     uint64_t operations;
 } writer_t;
 
@@ -160,49 +156,26 @@ static void s_tell_lost (writer_t *self)
 
 /* ---- space ----------------------------------------------------------------------------------- */
 
-static uint64_t s_disk_free (const writer_t *self)
-{
-    struct statvfs system;
-    if (fstatvfs (self->store->files.directory, &system))
-        return UINT64_MAX / 4; /* cannot tell; a write will */
-    return (uint64_t) system.f_bavail * system.f_frsize;
-}
-
-/* Pages inside the file cost no block of the filesystem. */
-static void s_look_at_space (writer_t *self)
+/* `end` entries are about to be tried. */
+static void s_look_at_space (writer_t *self, size_t end)
 {
     lmdb_t *store = self->store;
-    MDB_envinfo info;
-    struct stat status;
-    int fd;
-    mdb_env_info (store->files.env, &info);
-    uint64_t file_size = (info.me_last_pgno + 1) * store->files.page_size;
-    if (mdb_env_get_fd (store->files.env, &fd) == 0 && fstat (fd, &status) == 0
-        && (uint64_t) status.st_size > file_size)
-        file_size = (uint64_t) status.st_size;
-    uint64_t disk = file_size + s_disk_free (self);
-    uint64_t total = store->files.map_size < disk ? store->files.map_size : disk;
-    self->used = leat_lmdb_rows_used (&self->rows);
-    self->available = total > self->used ? total - self->used : 0;
+    uint64_t planned = 0;
+    for (size_t i = 0; i < end; i++)
+        planned += self->entries[i]->refused ? 0 : self->entries[i]->append_cost;
+    lmdb_space_look (&self->space, &self->rows, planned);
+    uint64_t total = self->space.total;
     atomic_store (&store->total_size, total);
-    atomic_store (&store->used_size, self->used < total ? self->used : total);
-    if (self->available >= self->wanted)
-        self->wanted = 0;
-    atomic_store (&store->reserved, self->wanted || self->available < store->reserve_size);
+    atomic_store (&store->used_size, self->space.used < total ? self->space.used : total);
+    atomic_store (&store->reserved, lmdb_space_full (&self->space));
 }
 
-/* What was refused for want of space would be refused again, and take along what is in its chain: the store
- * is full until that fits, or until it is half empty, should it never fit. */
+/* What was refused for want of space would be refused again, and take along what is in its chain. */
 static void s_be_full (writer_t *self, const lmdb_entry_t *entry)
 {
-    uint64_t reserve = self->store->reserve_size;
-    uint64_t total = self->used + self->available;
-    uint64_t half = reserve + (total > reserve ? (total - reserve) / 2 : 0);
     if (entry->moves_only || !entry->append_cost)
         return;
-    self->wanted = reserve + self->planned + entry->append_cost;
-    if (self->wanted > half)
-        self->wanted = half;
+    lmdb_space_miss (&self->space, self->planned + entry->append_cost);
     atomic_store (&self->store->reserved, true);
 }
 
@@ -210,9 +183,10 @@ static void s_be_full (writer_t *self, const lmdb_entry_t *entry)
 static void s_check (writer_t *self, lmdb_entry_t *entry)
 {
     const lmdb_t *store = self->store;
+    const lmdb_space_t *space = &self->space;
     uint64_t size = leat_commit_size (entry->commit);
-    uint64_t reserve = entry->moves_only ? store->reserve_size / 2 : store->reserve_size;
-    uint64_t total = self->used + self->available;
+    uint64_t reserve = entry->moves_only ? space->reserve / 2 : space->reserve;
+    uint64_t total = space->used + space->available;
     if (entry->refused)
         return;
     if (self->chain.refused && self->chain.chain == leat_commit_chain (entry->commit))
@@ -220,13 +194,14 @@ static void s_check (writer_t *self, lmdb_entry_t *entry)
     else if (size > store->commit_size_max)
         s_refuse (entry, "the commit has %llu bytes; the store takes at most %llu",
                   (unsigned long long) size, (unsigned long long) store->commit_size_max);
-    else if (entry->append_cost && self->available < reserve + self->planned + entry->append_cost) {
+    else if (entry->append_cost
+             && space->available < reserve + self->planned + entry->append_cost) {
         s_be_full (self, entry);
         s_refuse (
             entry,
             "the store in %s is full: %llu of %llu bytes are used, and %llu are kept for what "
             "frees space",
-            store->files.path, (unsigned long long) self->used, (unsigned long long) total,
+            store->files.path, (unsigned long long) space->used, (unsigned long long) total,
             (unsigned long long) reserve);
     }
 }
@@ -343,9 +318,9 @@ static attempt_t s_end_transaction (writer_t *self)
     leat_apply_forget (self->apply);
     /* LMDB calls a write that was cut short EIO, also if it was for want of space; then no call has said
      * EIO, as a sync that fails does. */
-    bool full =
-        leat_lmdb_is_full (code)
-        || (code == EIO && reason != EIO && s_disk_free (self) < self->planned + FILESYSTEM_ROOM);
+    bool full = leat_lmdb_is_full (code)
+                || (code == EIO && reason != EIO
+                    && lmdb_space_free (&self->space) < self->planned + FILESYSTEM_ROOM);
     if (full && !s_is_fatal (self))
         return ATTEMPT_FULL;
     s_fail (self, "writing and syncing", code);
@@ -363,7 +338,7 @@ static attempt_t s_attempt (writer_t *self, size_t end, bool sweep, size_t *at)
         s_fail (self, "changing", code);
         return ATTEMPT_FAILED;
     }
-    s_look_at_space (self);
+    s_look_at_space (self, end);
     attempt_t result = s_apply_entries (self, end, at);
     if (result == ATTEMPT_OK) {
         result = s_finish (self, sweep);
@@ -463,7 +438,7 @@ static void s_wait (writer_t *self)
     if (!full || !leat_queue_empty (&store->commits)
         || leat_lmdb_rows_begin (&self->rows, &store->files, true))
         return;
-    s_look_at_space (self);
+    s_look_at_space (self, 0);
     leat_lmdb_rows_abort (&self->rows);
 }
 
@@ -474,6 +449,7 @@ void *lmdb_writer_main (void *arg)
     self->store = store;
     self->apply = leat_apply_new (&self->rows.base);
     self->sweep_due = true;
+    lmdb_space_begin (&self->space, &store->files, store->options.reserve_size);
     while (!atomic_load (&store->stopping)) {
         s_take (self);
         if (self->count && *self->failure)

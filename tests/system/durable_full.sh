@@ -39,7 +39,7 @@ store_says () { # FIELD VALUE
 # --- somebody else takes the disk, and gives it back
 
 start_broker
-inside dd if=/dev/zero of="$data/ballast" bs=1M count=8 status=none
+inside dd if=/dev/zero of="$data/ballast" bs=1M count=12 status=none
 [ -f "$disk/ballast" ] || fail "the disk is not where it should be"
 seq 120000 | sed 's/.*/& & & & & & & & & & & & & & & &/' > "$work/in"
 start "$work/producer" "$leat" produce full --id one "$work/in"
@@ -50,36 +50,48 @@ inside rm "$data/ballast"
 expect_end "$producer" 0
 store_says full false || fail "the store is full still"
 
-# --- not even the reserve is left: nothing is lost, the broker lives, and goes on
+# --- others take the rest of it, to the last block: what the store owns is enough to become empty, and for
+# --- what comes then
 
-inside dd if=/dev/zero of="$data/ballast" bs=64K status=none 2> /dev/null || true
-[ "$(inside stat -f -c %a "$data")" -lt 16 ] || fail "the disk is not full"
+others_take_all () {
+    inside dd if=/dev/zero of="$data/ballast" bs=4K status=none 2> /dev/null || true
+}
+
+disk_is_full () {
+    [ "$(inside stat -f -c %a "$data")" -eq 0 ]
+}
+
+others_take_all
+disk_is_full || fail "the disk is not full"
+start "$work/late" "$leat" produce full --id two "$work/in"
+late=$last
+wait_until "a full disk" store_says full true
 start "$work/out" "$leat" consume full
 consumer=$last
-wait_until "records" lines_at_least "$work/out" 120000
-start "$work/late" "$leat" produce full --id one "$work/in" <(echo more)
-wait_until "a full disk" store_says full true
-inside rm "$data/ballast"
-expect_end "$last" 0
-wait_until "the rest" stream_has full settled 120001
+expect_end "$late" 0
+wait_until "all records" stream_has full settled 240000
+disk_is_full || fail "the disk was not full all the time"
 kill -TERM "$consumer"
 expect_end "$consumer" 0
-expect_same <(cat "$work/in" <(echo more)) "$work/out"
+expect_same <(cat "$work/in" "$work/in") "$work/out"
 
-# --- killed on a full disk, and started again
+# --- killed on the full disk, and started again: it owns what it did
 
-"$leat" produce full --id two "$work/in" 2> "$work/late.err" &
-started+=($!)
-producer=$!
-inside dd if=/dev/zero of="$data/ballast" bs=64K status=none 2> /dev/null || true
+start "$work/late" "$leat" produce full --id three "$work/in" "$work/in"
+late=$last
 wait_until "a full disk" store_says full true
 kill -KILL "$broker"
 expect_end "$broker" 137
 start_broker
-inside rm "$data/ballast"
-expect_end "$producer" 0
-expect 0 "$leat" consume full --exit-when-empty --quiet
-expect_same "$work/in" "$work/stdout"
+disk_is_full || fail "the disk is not full any more"
+start "$work/out" "$leat" consume full
+consumer=$last
+expect_end "$late" 0
+wait_until "all records" lines_at_least "$work/out" 240000
+kill -TERM "$consumer"
+expect_end "$consumer" 0
+expect_same <(cat "$work/in" "$work/in") "$work/out"
+disk_is_full || fail "the disk was not full all the time"
 kill -TERM "$broker"
 expect_end "$broker" 0
 inside "$leat" store verify "$data" > /dev/null || fail "the store is damaged"

@@ -377,6 +377,65 @@ static void s_on_filled_disk (const char *path)
     leat_store_close (&bench.store);
 }
 
+static uint64_t s_blocks (const bench_t *bench)
+{
+    char path[500];
+    struct stat status;
+    snprintf (path, sizeof path, "%s/data.mdb", bench->options.path);
+    assert_int_equal (stat (path, &status), 0);
+    return (uint64_t) status.st_blocks * 512;
+}
+
+/* The reserve is there when nothing else is: what frees space goes on, and what that frees can be used. */
+static void s_on_disk_taken_by_others (const char *path)
+{
+    if (mount ("tmpfs", path, "tmpfs", 0, "size=16m"))
+        _exit (SKIPPED);
+    bench_t bench = { .subject = &tools_subject };
+    char below[400];
+    char other[400];
+    snprintf (below, sizeof below, "%s/store", path);
+    snprintf (other, sizeof other, "%s/other", path);
+    bench.options.path = below;
+    bench.options.size_max = 64 * TOOLS_MIB;
+    tools_begin_again (&bench);
+    leat_operation_t created = { .id = LEAT_OPERATION_STREAM_CREATED };
+    created.stream_created.stream = STREAM;
+    created.stream_created.stream_name = leat_text ("corn");
+    created.stream_created.durability = LEAT_SYNC;
+    bench_do (&bench, (leat_operation_t[]){ created, { 0 } });
+    for (uint64_t i = 0; i < 30; i++) {
+        leat_commit_t *commit = bench_commit (&bench, 0, i, tools_body ('a', 100000), 100000);
+        leat_store_submit (bench.store, &commit);
+        bench_expect (&bench, bench.next_id - 1, LEAT_COMMIT_OK);
+    }
+    int fd = open (other, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    while (write (fd, tools_body ('o', 4096), 4096) > 0)
+        continue;
+    close (fd);
+    uint64_t owned = s_blocks (&bench);
+    uint64_t count = s_fill (&bench, 30, 100000);
+    for (int round = 0; round < 2; round++) { /* acquired again on the full disk */
+        leat_operation_t group = { .id = LEAT_OPERATION_GROUP_CREATED };
+        group.group_created.stream = STREAM;
+        group.group_created.group = (uint32_t) round + 1;
+        group.group_created.group_name = leat_text (round ? "bakers" : "millers");
+        bench_do (&bench, (leat_operation_t[]){ group, { 0 } });
+        leat_commit_t *commit = s_chunks (&bench, (uint64_t) round * 50, 50);
+        leat_store_submit (bench.store, &commit);
+        bench_expect (&bench, bench.next_id - 1, LEAT_COMMIT_OK);
+        leat_store_close (&bench.store);
+        tools_begin_again (&bench);
+    }
+    for (uint64_t i = 0; i < count; i++)
+        bench_do (&bench, (leat_operation_t[]){ s_trim (i), { 0 } });
+    uint64_t filled = s_fill (&bench, count, 100000);
+    assert_true (filled > count + 15);
+    s_expect_all (&bench, count, filled, 100000);
+    leat_store_close (&bench.store);
+    assert_true (s_blocks (&bench) == owned);
+}
+
 static void s_on_read_only_disk (const char *path)
 {
     char below[400];
@@ -411,6 +470,75 @@ static void test_a_disk_that_others_fill (void **state)
     s_apart_or_skip (s_on_filled_disk);
 }
 
+static void test_a_disk_that_others_take_all_of (void **state)
+{
+    s_apart_or_skip (s_on_disk_taken_by_others);
+}
+
+/* Where the filesystem keeps no blocks for a file, what it has free is what there is. */
+static void test_a_full_disk_that_keeps_no_blocks (void **state)
+{
+    disk_keep_blocks (EOPNOTSUPP);
+    s_apart_or_skip (s_on_small_disk);
+    disk_keep_blocks (DISK_KEEPS_NOTHING);
+    s_apart_or_skip (s_on_small_disk);
+    disk_keep_blocks (0);
+}
+
+/* Whoever has filled the disk before a store is opened finds it as full as it is. */
+static void test_blocks_that_cannot_be_had (void **state)
+{
+    bench_t bench;
+    char texts[][8] = { "wheat", "rye" };
+    tools_begin (&bench, 64 * TOOLS_MIB, 0);
+    bench_submit (&bench, 0, 0, texts[0]);
+    bench_expect (&bench, 1, LEAT_COMMIT_OK);
+    char *body = tools_body ('x', TOOLS_MIB);
+    disk_keep_blocks (ENOSPC);
+    uint64_t offset = 1;
+    leat_store_event_t event;
+    do {
+        leat_commit_t *commit = bench_commit (&bench, 1, offset++, body, TOOLS_MIB);
+        leat_store_submit (bench.store, &commit);
+        event = bench_next (&bench);
+    } while (event.result == LEAT_COMMIT_OK);
+    assert_int_equal (event.result, LEAT_COMMIT_REFUSED);
+    assert_non_null (strstr (event.reason, "4194304 are kept for what frees space"));
+    assert_true (offset < 5); /* beside the reserve it has some steps at most */
+    disk_keep_blocks (0);
+    leat_store_space_t space;
+    do /* it looks twice a second */
+        leat_store_space (bench.store, &space);
+    while (space.reserved);
+    bench_submit (&bench, 2, offset, texts[1]);
+    bench_expect (&bench, bench.next_id - 1, LEAT_COMMIT_OK);
+    leat_store_close (&bench.store);
+    tools_begin_again (&bench);
+    assert_true (leat_store_read (bench.store, STREAM, offset, 1, offset));
+    event = bench_next (&bench);
+    assert_int_equal (event.code, LEAT_OK);
+    assert_int_equal (leat_buffer_size (event.body), 3);
+    assert_memory_equal (leat_buffer_bytes (event.body), "rye", 3);
+    leat_buffer_release (&event.body);
+    leat_store_close (&bench.store);
+}
+
+/* An empty store is no burden, and the smallest that is allowed is not all reserve. */
+static void test_what_an_empty_store_takes (void **state)
+{
+    static const uint64_t sizes[][2] = { { 0, 5 * TOOLS_MIB + TOOLS_MIB / 8 },
+                                         { 2 * TOOLS_MIB, TOOLS_MIB / 2 } };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        bench_t bench;
+        char texts[][8] = { "wheat" };
+        tools_begin (&bench, sizes[i][0], 0);
+        bench_submit (&bench, 0, 0, texts[0]);
+        bench_expect (&bench, 1, LEAT_COMMIT_OK);
+        assert_true (s_blocks (&bench) <= sizes[i][1]);
+        leat_store_close (&bench.store);
+    }
+}
+
 static void test_a_read_only_disk (void **state)
 {
     s_apart_or_skip (s_on_read_only_disk);
@@ -428,6 +556,10 @@ int main (void)
         cmocka_unit_test (test_a_transaction_that_does_not_fit_is_tried_in_parts),
         cmocka_unit_test (test_a_full_disk),
         cmocka_unit_test (test_a_disk_that_others_fill),
+        cmocka_unit_test (test_a_disk_that_others_take_all_of),
+        cmocka_unit_test (test_a_full_disk_that_keeps_no_blocks),
+        cmocka_unit_test (test_blocks_that_cannot_be_had),
+        cmocka_unit_test (test_what_an_empty_store_takes),
         cmocka_unit_test (test_a_read_only_disk),
     };
     int failed = cmocka_run_group_tests (tests, NULL, NULL);

@@ -27,6 +27,7 @@ static struct {
     size_t room;
     disk_fault_t fault;
     int code;
+    int keep_code;
     long type;
 } s_disk = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 
@@ -61,6 +62,13 @@ void disk_fail (disk_fault_t fault, int code)
     pthread_mutex_lock (&s_disk.mutex);
     s_disk.fault = fault;
     s_disk.code = code;
+    pthread_mutex_unlock (&s_disk.mutex);
+}
+
+void disk_keep_blocks (int code)
+{
+    pthread_mutex_lock (&s_disk.mutex);
+    s_disk.keep_code = code;
     pthread_mutex_unlock (&s_disk.mutex);
 }
 
@@ -195,6 +203,17 @@ SEEN int ftruncate (int fd, off_t size)
         pthread_mutex_unlock (&s_disk.mutex);
     }
     return result;
+}
+
+SEEN int fallocate (int fd, int mode, off_t offset, off_t size)
+{
+    pthread_mutex_lock (&s_disk.mutex);
+    int code = s_ours (fd) ? s_disk.keep_code : 0;
+    pthread_mutex_unlock (&s_disk.mutex);
+    if (!code)
+        return (int) syscall (SYS_fallocate, fd, mode, offset, size);
+    errno = code;
+    return code == DISK_KEEPS_NOTHING ? 0 : -1;
 }
 
 SEEN int fstatfs (int fd, struct statfs *system)

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /* A program that is linked with disk.c has functions named pwrite, writev, write, fdatasync, fsync,
- * ftruncate and fstatfs of its own, which the libraries then call too. Those of files whose name ends in
+ * ftruncate, fallocate and fstatfs of its own, which the libraries then call too. Those of files whose name ends in
  * "/data.mdb" are recorded or fail as told here; all others go to the system. Any thread. */
 
 typedef enum { DISK_WRITE, DISK_SYNC, DISK_TRUNCATE, DISK_MARK } disk_kind_t;
@@ -32,6 +32,10 @@ typedef enum { DISK_NO_FAULT, DISK_FAIL_WRITE, DISK_FAIL_META, DISK_FAIL_SYNC } 
 /* The next write (through a descriptor without or, META, with O_DSYNC), or sync, and all later ones, fail
  * with this errno; 0 as errno: a write is cut short. */
 void disk_fail (disk_fault_t fault, int code);
+
+/* What fallocate does from here on: 0 its work; an errno, it fails; or it says yes and does nothing. */
+enum { DISK_KEEPS_NOTHING = -1 };
+void disk_keep_blocks (int code);
 
 /* What fstatfs says of the type of every filesystem; 0: the truth. */
 void disk_pretend_type (long type);
