@@ -100,10 +100,12 @@ void sim_model_balance_delivered (sim_t *sim, sim_channel_t *channel, uint64_t c
 
 /* ---- what is asked back ----------------------------------------------------------------------- */
 
+/* Is something of what it was asked for held still, and not said to be started? What it has given back
+ * damaged, or lost as overdue, it cannot answer for, and what it got later it was not asked for. */
 static bool s_is_asked (const sim_channel_t *channel)
 {
     uint64_t begin = channel->recall_unsaid ? channel->reported : s_boundary (channel);
-    return channel->recall_end > begin && s_held (channel, begin, UINT64_MAX);
+    return s_held (channel, begin, channel->recall_end);
 }
 
 void sim_model_balance_recalled (sim_t *sim, sim_channel_t *channel, const leat_ranges_t *ranges)
