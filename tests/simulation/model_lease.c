@@ -393,6 +393,8 @@ void sim_model_delivered (sim_t *sim, sim_channel_t *channel, const leat_batch_t
         channel->outstanding_size += stream->records[offset].size;
         if (group->fresh <= offset && !mark->started)
             group->fresh = offset + 1;
+        if (group->done > offset)
+            group->done = offset; /* it was not gone after all */
     }
     channel->outstanding += batch->count;
     SIM_COUNT (sim, deliveries);
