@@ -87,7 +87,7 @@ void sim_model_restarted (sim_t *sim)
     s_forget_peers (self);
     self->timed_out = 0;
     self->slices_seen = 0;
-    memset (self->limits_seen, 0, sizeof self->limits_seen);
+    self->memory_hits = 0;
     for (unsigned index = 0; index < SIM_MODEL_STREAMS_MAX; index++) {
         sim_stream_t *stream = &self->streams[index];
         stream->submitted = stream->records_count;

@@ -163,7 +163,8 @@ struct sim_model {
     sim_peer_t *peers;
     uint64_t newest_epoch; /* of any lease or session, in any life */
     uint64_t timed_out;    /* as the statistics have it */
-    uint64_t limits_seen[LEAT_LIMIT_COUNT];
+    uint64_t memory_hits;  /* so often it has met memory_size, likewise, */
+    uint64_t memory_us;    /* until then */
     uint64_t slices_seen;
     bool emptied; /* a memory store was lost at least once */
     struct {

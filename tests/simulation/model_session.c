@@ -218,6 +218,10 @@ void sim_model_check_statistics (sim_t *sim, const leat_statistics_t *statistics
                        (unsigned long long) statistics->held_size,
                        (unsigned long long) statistics->granted_size,
                        (unsigned long long) sim->plan.limits.memory_size);
+    uint64_t hits = statistics->limit_hits[LEAT_LIMIT_memory_size];
+    if (sim->model->memory_hits != hits)
+        sim->model->memory_us = sim->now_us;
+    sim->model->memory_hits = hits;
 }
 
 /* ---- what the core writes -------------------------------------------------------------------- */
