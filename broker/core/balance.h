@@ -25,7 +25,8 @@ void core_consumer_settled (leat_core_t *core, core_consumer_t *consumer, uint32
 void core_consumer_counts (core_consumer_t *consumer, bool takes);
 
 /* recall.c */
-/* Nothing is ready, and somebody has nothing to do: asks those for records who have too many. */
+/* Nothing is ready that could be handed out soon, and somebody has nothing to do: asks those for records
+ * who have too many. */
 void core_recall (leat_core_t *core, core_group_t *group);
 /* Asks the consumer for all that it has not started, unless something is asked for already. */
 void core_recall_all (leat_core_t *core, core_consumer_t *consumer);

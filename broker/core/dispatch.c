@@ -297,8 +297,12 @@ static void s_spread (leat_core_t *core, core_group_t *group)
     while ((any = s_next_work (core, group, &work)) && !RB_EMPTY (&group->ready_consumers)) {
         core_consumer_t *consumer = s_first (core, group);
         core_batch_t *batch = s_batch_of (core, group->stream, &work);
-        if (!batch)
-            return; /* until it is read */
+        if (!batch) {
+            /* Until it is read. Without memory that may take long; what others have is at hand. */
+            if (group->stream->starving)
+                core_recall (core, group);
+            return;
+        }
         if (s_skip_old (core, group, batch, &work))
             continue;
         uint32_t count = s_portion (core, consumer, batch, &work);
