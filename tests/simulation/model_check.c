@@ -210,13 +210,16 @@ static bool s_has_free_consumer (const sim_t *sim, const sim_group_t *group)
 
 /* How long it may take until a group with work and somebody for it hands something out. What is away is
  * not read as long as credit of producers takes all of a small memory: that comes back from who has not
- * used it for a second, once he answers or is lost. More than that was never promised. */
-static uint64_t s_patience_us (const sim_t *sim, const sim_group_t *group)
+ * used it for a second, once he answers or is lost. More than that was never promised. As long as that
+ * goes on the limit is met each second. */
+static uint64_t s_patience_us (const sim_t *sim)
 {
     enum { UNUSED_US = 1000000 };
     uint64_t timeout_us = sim->plan.limits.heartbeat_timeout * 1000;
-    bool is_short = sim->plan.store_reads && sim->model->memory_us >= group->idle_since_us;
-    return is_short ? timeout_us + UNUSED_US + timeout_us : timeout_us;
+    uint64_t longer_us = timeout_us + UNUSED_US + timeout_us;
+    bool is_short = sim->plan.store_reads && sim->model->memory_us
+                    && sim->now_us - sim->model->memory_us < longer_us;
+    return is_short ? longer_us : timeout_us;
 }
 
 void sim_model_check_idle (sim_t *sim)
@@ -234,7 +237,7 @@ void sim_model_check_idle (sim_t *sim)
             }
             if (!group->idle_since_us)
                 group->idle_since_us = sim->now_us;
-            if (sim->now_us - group->idle_since_us > s_patience_us (sim, group))
+            if (sim->now_us - group->idle_since_us > s_patience_us (sim))
                 sim_violation (sim, "no consumer with credit idles while there is work",
                                "stream %s, group %s, for %llu us", stream->name, group->name,
                                (unsigned long long) (sim->now_us - group->idle_since_us));
