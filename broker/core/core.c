@@ -394,10 +394,12 @@ void leat_core_run (leat_core_t *self)
     if (self->failed || self->stopped || !self->ticked)
         return;
     core_timers_fire (self);
-    core_credit_run (self);
-    if (!self->shutting_down)
-        core_dispatch (self);
-    core_dying_commit (self);
+    do {
+        core_credit_run (self);
+        if (!self->shutting_down)
+            core_dispatch (self);
+        core_dying_commit (self);
+    } while (core_reads_pass_on (self));
     core_commits_build (self);
     core_groups_tell_empty (self);
     core_confirms_send (self);

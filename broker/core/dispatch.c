@@ -258,12 +258,13 @@ static uint32_t s_portion (const leat_core_t *core, const core_consumer_t *consu
 /* The batch of the work, and what comes next read before it is needed; NULL if the batch is away: then it is
  * asked for, a marked record alone. Asking may make memory, which joins nodes that are away: no pointer
  * to one outlives it. */
-static core_batch_t *s_batch_of (leat_core_t *core, core_stream_t *stream, const s_work_t *work)
+static core_batch_t *s_batch_of (leat_core_t *core, core_group_t *group, const s_work_t *work)
 {
+    core_stream_t *stream = group->stream;
     core_batch_t *batch = core_batch_at (stream, work->first);
     leat_assert (batch);
     if (batch->away) {
-        core_read (core, stream, work->first, !work->mark);
+        core_read (core, group, work->first, !work->mark);
         return NULL;
     }
     const core_batch_t *next = stream->reads ? RB_NEXT (core_batches, , batch) : NULL;
@@ -296,10 +297,10 @@ static void s_spread (leat_core_t *core, core_group_t *group)
     bool any;
     while ((any = s_next_work (core, group, &work)) && !RB_EMPTY (&group->ready_consumers)) {
         core_consumer_t *consumer = s_first (core, group);
-        core_batch_t *batch = s_batch_of (core, group->stream, &work);
+        core_batch_t *batch = s_batch_of (core, group, &work);
         if (!batch) {
             /* Until it is read. Without memory that may take long; what others have is at hand. */
-            if (group->stream->starving)
+            if (group->starving)
                 core_recall (core, group);
             return;
         }
@@ -358,7 +359,7 @@ static uint64_t s_serve_isolating (leat_core_t *core, core_group_t *group)
             core_batch_t *batch = core_batch_at (group->stream, mark->offset);
             leat_assert (batch);
             if (batch->away) {
-                core_read (core, group->stream, mark->offset, false);
+                core_read (core, group, mark->offset, false);
                 continue; /* it has run dry, and gets the suspect when that is read */
             }
             consumer->holds_suspect = true;

@@ -153,8 +153,9 @@ void core_batch_rest (leat_core_t *core, core_batch_t *batch);
 /* It goes for good. */
 void core_batch_rest_no_more (core_batch_t *batch);
 /* Asks for the batch that has `offset`, alone or with those `behind` it, unless that was done. What is
- * idle goes if there is no memory otherwise: a batch that the caller looks at may be away afterwards. */
-void core_read (leat_core_t *core, core_stream_t *stream, uint64_t offset, bool behind);
+ * idle goes if there is no memory otherwise: a batch that the caller looks at may be away afterwards.
+ * Groups that find no memory take turns. */
+void core_read (leat_core_t *core, core_group_t *group, uint64_t offset, bool behind);
 /* Asks for what will be needed next, if there is memory for it. */
 void core_read_ahead (leat_core_t *core, core_stream_t *stream, uint64_t offset);
 void core_reads_drop (leat_core_t *core, const core_stream_t *stream);
@@ -162,8 +163,12 @@ void core_reads_drop (leat_core_t *core, const core_stream_t *stream);
 bool core_window_has_room (leat_core_t *core, uint64_t size);
 /* Memory that somebody needs to read into before producers get more. */
 uint64_t core_reads_want (const leat_core_t *core);
-/* Memory was freed: who had none to read into asks again. */
+/* Memory was freed: the group that has had none to read into for longest may ask again in this turn. */
 void core_reads_retry (leat_core_t *core);
+/* It has not: it has nobody to read for any more, and it is the next one's turn. False if it has. */
+bool core_reads_pass_on (leat_core_t *core);
+/* The group waits for memory no longer. */
+void core_reads_no_more (leat_core_t *core, core_group_t *group);
 /* Lets go of what is not needed soon. */
 void core_windows_close (leat_core_t *core);
 /* Records from `first` on that are at the store alone; the only thing that recovery tells of them. */

@@ -333,7 +333,7 @@ static bool s_bury (leat_core_t *core, core_mark_t *mark)
     const core_batch_t *batch = core_batch_at (mark->group->stream, mark->offset);
     leat_assert (batch);
     if (batch->away) {
-        core_read (core, mark->group->stream, mark->offset, false);
+        core_read (core, mark->group, mark->offset, false);
         return false;
     }
     leat_buffer_t *body = s_dead_body (mark, &time_ms);

@@ -371,6 +371,9 @@ struct core_group {
     bool awake;
     TAILQ_ENTRY (core_group) in_awake; /* in core->awake: dispatch has something to look at */
     core_timer_t patience; /* looks again at consumers that are to run dry for a suspect */
+    bool starving;
+    TAILQ_ENTRY (core_group) in_starving; /* in core->starving: no memory to read into */
+    bool asks;                            /* it has asked since it was its turn */
     bool asked;
     TAILQ_ENTRY (core_group) in_asked; /* in core->asked: it may be empty now, and has askers */
     bool dirty;
@@ -404,9 +407,6 @@ struct core_stream {
     bool crowded;
     TAILQ_ENTRY (core_stream) in_crowded; /* in core->crowded: more is idle than should be */
     uint32_t reading;                     /* reads under way */
-    bool starving;
-    TAILQ_ENTRY (core_stream) in_starving; /* in core->starving: no memory to read into */
-    bool asks;                             /* it has asked since it was its turn */
     RB_HEAD (core_groups, core_group) groups;
     uint32_t group_count;
     LIST_HEAD (, core_sequence) sequences;
@@ -552,7 +552,7 @@ struct leat_core {
     struct core_reads reads_waiting; /* for its answers, in the order in which it was asked */
     uint64_t last_read;              /* token */
     uint64_t reading_size;           /* memory that is kept for what they bring */
-    TAILQ_HEAD (, core_stream) starving;
+    TAILQ_HEAD (, core_group) starving;
     struct core_marks_queue dying; /* to be made dead letters */
     bool dying_waits;              /* all that are left wait for a read */
     core_timer_t dying_retry;

@@ -129,8 +129,6 @@ void core_stream_destroy (leat_core_t *core, core_stream_t *stream)
         core_sequence_destroy (core, sequence);
     leat_assert (!stream->granted_size);
     core_reads_drop (core, stream);
-    if (stream->starving)
-        TAILQ_REMOVE (&core->starving, stream, in_starving);
     if (stream->crowded)
         TAILQ_REMOVE (&core->crowded, stream, in_crowded);
     core_credit_forget (core, stream);
@@ -277,6 +275,7 @@ void core_group_destroy (leat_core_t *core, core_group_t *group)
     core_settled_clear (&group->settled);
     core_timer_stop (core, &group->patience);
     core_timer_stop (core, &group->second_look);
+    core_reads_no_more (core, group);
     if (group->awake)
         TAILQ_REMOVE (&core->awake, group, in_awake);
     if (group->asked)

@@ -205,30 +205,30 @@ bool core_window_has_room (leat_core_t *core, uint64_t size)
     return s_has_memory (core, size);
 }
 
-static void s_starve (leat_core_t *core, core_stream_t *stream)
+static void s_starve (leat_core_t *core, core_group_t *group)
 {
-    stream->asks = true;
-    if (stream->starving)
+    group->asks = true;
+    if (group->starving)
         return;
-    stream->starving = true;
-    TAILQ_INSERT_TAIL (&core->starving, stream, in_starving);
+    group->starving = true;
+    TAILQ_INSERT_TAIL (&core->starving, group, in_starving);
 }
 
-static void s_starve_no_more (leat_core_t *core, core_stream_t *stream)
+void core_reads_no_more (leat_core_t *core, core_group_t *group)
 {
-    if (!stream->starving)
+    if (!group->starving)
         return;
-    stream->starving = false;
-    TAILQ_REMOVE (&core->starving, stream, in_starving);
+    group->starving = false;
+    TAILQ_REMOVE (&core->starving, group, in_starving);
     core->credit_freed = true; /* it is the next one's turn */
 }
 
-/* Memory for a read of at most *size, made if need be. False if there is none, or if another stream has
+/* Memory for a read of at most *size, made if need be. False if there is none, or if another group has
  * waited for longer: then it is its turn some time (core_reads_retry). */
-static bool s_find_memory (leat_core_t *core, core_stream_t *stream, uint64_t *size)
+static bool s_find_memory (leat_core_t *core, core_group_t *group, uint64_t *size)
 {
-    const core_stream_t *first = TAILQ_FIRST (&core->starving);
-    bool is_next = !first || first == stream;
+    const core_group_t *first = TAILQ_FIRST (&core->starving);
+    bool is_next = !first || first == group;
     if (is_next && !s_has_memory (core, s_need (core, *size))) {
         *size = 1;
         if (!s_has_memory (core, s_need (core, *size)))
@@ -236,23 +236,30 @@ static bool s_find_memory (leat_core_t *core, core_stream_t *stream, uint64_t *s
     }
     if (!is_next || !s_has_memory (core, s_need (core, *size))) {
         core_credit_press (core, s_need (core, *size));
-        s_starve (core, stream);
+        s_starve (core, group);
         return false;
     }
-    s_starve_no_more (core, stream);
+    core_reads_no_more (core, group);
     return true;
 }
 
-/* One that was woken and did not ask has nobody any more to read for. */
 void core_reads_retry (leat_core_t *core)
 {
-    core_stream_t *stream;
-    while ((stream = TAILQ_FIRST (&core->starving)) && !stream->asks)
-        s_starve_no_more (core, stream);
-    if (!stream)
+    core_group_t *group = TAILQ_FIRST (&core->starving);
+    if (!group)
         return;
-    stream->asks = false;
-    s_wake_all (core, stream);
+    group->asks = false;
+    core_group_wake (core, group);
+    core->dying_waits = false;
+}
+
+bool core_reads_pass_on (leat_core_t *core)
+{
+    core_group_t *group = TAILQ_FIRST (&core->starving);
+    if (!group || group->asks)
+        return false;
+    core_reads_no_more (core, group);
+    return true;
 }
 
 /* False too if there are too many: whoever waits looks again when one of them is done. */
@@ -283,10 +290,11 @@ static void s_ask (leat_core_t *core, core_stream_t *stream, uint64_t offset, ui
     TAILQ_INSERT_TAIL (&core->reads_asked, read, next);
 }
 
-void core_read (leat_core_t *core, core_stream_t *stream, uint64_t offset, bool behind)
+void core_read (leat_core_t *core, core_group_t *group, uint64_t offset, bool behind)
 {
+    core_stream_t *stream = group->stream;
     uint64_t size = behind ? core->limits.read_window / READS_PER_WINDOW : 1;
-    if (s_may_ask (core, stream, offset) && s_find_memory (core, stream, &size))
+    if (s_may_ask (core, stream, offset) && s_find_memory (core, group, &size))
         s_ask (core, stream, offset, size);
 }
 

@@ -259,6 +259,86 @@ static void test_damage_without_end (void **state)
     driver_destroy (&driver);
 }
 
+/* A driver that has memory for one read at a time, and peers 2 on in groups of their own, paused. */
+static driver_t *s_short_driver (uint64_t peers)
+{
+    static const char *const groups[] = { "a", "b", "c" };
+    driver_t *driver = s_driver ();
+    driver->limits.record_size = 10000;
+    driver->limits.batch_size = 20000;
+    driver->limits.memory_size = 30000;
+    driver->limits.read_window = 2000;
+    driver_restart (driver);
+    for (uint64_t index = 0; index < peers; index++) {
+        driver_hello (driver, index + 2, groups[index]);
+        leat_command_t attach = driver_attach_command (1, "orders", groups[index], 0, 1);
+        driver_send (driver, index + 2, &attach);
+        driver_expect (driver, index + 2, LEAT_ATTACHED);
+    }
+    return driver;
+}
+
+/* Settles all that the peer has got. Returns how many records that were. */
+static uint64_t s_settle_all (driver_t *driver, uint64_t peer)
+{
+    uint64_t records = 0;
+    while (driver_waiting (driver, peer) > 0) {
+        leat_batch_t batch = driver_expect_any_deliver (driver, peer);
+        driver_settle (driver, peer, 1, batch.epoch, batch.first, batch.count, LEAT_ACK);
+        records += batch.count;
+    }
+    return records;
+}
+
+/* One that wants more and more leaves memory to another one, which is elsewhere in the stream. */
+static void test_groups_take_turns (void **state)
+{
+    driver_t *driver = s_short_driver (2);
+    uint64_t first = 0;
+    uint64_t second = 0;
+    driver_allow (driver, 2, 1, 1000, 1000000);
+    for (int turn = 0; first < BATCHES * PER_BATCH && turn < 4 * BATCHES; turn++) {
+        leat_core_read_t read;
+        driver_turn (driver);
+        while (leat_core_next_read (driver->core, &read))
+            s_answer (driver, &read, BATCHES);
+        driver_turn (driver);
+        first += s_settle_all (driver, 2);
+        second += s_settle_all (driver, 3);
+        if (turn == BATCHES / 4)
+            driver_allow (driver, 3, 1, 1000, 1000000);
+    }
+    assert_int_equal (first, BATCHES * PER_BATCH);
+    assert_true (second > BATCHES * PER_BATCH / 2);
+    driver_destroy (&driver);
+}
+
+/* Who waits for memory behind one that has left gets it as soon as there is some. */
+static void test_turn_is_passed_on (void **state)
+{
+    driver_t *driver = s_short_driver (3);
+    leat_core_read_t read = { .offset = 0 };
+    leat_core_read_t other;
+    driver_allow (driver, 4, 1, 1000, 1000000);
+    while (read.offset < BATCHES) {
+        s_settle_all (driver, 4);
+        assert_true (leat_core_next_read (driver->core, &read));
+        if (read.offset < BATCHES)
+            s_answer (driver, &read, BATCHES);
+        driver_turn (driver);
+    }
+    driver_allow (driver, 2, 1, 1000, 1000000);
+    driver_allow (driver, 3, 1, 1000, 1000000);
+    assert_false (leat_core_next_read (driver->core, &other));
+    driver_leave (driver, 2, 1);
+    driver_allow (driver, 4, 1, 0, 0);
+    s_answer (driver, &read, BATCHES);
+    driver_turn (driver);
+    assert_true (leat_core_next_read (driver->core, &other));
+    assert_int_equal (other.offset, 0);
+    driver_destroy (&driver);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +349,8 @@ int main (void)
         cmocka_unit_test (test_what_is_committed_later_is_not_gone),
         cmocka_unit_test (test_group_begins_at_a_time),
         cmocka_unit_test (test_damage_without_end),
+        cmocka_unit_test (test_groups_take_turns),
+        cmocka_unit_test (test_turn_is_passed_on),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
