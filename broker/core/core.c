@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MPL-2.0 */
 
 #include "broker/core/administration.h"
+#include "wire/bytes.h"
 
 leat_core_t *leat_core_new (const leat_core_options_t *options)
 {
@@ -148,30 +149,55 @@ static void s_refuse_stranger (leat_core_t *core, uint64_t peer, uint8_t id, uin
         core_refuse (core, peer, id, channel, code, reason);
 }
 
-static void s_refuse_malformed (leat_core_t *core, uint64_t peer, uint8_t id, leat_code_t code,
-                                const char *what)
+/* What stands in its place in a message that breaks the grammar: the channel or the number of the
+ * request, so that the client can tell which one it was. */
+static void s_tell_which (core_session_t *session, const uint8_t *bytes, size_t size,
+                          leat_refused_t *refused)
+{
+    uint8_t id = refused->command;
+    if (id == LEAT_PUBLISH && size == LEAT_BATCH_HEADER_SIZE) {
+        refused->channel = leat_get_u32 (bytes + 4);
+        refused->first = leat_get_u64 (bytes + 16);
+        refused->flight = leat_get_u32 (bytes + 40);
+        refused->expected = core_publish_expected (session, refused->channel);
+    } else if (id == LEAT_PUBLISH || id == LEAT_DELIVER || size < 5) {
+        return;
+    } else if (id >= LEAT_STREAM_LIST && id <= LEAT_DEAD_DROP) {
+        refused->token = leat_get_u32 (bytes + 1);
+    } else if (id >= LEAT_OPEN && id <= LEAT_STALE) {
+        refused->channel = leat_get_u32 (bytes + 1);
+    }
+}
+
+static void s_refuse_malformed (leat_core_t *core, uint64_t peer, const uint8_t *bytes, size_t size,
+                                leat_code_t code, const char *what)
 {
     char reason[320];
-    snprintf (reason, sizeof reason, "%s: %s; %s", leat_command_name (id), what,
-              leat_code_text (code));
+    leat_refused_t refused = { .command = size ? bytes[0] : 0, .code = (uint16_t) code };
+    snprintf (reason, sizeof reason, "%s%s%s; %s", size ? leat_command_name (bytes[0]) : "",
+              size ? ": " : "", what, leat_code_text (code));
+    refused.reason = leat_text (reason);
     core->statistics.frames_malformed++;
-    if (core_session_find (core, peer))
-        core_refuse (core, peer, id, 0, code, reason);
-    else
-        s_refuse_stranger (core, peer, id, 0, code, reason);
+    core_session_t *session = core_session_find (core, peer);
+    if (session && code == LEAT_MALFORMED)
+        s_tell_which (session, bytes, size, &refused);
+    if (session || core_stranger_answer (core, peer))
+        core_refuse_full (core, peer, &refused);
 }
 
 /* A message of one frame that is no command; `field` is the one that was wrong, or NULL. */
-static void s_refuse_unread (leat_core_t *core, uint64_t peer, uint8_t id, leat_code_t code,
-                             size_t size, const char *field)
+static void s_refuse_unread (leat_core_t *core, uint64_t peer, const uint8_t *bytes, size_t size,
+                             leat_code_t code, const char *field)
 {
     char what[128];
+    uint8_t id = size ? bytes[0] : 0;
     if (code == LEAT_UNSUPPORTED_VERSION)
         snprintf (what, sizeof what, "this broker speaks version %d", LEAT_PROTOCOL_VERSION);
     else if (code == LEAT_UNKNOWN_COMMAND)
         snprintf (what, sizeof what, "no command has the number 0x%02x", id);
     else if (field)
-        snprintf (what, sizeof what, "%s is missing, cut short, or has no such value", field);
+        snprintf (what, sizeof what, "%s is missing, cut short, too long, or has a wrong value",
+                  field);
     else if (id == LEAT_PUBLISH || id == LEAT_DELIVER)
         snprintf (what, sizeof what, "it has two frames, a header and a body");
     else
@@ -179,7 +205,7 @@ static void s_refuse_unread (leat_core_t *core, uint64_t peer, uint8_t id, leat_
                   size == 0                      ? "the frame is empty"
                   : size > LEAT_COMMAND_SIZE_MAX ? "a command has at most 65536 bytes"
                                                  : "it goes on behind its last field");
-    s_refuse_malformed (core, peer, id, code, what);
+    s_refuse_malformed (core, peer, bytes, size, code, what);
 }
 
 /* ---- receiving ------------------------------------------------------------------------------- */
@@ -212,8 +238,9 @@ static void s_receive_for_channel (leat_core_t *core, core_session_t *session,
     }
     if (channel->consumer != for_consumer || !channel->answered) {
         s_refuse_for_channel (core, session, command, LEAT_BAD_STATE,
-                              channel->answered ? "the channel is of the other kind"
-                                                : "wait for OPENED or ATTACHED first");
+                              !channel->answered  ? "wait for OPENED or ATTACHED first"
+                              : channel->consumer ? "the channel is for delivering"
+                                                  : "the channel is for publishing");
         return;
     }
     if (for_consumer) {
@@ -302,7 +329,7 @@ static void s_receive_batch (leat_core_t *core, uint64_t peer, core_session_t *s
     leat_code_t code = leat_batch_decode (&batch, header, header_size);
     if (code != LEAT_OK || batch.command != LEAT_PUBLISH) {
         s_refuse_malformed (
-            core, peer, header_size ? header[0] : 0, code == LEAT_OK ? LEAT_BAD_STATE : code,
+            core, peer, header, header_size, code == LEAT_OK ? LEAT_BAD_STATE : code,
             code == LEAT_OK ? "only a broker sends that" : leat_batch_fault (header, header_size));
         return;
     }
@@ -327,14 +354,15 @@ static void s_receive (leat_core_t *self, uint64_t peer, unsigned frames, const 
         return;
     }
     if (frames != 1) {
-        s_refuse_malformed (self, peer, id, LEAT_MALFORMED, "a message has one or two frames");
+        s_refuse_malformed (self, peer, header, frames ? header_size : 0, LEAT_MALFORMED,
+                            "a message has one or two frames");
         return;
     }
     leat_command_t command;
     const char *field;
     leat_code_t code = leat_command_decode (&command, header, header_size, &field);
     if (code != LEAT_OK) {
-        s_refuse_unread (self, peer, id, code, header_size, field);
+        s_refuse_unread (self, peer, header, header_size, code, field);
         return;
     }
     if (session)

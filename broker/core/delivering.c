@@ -1,6 +1,8 @@
 /* From ATTACH to LEFT: what consumers say.
  * SPDX-License-Identifier: MPL-2.0 */
 
+#include <inttypes.h>
+
 #include "broker/core/administration.h"
 #include "broker/core/balance.h"
 #include "broker/core/processing.h"
@@ -10,26 +12,34 @@
 
 /* ---- attaching ------------------------------------------------------------------------------- */
 
-static leat_code_t s_check_attach (leat_core_t *core, const leat_attach_t *attach,
-                                   const char **reason)
+/* Room for a reason that names a limit. */
+enum { REASON_SIZE = 128 };
+
+/* True, with a reason, if this is more credit than any consumer may have. */
+static bool s_credit_too_large (leat_core_t *core, uint32_t records, uint64_t size, char *reason)
+{
+    if (records <= core->limits.credit_records && size <= core->limits.credit_size)
+        return false;
+    core_limit_hit (core, size > core->limits.credit_size ? LEAT_LIMIT_credit_size
+                                                          : LEAT_LIMIT_credit_records);
+    snprintf (reason, REASON_SIZE, "the credit can be %" PRIu64 " records and %" PRIu64 " bytes",
+              core->limits.credit_records, core->limits.credit_size);
+    return true;
+}
+
+static leat_code_t s_check_attach (leat_core_t *core, const leat_attach_t *attach, char *reason)
 {
     if (!leat_name_valid (attach->stream) || !leat_name_valid (attach->group))
         return LEAT_BAD_NAME;
     if (attach->start > LEAT_START_TIME) {
-        *reason = "start is 0 (earliest), 1 (latest), 2 (offset) or 3 (time)";
+        snprintf (reason, REASON_SIZE, "start is 0 (earliest), 1 (latest), 2 (offset) or 3 (time)");
         return LEAT_MALFORMED;
     }
-    if (attach->credit_records > core->limits.credit_records
-        || attach->credit_size > core->limits.credit_size) {
-        core_limit_hit (core, attach->credit_size > core->limits.credit_size
-                                  ? LEAT_LIMIT_credit_size
-                                  : LEAT_LIMIT_credit_records);
-        *reason = "the credit is larger than this broker allows";
+    if (s_credit_too_large (core, attach->credit_records, attach->credit_size, reason))
         return LEAT_TOO_LARGE;
-    }
     if (attach->max_unreported > core->limits.unreported) {
         core_limit_hit (core, LEAT_LIMIT_unreported);
-        *reason = "max_unreported is larger than this broker allows";
+        snprintf (reason, REASON_SIZE, "max_unreported can be %" PRIu64, core->limits.unreported);
         return LEAT_TOO_LARGE;
     }
     return core->shutting_down ? LEAT_SHUTTING_DOWN : LEAT_OK;
@@ -55,8 +65,8 @@ void core_deliver_attach (leat_core_t *core, core_session_t *session, const leat
 {
     if (!core_channel_free (core, session, LEAT_ATTACH, attach->channel))
         return;
-    const char *reason = NULL;
-    leat_code_t code = s_check_attach (core, attach, &reason);
+    char reason[REASON_SIZE] = "";
+    leat_code_t code = s_check_attach (core, attach, reason);
     if (code != LEAT_OK) {
         core_refuse (core, session->peer, LEAT_ATTACH, attach->channel, code, reason);
         return;
@@ -321,13 +331,10 @@ static void s_report (leat_core_t *core, core_consumer_t *consumer, uint64_t pos
 
 static void s_allow (leat_core_t *core, core_consumer_t *consumer, const leat_allow_t *allow)
 {
-    if (allow->credit_records > core->limits.credit_records
-        || allow->credit_size > core->limits.credit_size) {
-        core_limit_hit (core, allow->credit_size > core->limits.credit_size
-                                  ? LEAT_LIMIT_credit_size
-                                  : LEAT_LIMIT_credit_records);
+    char reason[REASON_SIZE];
+    if (s_credit_too_large (core, allow->credit_records, allow->credit_size, reason)) {
         core_refuse (core, consumer->channel.session->peer, LEAT_ALLOW, allow->channel,
-                     LEAT_TOO_LARGE, "the credit is larger than this broker allows");
+                     LEAT_TOO_LARGE, reason);
         return;
     }
     core_processing_alive (core, consumer);

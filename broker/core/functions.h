@@ -58,6 +58,8 @@ void core_identity_rest (leat_core_t *core, core_identity_t *identity);
 
 /* publishing.c */
 void core_publish_open (leat_core_t *core, core_session_t *session, const leat_open_t *open);
+/* The next sequence that a channel for publishing takes; 0 if there is no such channel. */
+uint64_t core_publish_expected (core_session_t *session, uint32_t number);
 void core_publish_close (leat_core_t *core, core_producer_t *producer);
 void core_publish_batch (leat_core_t *core, core_session_t *session, const leat_batch_t *batch,
                          leat_buffer_t *body);

@@ -148,6 +148,14 @@ void core_producer_end (leat_core_t *core, core_producer_t *producer)
     free (producer);
 }
 
+uint64_t core_publish_expected (core_session_t *session, uint32_t number)
+{
+    const core_channel_t *channel = core_channel_find (session, number);
+    if (!channel || channel->consumer || !channel->answered)
+        return 0;
+    return ((const core_producer_t *) channel)->sequence->accepted + 1;
+}
+
 void core_publish_close (leat_core_t *core, core_producer_t *producer)
 {
     producer->closing = true;
@@ -155,6 +163,13 @@ void core_publish_close (leat_core_t *core, core_producer_t *producer)
 }
 
 /* ---- batches --------------------------------------------------------------------------------- */
+
+static const char *s_why_not_now (const core_channel_t *channel)
+{
+    if (channel->consumer)
+        return "the channel is for delivering; publish on one that OPEN has opened";
+    return channel->answered ? "nothing may follow CLOSE" : "wait for OPENED first";
+}
 
 static void s_refuse_batch (leat_core_t *core, core_session_t *session, const leat_batch_t *batch,
                             const core_sequence_t *sequence, leat_code_t code)
@@ -167,6 +182,11 @@ static void s_refuse_batch (leat_core_t *core, core_session_t *session, const le
                                .expected = sequence ? sequence->accepted + 1 : 0 };
     if (code == LEAT_MALFORMED)
         refused.reason = leat_text ("the body is not as many whole records as `count` says");
+    if (code == LEAT_BAD_STATE)
+        refused.reason = leat_text (s_why_not_now (core_channel_find (session, batch->channel)));
+    if (code == LEAT_TOO_LARGE)
+        refused.reason = leat_text ("the body is above batch_size_max, or a record above "
+                                    "record_size_max, as WELCOME told them");
     core_refuse_full (core, session->peer, &refused);
 }
 

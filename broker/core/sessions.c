@@ -265,15 +265,26 @@ static leat_code_t s_check_hello (leat_core_t *core, const leat_hello_t *hello,
     return LEAT_OK;
 }
 
+static void s_refuse_hello (leat_core_t *core, uint64_t peer, const leat_hello_t *hello,
+                            leat_code_t code)
+{
+    char reason[128] = "";
+    if (code == LEAT_UNSUPPORTED_VERSION)
+        snprintf (reason, sizeof reason,
+                  "HELLO names the versions %u to %u, and this broker speaks version %d",
+                  hello->version_min, hello->version_max, LEAT_PROTOCOL_VERSION);
+    else if (code == LEAT_MALFORMED)
+        snprintf (reason, sizeof reason, "HELLO begins with the signature, and its life is not 0");
+    if (core_stranger_answer (core, peer))
+        core_refuse (core, peer, LEAT_HELLO, 0, code, reason);
+}
+
 void core_session_hello (leat_core_t *core, uint64_t peer, const leat_hello_t *hello)
 {
     core_identity_t *identity = core_identity_find (core, hello->identity);
     leat_code_t code = s_check_hello (core, hello, identity);
     if (code != LEAT_OK) {
-        if (core_stranger_answer (core, peer))
-            core_refuse (core, peer, LEAT_HELLO, 0, code,
-                         code == LEAT_UNSUPPORTED_VERSION ? "this broker speaks protocol version 1"
-                                                          : NULL);
+        s_refuse_hello (core, peer, hello, code);
         return;
     }
     bool known = identity && identity->life;

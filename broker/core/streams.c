@@ -82,7 +82,10 @@ core_stream_t *core_stream_obtain (leat_core_t *core, core_session_t *session, u
         return stream;
     /* Streams of dead letters come into being with the first dead letter. */
     if (must_exist || leat_name_reserved (name)) {
-        core_refuse (core, session->peer, command, channel, LEAT_NO_SUCH_STREAM, NULL);
+        core_refuse (core, session->peer, command, channel, LEAT_NO_SUCH_STREAM,
+                     leat_name_reserved (name)
+                         ? "there are no dead letters; the stream begins with the first one"
+                         : NULL);
         return NULL;
     }
     if (name.size > LEAT_STREAM_NAME_MAX) {

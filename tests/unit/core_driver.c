@@ -500,6 +500,13 @@ const leat_refused_t *driver_expect_refused (driver_t *self, uint64_t peer, uint
     return refused;
 }
 
+void driver_expect_says (const leat_refused_t *refused, const char *text)
+{
+    if (!memmem (refused->reason.data, refused->reason.size, text, strlen (text)))
+        fail_msg ("\"%.*s\" does not say \"%s\"", (int) refused->reason.size, refused->reason.data,
+                  text);
+}
+
 static void s_check_payload (const driver_t *self, const driver_message_t *message)
 {
     const leat_batch_t *header = &message->batch;

@@ -146,6 +146,8 @@ size_t driver_waiting (const driver_t *self, uint64_t peer);
 /* The oldest message for the peer, which must be that command; valid until the next call. */
 const leat_command_t *driver_expect (driver_t *self, uint64_t peer, leat_command_id_t id);
 /* The same for REFUSED with that code. */
+/* The refusal says, for people, this. */
+void driver_expect_says (const leat_refused_t *refused, const char *text);
 const leat_refused_t *driver_expect_refused (driver_t *self, uint64_t peer, uint8_t command,
                                              leat_code_t code);
 /* The oldest message for the peer must be a DELIVER of those records, whose offsets are their

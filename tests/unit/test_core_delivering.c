@@ -43,15 +43,16 @@ static void test_attach (void **state)
         uint16_t flags;
         uint8_t start;
         leat_code_t code;
+        const char *says;
     } wrong[] = {
-        { "a b", "g", 1, 1, 1, 0, 0, LEAT_BAD_NAME },
-        { "orders", "", 1, 1, 1, 0, 0, LEAT_BAD_NAME },
-        { "none", "g", 1, 1, 1, LEAT_MUST_EXIST, 0, LEAT_NO_SUCH_STREAM },
-        { "orders.dead", "g", 1, 1, 1, 0, 0, LEAT_NO_SUCH_STREAM },
-        { "orders", "g", 1000001, 1, 1, 0, 0, LEAT_TOO_LARGE },
-        { "orders", "g", 1, 1, (1 << 28) + 1, 0, 0, LEAT_TOO_LARGE },
-        { "orders", "g", 1, 65537, 1, 0, 0, LEAT_TOO_LARGE },
-        { "orders", "g", 1, 1, 1, 0, 4, LEAT_MALFORMED },
+        { "a b", "g", 1, 1, 1, 0, 0, LEAT_BAD_NAME, "letters, digits" },
+        { "orders", "", 1, 1, 1, 0, 0, LEAT_BAD_NAME, "letters, digits" },
+        { "none", "g", 1, 1, 1, LEAT_MUST_EXIST, 0, LEAT_NO_SUCH_STREAM, "create the stream" },
+        { "orders.dead", "g", 1, 1, 1, 0, 0, LEAT_NO_SUCH_STREAM, "no dead letters" },
+        { "orders", "g", 1000001, 1, 1, 0, 0, LEAT_TOO_LARGE, "1000000 records and 268435456 by" },
+        { "orders", "g", 1, 1, (1 << 28) + 1, 0, 0, LEAT_TOO_LARGE, "and 268435456 bytes" },
+        { "orders", "g", 1, 65537, 1, 0, 0, LEAT_TOO_LARGE, "max_unreported can be 65536" },
+        { "orders", "g", 1, 1, 1, 0, 4, LEAT_MALFORMED, "start is 0" },
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         leat_command_t attach = driver_attach_command (3, wrong[i].stream, wrong[i].group,
@@ -60,8 +61,10 @@ static void test_attach (void **state)
         attach.attach.flags = wrong[i].flags;
         attach.attach.start = wrong[i].start;
         driver_send (driver, 2, &attach);
-        assert_int_equal (driver_expect_refused (driver, 2, LEAT_ATTACH, wrong[i].code)->channel,
-                          3);
+        const leat_refused_t *refused =
+            driver_expect_refused (driver, 2, LEAT_ATTACH, wrong[i].code);
+        assert_int_equal (refused->channel, 3);
+        driver_expect_says (refused, wrong[i].says);
     }
     leat_command_t attach = driver_attach_command (3, "orders", "g", 10, 1);
     driver_send (driver, 2, &attach);

@@ -259,12 +259,12 @@ static void test_refusals (void **state)
     driver_send_batch (driver, 1, &good, body);
     s_expect_confirmed (driver, 1, 3, 2);
     leat_buffer_release (&body);
-    /* A header that is none is not even a PUBLISH. */
+    /* A header that breaks the grammar may still tell which batch it was to be. */
     uint8_t header[LEAT_BATCH_HEADER_SIZE];
     leat_batch_encode (&good, header);
     header[8] = header[9] = header[10] = 0; /* no records */
     driver_send_frames (driver, 1, 2, header, sizeof header, "xxxx", 4);
-    driver_expect_refused (driver, 1, LEAT_PUBLISH, LEAT_MALFORMED);
+    s_expect_refused (driver, LEAT_MALFORMED, 9, 1, 4);
     driver->record_size = 1001;
     driver_publish (driver, 1, 1, 4, 1);
     s_expect_refused (driver, LEAT_TOO_LARGE, 0, 4, 4);
@@ -505,6 +505,53 @@ static void test_wrong_states (void **state)
     driver_destroy (&driver);
 }
 
+/* What was wrong with a message that cannot be read is told with its channel or request, if it has one. */
+static void test_broken_fields (void **state)
+{
+    driver_t *driver = s_producer (NULL);
+    uint8_t bytes[64];
+    leat_command_t command = { .id = LEAT_SETTLE, .settle.channel = 77 };
+    size_t size = leat_command_encode (&command, bytes);
+    driver_send_frames (driver, 1, 1, bytes, size - 1, NULL, 0);
+    const leat_refused_t *refused = driver_expect_refused (driver, 1, LEAT_SETTLE, LEAT_MALFORMED);
+    assert_int_equal (refused->channel, 77);
+    driver_expect_says (refused, "SETTLE: reason is missing");
+    driver_send_frames (driver, 1, 1, bytes, 4, NULL, 0);
+    refused = driver_expect_refused (driver, 1, LEAT_SETTLE, LEAT_MALFORMED);
+    assert_int_equal (refused->channel, 0);
+    driver_expect_says (refused, "SETTLE: channel is missing");
+    command = (leat_command_t){ .id = LEAT_STREAM_DELETE,
+                                .stream_delete = { .request = 88, .stream = leat_text ("a") } };
+    size = leat_command_encode (&command, bytes);
+    bytes[5] = LEAT_NAME_MAX + 1; /* the size of the name */
+    driver_send_frames (driver, 1, 1, bytes, size, NULL, 0);
+    refused = driver_expect_refused (driver, 1, LEAT_STREAM_DELETE, LEAT_MALFORMED);
+    assert_int_equal (refused->token, 88);
+    assert_int_equal (refused->channel, 0);
+    driver_expect_says (refused, "STREAM_DELETE: stream is missing");
+    driver_destroy (&driver);
+}
+
+/* A batch on a channel that is not there for it. */
+static void test_other_kind_of_channel (void **state)
+{
+    driver_t *driver = s_producer (NULL);
+    driver_attach (driver, 1, 2, "orders", 10, 1);
+    driver_publish (driver, 1, 2, 1, 1);
+    const leat_refused_t *refused = driver_expect_refused (driver, 1, LEAT_PUBLISH, LEAT_BAD_STATE);
+    assert_int_equal (refused->channel, 2);
+    assert_int_equal (refused->expected, 0);
+    driver_expect_says (refused, "OPEN");
+    leat_command_t command = { .id = LEAT_WANT, .want = { .channel = 2, .size = 1 } };
+    driver_send (driver, 1, &command);
+    driver_expect_says (driver_expect_refused (driver, 1, LEAT_WANT, LEAT_BAD_STATE), "delivering");
+    command = (leat_command_t){ .id = LEAT_LEAVE, .leave.channel = 1 };
+    driver_send (driver, 1, &command);
+    driver_expect_says (driver_expect_refused (driver, 1, LEAT_LEAVE, LEAT_BAD_STATE),
+                        "publishing");
+    driver_destroy (&driver);
+}
+
 static void test_broken_frames (void **state)
 {
     driver_t *driver = s_producer (NULL);
@@ -552,6 +599,8 @@ int main (void)
         cmocka_unit_test (test_close_and_refused),
         cmocka_unit_test (test_wrong_states),
         cmocka_unit_test (test_broken_frames),
+        cmocka_unit_test (test_broken_fields),
+        cmocka_unit_test (test_other_kind_of_channel),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

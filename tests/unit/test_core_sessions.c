@@ -37,7 +37,8 @@ static void test_hello_refused (void **state)
     hello.hello.version_min = 2;
     hello.hello.version_max = 9;
     driver_send (driver, 1, &hello);
-    driver_expect_refused (driver, 1, LEAT_HELLO, LEAT_UNSUPPORTED_VERSION);
+    driver_expect_says (driver_expect_refused (driver, 1, LEAT_HELLO, LEAT_UNSUPPORTED_VERSION),
+                        "versions 2 to 9, and this broker speaks version 1");
     hello.hello.version_min = 0;
     hello.hello.version_max = 0;
     driver_send (driver, 1, &hello);
@@ -50,7 +51,8 @@ static void test_hello_refused (void **state)
     driver_expect_refused (driver, 1, LEAT_HELLO, LEAT_BAD_NAME);
     hello = driver_hello_command (driver, 0, "mill");
     driver_send (driver, 1, &hello);
-    driver_expect_refused (driver, 1, LEAT_HELLO, LEAT_MALFORMED);
+    driver_expect_says (driver_expect_refused (driver, 1, LEAT_HELLO, LEAT_MALFORMED),
+                        "life is not 0");
     hello = driver_hello_command (driver, 5, "mill");
     hello.hello.version_max = 7;
     driver_send (driver, 1, &hello); /* the same connection may try again */
