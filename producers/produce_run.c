@@ -220,6 +220,15 @@ static void s_keep_rate (produce_t *self)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+/* True if nothing more can be sent, also if all that was sent is confirmed: somebody else may have the
+ * identity now. */
+static bool s_has_failed (produce_t *self)
+{
+    if (leat_producer_flush (self->producer, 0) != 0 && errno != ETIMEDOUT)
+        return true;
+    return !leat_producer_reserve (self->producer, 0) && errno != ETIMEDOUT;
+}
+
 /* Nothing to read for now. False if there is no use in waiting. */
 static bool s_wait_for_input (produce_t *self)
 {
@@ -229,11 +238,11 @@ static bool s_wait_for_input (produce_t *self)
             return true;
         if (s_stopped (self))
             return true;
-        s_look (self);
-        if (leat_producer_flush (self->producer, 0) != 0 && errno != ETIMEDOUT) {
+        if (s_has_failed (self)) {
             s_say_failure (self);
             return false;
         }
+        s_look (self);
     }
 }
 

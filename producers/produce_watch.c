@@ -1,6 +1,7 @@
 /* What `leat produce` tells its user while it waits.
  * SPDX-License-Identifier: MPL-2.0 */
 
+#include <errno.h>
 #include <time.h>
 
 #include "cli/message.h"
@@ -19,6 +20,9 @@ static uint64_t s_now_ns (void)
 static void s_look_at_connection (leat_produce_watch_t *self, bool connected)
 {
     if (connected != self->told_loss)
+        return;
+    /* One that was refused or displaced is not made again; whoever sends next says why. */
+    if (!connected && leat_client_wait (self->client, 0) != 0 && errno == EPIPE)
         return;
     self->told_loss = !connected;
     if (self->quiet)
