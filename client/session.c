@@ -93,6 +93,7 @@ static void s_drop_connection (leat_session_t *self)
     leat_requests_lost (self->requests);
     self->has_said_hello = false;
     self->has_said_bye = false;
+    self->is_strange = false;
 }
 
 void session_end (leat_session_t *self, leat_session_state_t end)
@@ -236,9 +237,11 @@ static void s_beat (leat_session_t *self)
 static void s_time_out (leat_session_t *self)
 {
     if (self->phase == PHASE_GREETING && self->now_us >= self->greeting_us) {
-        leat_fault_set (&self->fault, LEAT_TIMED_OUT,
-                        "no broker answered within %" PRIu64 " ms; is one running at this address?",
-                        self->greeting_timeout_us / 1000);
+        if (!self->is_strange)
+            leat_fault_set (&self->fault, LEAT_TIMED_OUT,
+                            "no broker answered within %" PRIu64
+                            " ms; is one running at this address?",
+                            self->greeting_timeout_us / 1000);
         session_retry (self, 0);
     } else if (self->phase == PHASE_READY
                && self->now_us >= self->received_us + s_timeout_us (self)) {

@@ -165,6 +165,13 @@ void leat_session_receive (leat_session_t *self, const uint8_t *header, size_t h
     if (self->phase != PHASE_GREETING && self->phase != PHASE_READY)
         return;
     self->received_us = self->now_us;
-    if (!s_message (self, header, header_size, body, frames))
-        self->malformed++;
+    if (s_message (self, header, header_size, body, frames))
+        return;
+    self->malformed++;
+    if (self->phase != PHASE_GREETING)
+        return;
+    self->is_strange = true;
+    leat_fault_set (&self->fault, LEAT_MALFORMED,
+                    "what answers at this address does not speak Leat's protocol; is it the stats "
+                    "socket, or another program?");
 }

@@ -29,6 +29,7 @@ struct leat_session {
     bool is_closing;
     bool has_said_hello; /* on this connection */
     bool has_said_bye;   /* on this connection */
+    bool is_strange;     /* no broker would have said what was heard on this connection */
     bool was_ready;      /* once: HELLO says RESUME from then on */
     uint32_t endpoint;   /* of this attempt, or the next */
     uint32_t attempts;   /* in vain, since a session lasted */

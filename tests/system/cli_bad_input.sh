@@ -252,6 +252,8 @@ expect_said ": 1 record in"
 expect_same "$work/fine" "$work/stdout"
 expect 1 "$leat" stats -s "$endpoint" --timeout 2s
 expect_said "is no stats socket"
+expect 3 "$leat" produce -b "$LEAT_STATS" --timeout 500ms x "$work/fine"
+expect_said "does not speak Leat's protocol; is it the stats socket"
 
 # --- bytes of other protocols on the port: nothing changes for others
 

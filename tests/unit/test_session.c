@@ -115,6 +115,26 @@ static void test_greeting_refused (void **state)
     s_end (&bench);
 }
 
+/* Something else listens there, the stats socket say. */
+static void test_greeting_of_a_stranger (void **state)
+{
+    bench_t bench = s_bench (2);
+    s_connect (&bench, 0);
+    leat_session_receive (bench.session, (const uint8_t *) "{\"error\": 1}", 12, NULL, 1);
+    assert_int_equal (leat_session_state (bench.session), LEAT_SESSION_GREETING);
+    assert_int_equal (s_code (&bench), LEAT_MALFORMED);
+    assert_non_null (strstr (leat_session_error (bench.session, NULL), "stats socket"));
+    s_turn (&bench, 5000 * MS);
+    assert_int_equal (leat_session_state (bench.session), LEAT_SESSION_WAITING);
+    assert_int_equal (s_code (&bench), LEAT_MALFORMED);
+    /* That says nothing of the next one. */
+    s_connect (&bench, 1);
+    s_turn (&bench, 5000 * MS);
+    assert_int_equal (s_code (&bench), LEAT_TIMED_OUT);
+    s_ready (&bench, 0, 1);
+    s_end (&bench);
+}
+
 static void test_idle_heartbeat (void **state)
 {
     bench_t bench = s_bench (1);
@@ -303,6 +323,7 @@ int main (void)
         cmocka_unit_test (test_greeting),
         cmocka_unit_test (test_greeting_time_out_and_back_off),
         cmocka_unit_test (test_greeting_refused),
+        cmocka_unit_test (test_greeting_of_a_stranger),
         cmocka_unit_test (test_idle_heartbeat),
         cmocka_unit_test (test_busy_heartbeat),
         cmocka_unit_test (test_sending_alone_is_no_sign_of_life),
