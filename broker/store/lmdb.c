@@ -32,6 +32,7 @@ static leat_store_t *s_open (const leat_store_options_t *options, char *error, s
     lmdb_t *self = leat_alloc (sizeof *self);
     self->options = *options;
     self->files = files;
+    self->files.observer = options->observer;
     self->options.path = self->files.path;
     self->commit_size_max = options->commit_size_max ? options->commit_size_max : COMMIT_SIZE_MAX;
     leat_queue_begin (&self->commits);

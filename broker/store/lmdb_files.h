@@ -32,6 +32,7 @@ typedef struct {
     MDB_dbi dbi;
     uint64_t map_size;
     uint64_t page_size;
+    const leat_store_observer_t *observer; /* of transactions that write; NULL: none */
 } leat_lmdb_files_t;
 
 /* 0, or -1 with a sentence and nothing to be closed. */

@@ -20,6 +20,21 @@ static leat_rows_result_t s_result (leat_lmdb_rows_t *self, int code)
     return leat_lmdb_is_full (code) ? LEAT_ROWS_FULL : LEAT_ROWS_FAILED;
 }
 
+static void s_tell_put (const leat_lmdb_rows_t *self, const leat_key_t *key, size_t size)
+{
+    if (self->observer)
+        self->observer->put (self->observer->arg, key->bytes, key->size, size);
+}
+
+/* Removes the row that the cursor is at. */
+static int s_delete (leat_lmdb_rows_t *self, const leat_key_t *key)
+{
+    int code = mdb_cursor_del (self->cursor, 0);
+    if (!code && self->observer)
+        self->observer->removed (self->observer->arg, key->bytes, key->size);
+    return code;
+}
+
 static MDB_val s_val (const leat_key_t *key)
 {
     return (MDB_val){ key->size, (void *) key->bytes };
@@ -47,6 +62,8 @@ static leat_rows_result_t s_put (leat_rows_t *rows, const leat_key_t *key, uint8
     MDB_val room = { size, NULL };
     int code = mdb_cursor_put (self->cursor, &at, &room, MDB_RESERVE);
     *value = room.mv_data;
+    if (!code)
+        s_tell_put (self, key, size);
     return s_result (self, code);
 }
 
@@ -57,7 +74,7 @@ static leat_rows_result_t s_remove (leat_rows_t *rows, const leat_key_t *key)
     MDB_val got;
     int code = mdb_cursor_get (self->cursor, &at, &got, MDB_SET_KEY);
     if (!code)
-        code = mdb_cursor_del (self->cursor, 0);
+        code = s_delete (self, key);
     return s_result (self, code);
 }
 
@@ -136,11 +153,20 @@ int leat_lmdb_rows_begin (leat_lmdb_rows_t *self, const leat_lmdb_files_t *files
                   .next = s_next,
                   .discard = s_discard },
         .dbi = files->dbi,
+        .observer = writes ? files->observer : NULL,
     };
     int code = mdb_txn_begin (files->env, NULL, writes ? 0 : MDB_RDONLY, &self->txn);
     if (!code && (code = mdb_cursor_open (self->txn, self->dbi, &self->cursor)))
         mdb_txn_abort (self->txn);
+    if (!code && self->observer)
+        self->observer->begin (self->observer->arg);
     return code;
+}
+
+static void s_tell_end (const leat_lmdb_rows_t *self, bool committed)
+{
+    if (self->observer)
+        self->observer->end (self->observer->arg, committed);
 }
 
 int leat_lmdb_rows_commit (leat_lmdb_rows_t *self)
@@ -148,6 +174,7 @@ int leat_lmdb_rows_commit (leat_lmdb_rows_t *self)
     mdb_cursor_close (self->cursor);
     int code = mdb_txn_commit (self->txn);
     self->txn = NULL;
+    s_tell_end (self, code == 0);
     return code;
 }
 
@@ -156,6 +183,7 @@ void leat_lmdb_rows_abort (leat_lmdb_rows_t *self)
     mdb_cursor_close (self->cursor);
     mdb_txn_abort (self->txn);
     self->txn = NULL;
+    s_tell_end (self, false);
 }
 
 /* Removes rows of one range. *left is 0 once either limit is reached. */
@@ -169,7 +197,7 @@ static leat_rows_result_t s_sweep_range (leat_lmdb_rows_t *self, const leat_key_
         size_t size;
         result = s_next (&self->base, from, to, &key, &value, &size);
         if (result == LEAT_ROWS_OK)
-            result = s_result (self, mdb_cursor_del (self->cursor, 0));
+            result = s_result (self, s_delete (self, &key));
         if (result)
             break;
         --*left;

@@ -13,7 +13,8 @@ typedef struct {
     MDB_dbi dbi;
     MDB_txn *txn;
     MDB_cursor *cursor;
-    int code; /* of LMDB, behind the last FULL or FAILED */
+    const leat_store_observer_t *observer; /* NULL: none, or the transaction does not write */
+    int code;                              /* of LMDB, behind the last FULL or FAILED */
 } leat_lmdb_rows_t;
 
 /* Begins a transaction that writes, or reads. 0, or a code of LMDB's. */

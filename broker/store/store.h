@@ -36,12 +36,26 @@
 
 typedef struct leat_store leat_store_t;
 
+/* What an engine of rows does to them, for whoever measures what a load costs the database below when
+ * nothing else is done: `leat bench durable` notes the calls and plays them to LMDB alone. Nothing in a
+ * broker needs it. The functions run within the transaction, in whichever thread has it, one at a
+ * time; they must leave errno alone and take their time from the commit. Rows of a transaction that is given up
+ * were not put and not removed. */
+typedef struct {
+    void (*begin) (void *arg); /* a transaction that may write */
+    void (*put) (void *arg, const void *key, size_t key_size, size_t value_size);
+    void (*removed) (void *arg, const void *key, size_t key_size);
+    void (*end) (void *arg, bool committed); /* after the sync */
+    void *arg;
+} leat_store_observer_t;
+
 typedef struct {
     const char *path;         /* directory of the data; NULL for engines that keep none */
     uint64_t commit_size_max; /* largest commit in encoded bytes; 0 lets the engine choose */
     uint64_t size_max;        /* bytes that the store may take; 0 lets the engine choose */
     uint64_t reserve_size;    /* of these, kept for what frees space; 0 lets the engine choose */
     bool network_allowed;     /* take a directory on a network filesystem, at the user's risk */
+    const leat_store_observer_t *observer; /* NULL: none. Outlives the store; of lmdb only */
 } leat_store_options_t;
 
 typedef enum {
