@@ -6,13 +6,14 @@
 #include <string.h>
 
 #include "bench/balance.h"
+#include "bench/durable.h"
 #include "bench/fair.h"
 #include "bench/many.h"
 #include "bench/report.h"
 #include "cli/message.h"
 
 static const char s_usage[] =
-    "Usage: leat bench throughput|latency|balance|many|fair [OPTION...]\n"
+    "Usage: leat bench throughput|latency|balance|many|fair|durable [OPTION...]\n"
     "Measures Leat beside what the machine and bare libzmq can do.\n"
     "\n"
     "  throughput   records a second through a broker\n"
@@ -20,6 +21,7 @@ static const char s_usage[] =
     "  balance      tasks over consumers of different speeds\n"
     "  many         producers, consumers and streams, beside one of each\n"
     "  fair         a paced stream while others flood the broker\n"
+    "  durable      durable streams, beside LMDB alone and a plain file\n"
     "\n"
     "`leat bench throughput --help` lists the options.\n";
 
@@ -74,6 +76,8 @@ int leat_bench_command (int argc, char **argv)
         return leat_bench_many_command (argc - 1, argv + 1);
     if (strcmp (name, "fair") == 0)
         return leat_bench_fair_command (argc - 1, argv + 1);
+    if (strcmp (name, "durable") == 0)
+        return leat_bench_durable_command (argc - 1, argv + 1);
     if (strcmp (name, "--help") == 0 || strcmp (name, "-?") == 0) {
         fputs (s_usage, stdout);
         return LEAT_EXIT_DONE;

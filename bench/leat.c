@@ -43,6 +43,12 @@ int leat_bench_broker_run (leat_bench_round_t *round, int ready)
     options.stats_endpoint = NULL;
     options.signals = true;
     options.software = "leat bench";
+    if (round->plan.stream_size)
+        options.limits.stream_size = round->plan.stream_size;
+    if (round->plan.store) {
+        options.store = &leat_store_lmdb;
+        options.store_options = *round->plan.store;
+    }
     leat_broker_prepare_process (&options.limits, error, sizeof error);
     leat_broker_t *broker = leat_broker_new (&options, error, sizeof error);
     if (!broker)
@@ -118,6 +124,7 @@ static bool s_send_in_time (leat_bench_source_t *source, leat_producer_t *produc
 static int s_produce (leat_bench_round_t *round, leat_producer_t *producer)
 {
     leat_bench_source_t source;
+    round->began_ns = leat_bench_now_ns ();
     leat_bench_source_begin (&source, round);
     bool sent;
     if (round->plan.rate > 0) {
@@ -220,6 +227,7 @@ static int s_consume (leat_bench_round_t *round, leat_consumer_t *consumer)
         return leat_bench_consumer_failed (round, consumer, "cannot receive");
     if (leat_consumer_leave (consumer, S_TIMEOUT_MS) != 0)
         return leat_bench_consumer_failed (round, consumer, "not all is settled");
+    round->settled_ns = leat_bench_now_ns ();
     if (leat_consumer_stale (consumer) || leat_consumer_damaged (consumer)) {
         leat_bench_round_fail (round, "%" PRIu64 " records settled too late, %" PRIu64 " damaged",
                                leat_consumer_stale (consumer), leat_consumer_damaged (consumer));

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "broker/store/store.h"
+
 /*      producer process  ---->  middle process  ---->  consumer process        all on loopback
  *                        front                  back
  *
@@ -20,16 +22,18 @@ typedef enum {
 
 /* Chosen by the user, the same for every contender of a run. */
 typedef struct {
-    size_t size;         /* bytes of a record's body, at least LEAT_BENCH_SIZE_MIN */
-    uint64_t records;    /* measured records; 0: `measure_ns` decides */
-    uint64_t warm_up;    /* records before those; only with `records` */
-    uint64_t measure_ns; /* how long the producer goes on after the warm-up */
-    uint64_t warm_up_ns; /* only without `records` */
-    double rate;         /* records per second; 0: as fast as they are taken */
-    size_t frame_size;   /* of the ROUTER relay, when rate is 0 */
-    uint64_t seed;       /* of the records' content */
-    const char *broker;  /* a broker that runs already, or NULL */
-    uint64_t timeout_ns; /* a round that takes longer has failed */
+    size_t size;                       /* bytes of a record's body, at least LEAT_BENCH_SIZE_MIN */
+    uint64_t records;                  /* measured records; 0: `measure_ns` decides */
+    uint64_t warm_up;                  /* records before those; only with `records` */
+    uint64_t measure_ns;               /* how long the producer goes on after the warm-up */
+    uint64_t warm_up_ns;               /* only without `records` */
+    double rate;                       /* records per second; 0: as fast as they are taken */
+    size_t frame_size;                 /* of the ROUTER relay, when rate is 0 */
+    uint64_t seed;                     /* of the records' content */
+    const char *broker;                /* a broker that runs already, or NULL */
+    const leat_store_options_t *store; /* Leat: keep streams there, by LMDB; NULL: in memory */
+    uint64_t stream_size; /* Leat: what a stream may hold; 0: what `leat broker` lets it */
+    uint64_t timeout_ns;  /* a round that takes longer has failed */
 } leat_bench_plan_t;
 
 typedef struct {
@@ -41,6 +45,8 @@ typedef struct {
 
     uint64_t measured;   /* written by the consumer: records after the mark, up to the last */
     uint64_t elapsed_ns; /* between those two, on the consumer's clock */
+    uint64_t began_ns;   /* Leat: the producer was about to make its first record */
+    uint64_t settled_ns; /* Leat: the consumer has left, and everything is settled */
     bool complete;       /* the last record came, and all before it were in order and as sent */
     bool no_broker;      /* Leat: nobody answered where one should run */
 

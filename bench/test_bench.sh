@@ -154,6 +154,47 @@ for options in '--flood 0' '--flood 2001' '--rate 0' '--size 23' '--rate 1e8 --s
     [ -s "$work/stderr" ] || fail "fair $options: not a word on stderr"
 done
 
+# --- durable: a stream, its transactions played to LMDB, a file; and a backlog that goes up and down
+
+# shows_empty: the folder of the files is gone.
+shows_empty () {
+    [ -z "$(ls -A "$work/disk")" ] || fail "left behind: $(ls -A "$work/disk")"
+}
+
+mkdir "$work/disk"
+exits 0 durable -d "$work/disk" --records 3000 --seconds 0.1 --pairs 2 --require 0.0000001 --require-single 1000000
+for way in leat lmdb file; do
+    [ "$(grep -cE "^$way +[1-9][0-9.]* +[0-9.]+ +[0-9.]+$" "$work/stdout")" -eq 2 ] || fail "durable: not two rows of $way"
+done
+shows '^a round of leat: 3001 records in [1-9][0-9]* transactions with [1-9][0-9]* rows '
+shows '^time of lmdb / leat +[0-9]'
+shows '^single p50, leat / lmdb +[0-9]'
+[ ! -s "$work/stderr" ] || fail "durable: something on stderr"
+shows_empty
+exits 1 durable -d "$work/disk" --seconds 0.05 --size 3000 --pairs 1 --require 1000 --require-single 0.0001 --json
+says 'the time of lmdb / leat is'
+says 'one at a time the p50 of leat / lmdb is'
+shows '"single_leat_to_lmdb"'
+exits 1 durable -d "$work/nowhere" --records 10 --pairs 1
+says "cannot make a folder in $work/nowhere"
+exits 0 durable -d "$work/disk" --swing 1MiB..3MiB --size 50 --pairs 2
+shows '^up +[0-9.]+ +[0-9.]+ +[0-9.]+ +[1-9][0-9]* +[0-9.]+$'
+shows '^down +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9]+ +[0-9.]+$'
+shows '^file / backlog +[0-9.]+ '
+[ ! -s "$work/stderr" ] || fail "durable --swing: something on stderr"
+exits 0 durable -d "$work/disk" --swing 1MiB..2MiB --pairs 1 --json
+shows '"file_to_backlog"'
+exits 77 durable -d "$work/disk" --swing 1TiB..900TiB
+says 'skipped: a backlog of 900 TiB wants'
+shows_empty
+for options in '--size 23' '--size 70000' '--records 0' '--seconds 0' '--require 0' '--require-single x' \
+    '--swing 1MiB' '--swing 1MiB..' '--swing 1MiB..1.5MiB' '--swing 1..2' '--swing 4MiB..1MiB' \
+    '--swing 1MiB..2MiB --require 1' '--swing 1MiB..2MiB --pairs 7' '--broker tcp://127.0.0.1:5560' 'extra'; do
+    # shellcheck disable=SC2086
+    exits 2 durable $options
+    [ -s "$work/stderr" ] || fail "durable $options: not a word on stderr"
+done
+
 # --- wrong options
 
 exits 2
@@ -243,6 +284,9 @@ for contender in $others; do
     leaves_none 5 balance --contenders "$contender" --pairs 1 --scenarios constant
 done
 leaves_none 3 many --peers 5 --idle 0 --seconds 50 --pairs 1
+leaves_none 3 durable -d "$work/disk" --seconds 50 --pairs 1
+rm -rf "$work"/disk/* # of the one that got SIGKILL
+leaves_none 3 durable -d "$work/disk" --swing 100MiB..300MiB
 leaves_none 3 fair --flood 5 --seconds 50 --pairs 1 # it begins with the quiet round
 
 if [ "$failures" -gt 0 ]; then

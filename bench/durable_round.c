@@ -1,0 +1,385 @@
+/* A durable stream, LMDB alone and a plain file, in turn.
+ * SPDX-License-Identifier: MPL-2.0 */
+#include "bench/durable_round.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/leat.h"
+#include "bench/records.h"
+#include "bench/row_log.h"
+#include "bench/statistics.h"
+#include "broker/store/lmdb_files.h"
+#include "broker/store/rows.h"
+#include "cli/message.h"
+#include "wire/alloc.h"
+
+/* For each step that waits for the broker. */
+#define S_TIMEOUT_MS 60000
+/* Of one way that is measured one at a time; that takes a minute at 10 us. */
+#define S_SAMPLES_MAX (UINT64_C (1) << 20)
+
+const char *const leat_bench_durable_names[LEAT_BENCH_DURABLE_WAYS] = {
+    [LEAT_BENCH_ON_LEAT] = "leat",
+    [LEAT_BENCH_ON_LMDB] = "lmdb",
+    [LEAT_BENCH_ON_FILE] = "file",
+};
+
+/* What a child that measures the disk is told. */
+typedef struct {
+    leat_bench_round_t *round; /* shared */
+    char path[LEAT_BENCH_FOLDER_PATH];
+    const leat_bench_row_log_t *log; /* shared */
+    uint64_t from_ns;
+    uint64_t until_ns;
+    uint64_t size;               /* bytes for the file */
+    leat_bench_replay_t *replay; /* shared */
+} s_job_t;
+
+/* ---- one at a time --------------------------------------------------------------------------- */
+
+/* Keeps how long it took since start_ns; false when it was the last one. */
+static bool s_sample (leat_bench_round_t *round, uint64_t start_ns, uint64_t end_ns)
+{
+    uint64_t now_ns = leat_bench_now_ns ();
+    round->samples[round->samples_count++] = now_ns - start_ns;
+    return now_ns < end_ns && round->samples_count < round->samples_max;
+}
+
+/* The last record is made when the time is over, so one more is sent than there are samples. */
+static bool s_send_singly (leat_bench_round_t *round, leat_producer_t *producer,
+                           leat_bench_source_t *source, uint8_t *body)
+{
+    uint64_t end_ns = leat_bench_now_ns () + round->plan.measure_ns;
+    bool more = true;
+    while (more) {
+        leat_bench_source_make (source, body);
+        uint64_t start_ns = leat_bench_now_ns ();
+        if (leat_producer_send (producer, body, source->size) != 0
+            || leat_producer_flush (producer, S_TIMEOUT_MS) != 0)
+            return false;
+        more = s_sample (round, start_ns, end_ns);
+    }
+    source->last_ns = 0;
+    source->event = source->number;
+    leat_bench_source_make (source, body);
+    return leat_producer_send (producer, body, source->size) == 0
+           && leat_producer_flush (producer, S_TIMEOUT_MS) == 0;
+}
+
+static int s_produce_singly (void *arg, int ready)
+{
+    leat_bench_round_t *round = arg;
+    leat_client_t *client = leat_bench_client_new (round, round->front, NULL);
+    if (!client)
+        return 1;
+    leat_producer_t *producer = leat_producer_new (client, round->stream, NULL);
+    uint64_t known;
+    int rc = 1;
+    if (producer && leat_producer_known (producer, &known, S_TIMEOUT_MS) == 0) {
+        leat_bench_ready (ready);
+        leat_bench_source_t source;
+        leat_bench_source_begin (&source, round);
+        source.last_ns = UINT64_MAX; /* until it is told */
+        uint8_t *body = leat_alloc_raw (round->plan.size);
+        rc = s_send_singly (round, producer, &source, body) ? 0 : 1;
+        free (body);
+        leat_bench_source_end (&source);
+    }
+    if (rc)
+        leat_bench_producer_failed (round, producer, "cannot send and have it confirmed");
+    leat_producer_destroy (&producer);
+    leat_client_destroy (&client);
+    return rc;
+}
+
+static int s_put_one (leat_lmdb_files_t *files, uint64_t number, size_t size, const uint8_t *body)
+{
+    leat_key_t key = leat_key_numbered ('B', 1, number);
+    MDB_val at = { key.size, key.bytes };
+    MDB_val value = { size, (void *) body };
+    MDB_txn *txn;
+    int code = mdb_txn_begin (files->env, NULL, 0, &txn);
+    if (code)
+        return code;
+    code = mdb_put (txn, files->dbi, &at, &value, 0);
+    if (!code)
+        return mdb_txn_commit (txn);
+    mdb_txn_abort (txn);
+    return code;
+}
+
+static int s_lmdb_singly (void *arg, int ready)
+{
+    const s_job_t *job = arg;
+    leat_bench_round_t *round = job->round;
+    leat_lmdb_files_t files;
+    const leat_store_options_t options = { .path = job->path };
+    char error[512];
+    if (leat_lmdb_files_open (&files, &options, LEAT_LMDB_BROKER, error, sizeof error)) {
+        leat_bench_round_fail (round, "%s", error);
+        return 1;
+    }
+    leat_bench_ready (ready);
+    uint8_t *body = leat_alloc (round->plan.size);
+    uint64_t end_ns = leat_bench_now_ns () + round->plan.measure_ns;
+    uint64_t start_ns;
+    int code;
+    do {
+        start_ns = leat_bench_now_ns ();
+        memcpy (body, &start_ns, sizeof start_ns);
+        code = s_put_one (&files, round->samples_count, round->plan.size, body);
+    } while (!code && s_sample (round, start_ns, end_ns));
+    free (body);
+    leat_lmdb_files_close (&files);
+    if (code)
+        leat_bench_round_fail (round, "LMDB: %s", leat_lmdb_text (code));
+    return code != 0;
+}
+
+/* ---- a file ---------------------------------------------------------------------------------- */
+
+static int s_open_file (const s_job_t *job)
+{
+    int fd = open (job->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        leat_bench_round_fail (job->round, "cannot make %s: %s", job->path, strerror (errno));
+    return fd;
+}
+
+static bool s_write_block (leat_bench_round_t *round, int fd, const uint8_t *block, size_t size)
+{
+    ssize_t written = write (fd, block, size);
+    if (written == (ssize_t) size && fdatasync (fd) == 0)
+        return true;
+    leat_bench_round_fail (round, "cannot write and sync: %s",
+                           written >= 0 && written < (ssize_t) size ? "it was cut short"
+                                                                    : strerror (errno));
+    return false;
+}
+
+static int s_file_singly (void *arg, int ready)
+{
+    const s_job_t *job = arg;
+    leat_bench_round_t *round = job->round;
+    int fd = s_open_file (job);
+    if (fd < 0)
+        return 1;
+    leat_bench_ready (ready);
+    uint8_t *block = leat_alloc (LEAT_BENCH_FILE_SINGLE);
+    uint64_t end_ns = leat_bench_now_ns () + round->plan.measure_ns;
+    uint64_t start_ns;
+    bool good;
+    do {
+        start_ns = leat_bench_now_ns ();
+        memcpy (block, &start_ns, sizeof start_ns);
+        good = s_write_block (round, fd, block, LEAT_BENCH_FILE_SINGLE);
+    } while (good && s_sample (round, start_ns, end_ns));
+    free (block);
+    close (fd);
+    return good ? 0 : 1;
+}
+
+static int s_file_many (void *arg, int ready)
+{
+    const s_job_t *job = arg;
+    leat_bench_round_t *round = job->round;
+    int fd = s_open_file (job);
+    if (fd < 0)
+        return 1;
+    leat_bench_ready (ready);
+    uint8_t *block = leat_alloc (LEAT_BENCH_FILE_MANY);
+    uint64_t start_ns = leat_bench_now_ns ();
+    bool good = true;
+    for (uint64_t left = job->size; good && left;) {
+        size_t size = left < LEAT_BENCH_FILE_MANY ? (size_t) left : LEAT_BENCH_FILE_MANY;
+        memcpy (block, &left, sizeof left);
+        good = s_write_block (round, fd, block, size);
+        left -= size;
+    }
+    round->elapsed_ns = leat_bench_now_ns () - start_ns;
+    free (block);
+    close (fd);
+    return good ? 0 : 1;
+}
+
+/* ---- LMDB, many ------------------------------------------------------------------------------ */
+
+static int s_lmdb_many (void *arg, int ready)
+{
+    const s_job_t *job = arg;
+    char error[512];
+    leat_bench_ready (ready);
+    if (leat_bench_row_log_replay (job->log, job->path, job->from_ns, job->until_ns, job->replay,
+                                   error, sizeof error))
+        return 0;
+    leat_bench_round_fail (job->round, "%s", error);
+    return 1;
+}
+
+/* ---- rounds ---------------------------------------------------------------------------------- */
+
+static leat_bench_round_t *s_round_new (const leat_bench_durable_t *self,
+                                        const leat_store_options_t *store, uint64_t samples_max)
+{
+    leat_bench_round_t *round = leat_bench_round_new (&self->plan, samples_max);
+    if (!round) {
+        leat_message (self->name, "no memory to share: %s", strerror (errno));
+        return NULL;
+    }
+    round->plan.store = store;
+    snprintf (round->stream, sizeof round->stream, "bench.%ld", (long) getpid ());
+    return round;
+}
+
+/* Ends a round with whatever it had left; says what went wrong. */
+static bool s_finish (const leat_bench_durable_t *self, const char *name, const char *path,
+                      leat_bench_round_t *round, bool good)
+{
+    leat_bench_processes_end (self->processes, good, round);
+    char cleared[LEAT_BENCH_FOLDER_PATH];
+    leat_bench_folder_clear (self->folder, path, cleared);
+    good = good && !round->error[0];
+    if (!good)
+        leat_message (self->name, "%s: %s", name,
+                      round->error[0] ? round->error : "it was not over in time");
+    return good;
+}
+
+/* Runs one process until it has ended. */
+static bool s_run_job (const leat_bench_durable_t *self, leat_bench_durable_way_t way,
+                       leat_bench_process_fn *run, s_job_t *job)
+{
+    const char *name = leat_bench_durable_names[way];
+    leat_bench_folder_clear (self->folder, name, job->path);
+    bool good = leat_bench_processes_start (self->processes, name, run, job, job->round) >= 0
+                && leat_bench_processes_wait (
+                    self->processes, 0, leat_bench_now_ns () + self->plan.timeout_ns, job->round);
+    return s_finish (self, name, name, job->round, good);
+}
+
+static bool s_leat_many (const leat_bench_durable_t *self, leat_bench_row_log_t *log,
+                         leat_bench_round_t **round)
+{
+    char path[LEAT_BENCH_FOLDER_PATH];
+    const leat_store_observer_t observer = leat_bench_row_log_observer (log);
+    const leat_store_options_t store = { .path = path, .observer = &observer };
+    leat_bench_folder_clear (self->folder, "leat", path);
+    *round = s_round_new (self, &store, 0);
+    if (!*round)
+        return false;
+    bool good = leat_bench_processes_run (self->processes, &leat_bench_leat, *round);
+    (*round)->plan.store = NULL;
+    return s_finish (self, "leat", "leat", *round, good);
+}
+
+bool leat_bench_durable_many (const leat_bench_durable_t *self, leat_bench_durable_many_t *found)
+{
+    leat_bench_row_log_t *log = leat_bench_row_log_new ();
+    leat_bench_replay_t *replay = leat_bench_shared_new (sizeof *replay);
+    leat_bench_round_t *round = NULL;
+    if (!log || !replay)
+        leat_message (self->name, "no memory to share: %s", strerror (errno));
+    else
+        self->progress (self->arg, "leat");
+    bool good = log && replay && s_leat_many (self, log, &round);
+    if (good) {
+        s_job_t job = { .round = round,
+                        .log = log,
+                        .from_ns = round->began_ns,
+                        .until_ns = round->settled_ns,
+                        .size = round->sent * self->plan.size,
+                        .replay = replay };
+        found->records = round->sent;
+        found->elapsed_ns[LEAT_BENCH_ON_LEAT] = round->settled_ns - round->began_ns;
+        self->progress (self->arg, "lmdb");
+        good = s_run_job (self, LEAT_BENCH_ON_LMDB, s_lmdb_many, &job);
+        found->transactions = replay->transactions;
+        found->rows = replay->rows;
+        found->elapsed_ns[LEAT_BENCH_ON_LMDB] = replay->elapsed_ns;
+        if (good) {
+            self->progress (self->arg, "file");
+            good = s_run_job (self, LEAT_BENCH_ON_FILE, s_file_many, &job);
+        }
+        found->elapsed_ns[LEAT_BENCH_ON_FILE] = round->elapsed_ns;
+    }
+    leat_bench_round_destroy (&round);
+    leat_bench_shared_destroy (replay, sizeof *replay);
+    leat_bench_row_log_destroy (&log);
+    return good;
+}
+
+static void s_keep (leat_bench_durable_single_t *found, leat_bench_durable_way_t way,
+                    leat_bench_round_t *round)
+{
+    size_t count = round->samples_count;
+    found->count[way] = count;
+    found->p50_us[way] = (double) leat_bench_percentile (round->samples, count, 500) / 1e3;
+    found->p90_us[way] = (double) leat_bench_percentile (round->samples, count, 900) / 1e3;
+    found->p99_us[way] = (double) leat_bench_percentile (round->samples, count, 990) / 1e3;
+    round->samples_count = 0;
+}
+
+static int s_broker (void *arg, int ready)
+{
+    return leat_bench_broker_run (arg, ready);
+}
+
+static int s_consumer (void *arg, int ready)
+{
+    return leat_bench_leat.roles[LEAT_BENCH_CONSUMER](arg, ready);
+}
+
+/* The consumer comes when all is confirmed, so that a commit has a record and nothing else. */
+static bool s_leat_single (const leat_bench_durable_t *self, leat_bench_round_t *round)
+{
+    leat_bench_processes_t *processes = self->processes;
+    char path[LEAT_BENCH_FOLDER_PATH];
+    const leat_store_options_t store = { .path = path };
+    leat_bench_folder_clear (self->folder, "leat", path);
+    round->plan.store = &store;
+    uint64_t deadline_ns = leat_bench_now_ns () + self->plan.timeout_ns;
+    bool good =
+        leat_bench_processes_start (processes, "broker", s_broker, round, round) >= 0
+        && leat_bench_processes_start (processes, "producer", s_produce_singly, round, round) >= 0
+        && leat_bench_processes_wait (processes, 1, deadline_ns, round)
+        && leat_bench_processes_start (processes, "consumer", s_consumer, round, round) >= 0
+        && leat_bench_processes_wait (processes, 2, deadline_ns, round);
+    round->plan.store = NULL;
+    if (good && !round->complete)
+        leat_bench_round_fail (round, "the last record never came");
+    return s_finish (self, "leat", "leat", round, good);
+}
+
+bool leat_bench_durable_single (const leat_bench_durable_t *self,
+                                leat_bench_durable_single_t *found)
+{
+    uint64_t records = self->plan.records;
+    leat_bench_round_t *round =
+        s_round_new (self, NULL, records && records < S_SAMPLES_MAX ? records : S_SAMPLES_MAX);
+    if (!round)
+        return false;
+    round->plan.records = 0; /* time decides, or that samples_max is reached */
+    s_job_t job = { .round = round };
+    self->progress (self->arg, "leat, one at a time");
+    bool good = s_leat_single (self, round);
+    if (good) {
+        s_keep (found, LEAT_BENCH_ON_LEAT, round);
+        self->progress (self->arg, "lmdb, one at a time");
+        good = s_run_job (self, LEAT_BENCH_ON_LMDB, s_lmdb_singly, &job);
+    }
+    if (good) {
+        s_keep (found, LEAT_BENCH_ON_LMDB, round);
+        self->progress (self->arg, "file, one at a time");
+        good = s_run_job (self, LEAT_BENCH_ON_FILE, s_file_singly, &job);
+    }
+    if (good)
+        s_keep (found, LEAT_BENCH_ON_FILE, round);
+    leat_bench_round_destroy (&round);
+    return good;
+}
