@@ -195,6 +195,33 @@ for options in '--size 23' '--size 70000' '--records 0' '--seconds 0' '--require
     [ -s "$work/stderr" ] || fail "durable $options: not a word on stderr"
 done
 
+# --- what a backlog costs
+
+backlog () {
+    local want=$1 got=0
+    shift
+    timeout 100 "$(dirname "$0")/backlog" --leat "$leat" --directory "$work/disk" "$@" > "$work/stdout" 2> "$work/stderr" || got=$?
+    [ "$got" -eq "$want" ] || fail "bench/backlog $*: exit code $got, not $want"
+    shows_empty
+}
+
+backlog 0 --records 20000 --single-records 300 --require-memory 8000MB --require-restart 100s --require-drain 0.00001
+shows '^full +20000 +[1-9][0-9]* +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[1-9][0-9]* +[0-9.]+$'
+shows '^single +300 '
+[ ! -s "$work/stderr" ] || fail "bench/backlog: something on stderr"
+backlog 1 --records 1000 --single-records 10 --require-memory 1MB --require-restart 1ms --require-drain 1000000
+for text in 'full: the broker has' 'single: the restart took' 'drained / published is'; do
+    says "$text"
+done
+backlog 77 --records 900000000000
+says 'skipped: it wants'
+for options in '--records 0' '--require-memory 300' '--require-restart 2' '--require-drain x' '--directory /nowhere' \
+    '--records' 'extra'; do
+    # shellcheck disable=SC2086
+    backlog 2 $options
+    [ -s "$work/stderr" ] || fail "bench/backlog $options: not a word on stderr"
+done
+
 # --- wrong options
 
 exits 2
