@@ -45,11 +45,14 @@ static bool s_welcome (leat_session_t *self, const leat_welcome_t *welcome)
 static bool s_fenced (leat_session_t *self, const leat_fenced_t *fenced)
 {
     leat_quote_t quote;
+    leat_text_t reason = fenced->reason;
+    if (leat_text_equal (reason, leat_text (leat_code_text (LEAT_DISPLACED))))
+        reason.size = 0;
     leat_fault_set (&self->fault, LEAT_DISPLACED,
                     "another session uses the identity \"%s\" now (epoch %" PRIu64 ")%s%s; give "
                     "each client an identity of its own",
-                    self->identity, fenced->epoch, fenced->reason.size > 0 ? ": " : "",
-                    leat_quote (&quote, fenced->reason));
+                    self->identity, fenced->epoch, reason.size > 0 ? ": " : "",
+                    leat_quote (&quote, reason));
     session_end (self, LEAT_SESSION_FENCED);
     return true;
 }

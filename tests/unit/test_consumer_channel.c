@@ -21,6 +21,18 @@ static void s_left (scene_t *scene, leat_code_t code, const char *reason)
 
 /* ---- attaching ------------------------------------------------------------------------------- */
 
+/* A broker that has nothing to add gives what the code means: once is enough. */
+static void test_refused_without_a_reason (void **state)
+{
+    scene_t *scene = scene_begun ((leat_consumer_engine_options_t){ .group = "billing" });
+    scene_sent (scene);
+    scene_refuse (scene, LEAT_ATTACH, LEAT_NOT_ALLOWED, leat_code_text (LEAT_NOT_ALLOWED));
+    assert_string_equal (leat_consumer_engine_error (scene->engine, NULL),
+                         "cannot attach to stream 'orders', group 'billing': NOT_ALLOWED, this "
+                         "session is not allowed to do that");
+    scene_destroy (scene);
+}
+
 static void test_refused_for_good (void **state)
 {
     static const leat_code_t codes[] = { LEAT_NO_SUCH_STREAM, LEAT_BAD_NAME, LEAT_RESERVED_NAME,
@@ -368,6 +380,7 @@ static void test_ended_by_the_broker (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test (test_refused_without_a_reason),
         cmocka_unit_test (test_refused_for_good),
         cmocka_unit_test (test_refused_for_now),
         cmocka_unit_test (test_channel_vanishes),

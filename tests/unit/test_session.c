@@ -272,6 +272,32 @@ static void test_displaced (void **state)
     s_end (&bench);
 }
 
+/* Whose reason is what the code means anyway: once is enough. */
+static void test_reasons_that_say_nothing_new (void **state)
+{
+    bench_t bench = s_bench (1);
+    s_connect (&bench, 0);
+    leat_command_t command = { .id = LEAT_REFUSED };
+    command.refused.command = LEAT_HELLO;
+    command.refused.code = LEAT_NOT_ALLOWED;
+    command.refused.reason = leat_text (leat_code_text (LEAT_NOT_ALLOWED));
+    s_receive (&bench, &command);
+    assert_string_equal (leat_session_error (bench.session, NULL),
+                         "the broker refused HELLO: NOT_ALLOWED (20); this session is not allowed "
+                         "to do that");
+    s_end (&bench);
+    bench = s_bench (1);
+    s_ready (&bench, 0, 1);
+    command = (leat_command_t){ .id = LEAT_FENCED };
+    command.fenced.epoch = 9;
+    command.fenced.reason = leat_text (leat_code_text (LEAT_DISPLACED));
+    s_receive (&bench, &command);
+    assert_string_equal (leat_session_error (bench.session, NULL),
+                         "another session uses the identity \"me\" now (epoch 9); give each client "
+                         "an identity of its own");
+    s_end (&bench);
+}
+
 static void test_broker_says_bye (void **state)
 {
     bench_t bench = s_bench (2);
@@ -328,6 +354,7 @@ int main (void)
         cmocka_unit_test (test_busy_heartbeat),
         cmocka_unit_test (test_sending_alone_is_no_sign_of_life),
         cmocka_unit_test (test_displaced),
+        cmocka_unit_test (test_reasons_that_say_nothing_new),
         cmocka_unit_test (test_broker_says_bye),
         cmocka_unit_test (test_back_off_of_short_sessions),
     };
