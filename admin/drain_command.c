@@ -41,12 +41,12 @@ static error_t s_parse (int key, char *value, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num > 0)
-            argp_error (state, "what is '%s'? There is one CONSUMER", value);
+            leat_usage_error (state, "what is '%s'? There is one CONSUMER", value);
         leat_operator_check_name ("a consumer", value, LEAT_NAME_MAX, state);
         settings->consumer = settings->common.about = value;
         return 0;
     case ARGP_KEY_NO_ARGS:
-        argp_error (state, "CONSUMER is missing: `leat stats` lists them");
+        leat_usage_error (state, "CONSUMER is missing: `leat stats` lists them");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -41,7 +41,7 @@ static void s_argument (settings_t *settings, const char *value, struct argp_sta
     if (state->arg_num == 0) {
         settings->creates = strcmp (value, "create") == 0;
         if (!settings->creates && strcmp (value, "list") != 0)
-            argp_error (state, "what is '%s'? There are list and create", value);
+            leat_usage_error (state, "what is '%s'? There are list and create", value);
     } else if (state->arg_num == 1) {
         leat_operator_check_name ("a stream", value, LEAT_NAME_MAX, state);
         settings->stream = settings->common.about = value;
@@ -49,8 +49,8 @@ static void s_argument (settings_t *settings, const char *value, struct argp_sta
         leat_operator_check_name ("a group", value, LEAT_NAME_MAX, state);
         settings->group = value;
     } else {
-        argp_error (state, "what is '%s'? There is one %s", value,
-                    settings->creates ? "STREAM and one GROUP" : "STREAM");
+        leat_usage_error (state, "what is '%s'? There is one %s", value,
+                          settings->creates ? "STREAM and one GROUP" : "STREAM");
     }
 }
 
@@ -58,15 +58,15 @@ static void s_argument (settings_t *settings, const char *value, struct argp_sta
 static void s_check (const settings_t *settings, struct argp_state *state)
 {
     if (state->arg_num == 0)
-        argp_error (state, "ACTION is missing: list or create");
+        leat_usage_error (state, "ACTION is missing: list or create");
     else if (!settings->stream)
-        argp_error (state, "STREAM is missing: the stream whose groups are meant");
+        leat_usage_error (state, "STREAM is missing: the stream whose groups are meant");
     else if (settings->creates && !settings->group)
-        argp_error (state, "GROUP is missing: the group to create");
+        leat_usage_error (state, "GROUP is missing: the group to create");
     else if (settings->creates && settings->json)
-        argp_error (state, "--json is for list");
+        leat_usage_error (state, "--json is for list");
     else if (!settings->creates && settings->from_said)
-        argp_error (state, "--from is for create");
+        leat_usage_error (state, "--from is for create");
 }
 
 static error_t s_parse (int key, char *value, struct argp_state *state)
@@ -78,7 +78,7 @@ static error_t s_parse (int key, char *value, struct argp_state *state)
         return 0;
     case OPTION_FROM:
         if (!leat_place_parse (value, &settings->start, &settings->start_value))
-            argp_error (state, "--from cannot be '%s': " LEAT_PLACE_FORMS, value);
+            leat_usage_error (state, "--from cannot be '%s': " LEAT_PLACE_FORMS, value);
         settings->from_said = true;
         return 0;
     case OPTION_JSON:

@@ -37,9 +37,9 @@ static error_t s_parse (int key, char *value, struct argp_state *state)
         return 0;
     case OPTION_TIMEOUT:
         if (!leat_duration_parse (value, &number, &why))
-            argp_error (state, "--timeout cannot be '%s': %s", value, why);
+            leat_usage_error (state, "--timeout cannot be '%s': %s", value, why);
         if (number < 1 || number > INT32_MAX)
-            argp_error (state, "--timeout is from 1ms to 24d");
+            leat_usage_error (state, "--timeout is from 1ms to 24d");
         self->timeout_ms = (int) number;
         return 0;
     default:
@@ -149,5 +149,5 @@ void leat_operator_check_name (const char *what, const char *name, size_t size_m
 {
     const char *why = leat_text_name_check (name, size_max);
     if (why)
-        argp_error (state, "%s cannot be '%s': %s", what, name, why);
+        leat_usage_error (state, "%s cannot be '%s': %s", what, name, why);
 }

@@ -63,8 +63,9 @@ static int s_choice (const char *option, const char *value, const char *const *c
     for (int i = 0; i < count; i++)
         if (strcmp (value, choices[i]) == 0)
             return i;
-    argp_error (state, "--%s cannot be '%s': it is %s%s%s%s%s", option, value, choices[0],
-                count > 2 ? ", " : "", count > 2 ? choices[1] : "", " or ", choices[count - 1]);
+    leat_usage_error (state, "--%s cannot be '%s': it is %s%s%s%s%s", option, value, choices[0],
+                      count > 2 ? ", " : "", count > 2 ? choices[1] : "", " or ",
+                      choices[count - 1]);
     return 0;
 }
 
@@ -78,12 +79,13 @@ static uint64_t s_number (const char *option, const char *value, const char *wor
     if (strcmp (value, word) == 0)
         return 0;
     if (!parse (value, &number, &why))
-        argp_error (state, "--%s cannot be '%s': %s, or %s", option, value, why, word);
+        leat_usage_error (state, "--%s cannot be '%s': %s, or %s", option, value, why, word);
     else if (number < 1)
-        argp_error (state, "--%s cannot be '%s': it is at least 1, or %s", option, value, word);
+        leat_usage_error (state, "--%s cannot be '%s': it is at least 1, or %s", option, value,
+                          word);
     else if (number > most)
-        argp_error (state, "--%s cannot be '%s': it is at most %" PRIu64 ", or %s", option, value,
-                    most, word);
+        leat_usage_error (state, "--%s cannot be '%s': it is at most %" PRIu64 ", or %s", option,
+                          value, most, word);
     return number;
 }
 
@@ -128,9 +130,9 @@ static void s_argument (settings_t *settings, const char *value, struct argp_sta
             if (strcmp (value, actions[i]) == 0)
                 settings->action = (action_t) (ACTION_LIST + i);
         if (settings->action == ACTION_NONE)
-            argp_error (state, "what is '%s'? There are list, create and set", value);
+            leat_usage_error (state, "what is '%s'? There are list, create and set", value);
     } else if (state->arg_num > 1) {
-        argp_error (state, "what is '%s'? There is one STREAM", value);
+        leat_usage_error (state, "what is '%s'? There is one STREAM", value);
     } else {
         /* A pattern may be anything; nothing is like it then. */
         if (settings->action != ACTION_LIST)
@@ -138,7 +140,7 @@ static void s_argument (settings_t *settings, const char *value, struct argp_sta
                 "a stream", value,
                 settings->action == ACTION_CREATE ? LEAT_STREAM_NAME_MAX : LEAT_NAME_MAX, state);
         else if (strlen (value) > LEAT_NAME_MAX)
-            argp_error (state, "a pattern has at most 128 characters");
+            leat_usage_error (state, "a pattern has at most 128 characters");
         settings->stream = settings->common.about = value;
     }
 }
@@ -147,17 +149,17 @@ static void s_argument (settings_t *settings, const char *value, struct argp_sta
 static void s_check (const settings_t *settings, struct argp_state *state)
 {
     if (settings->action == ACTION_NONE)
-        argp_error (state, "ACTION is missing: list, create or set");
+        leat_usage_error (state, "ACTION is missing: list, create or set");
     else if (settings->action == ACTION_LIST && settings->said)
-        argp_error (state, "settings are for create and set; list takes --json");
+        leat_usage_error (state, "settings are for create and set; list takes --json");
     else if (settings->action != ACTION_LIST && settings->json)
-        argp_error (state, "--json is for list");
+        leat_usage_error (state, "--json is for list");
     else if (settings->action != ACTION_LIST && !settings->stream)
-        argp_error (state, "STREAM is missing: the stream to %s",
-                    settings->action == ACTION_SET ? "set" : "create");
+        leat_usage_error (state, "STREAM is missing: the stream to %s",
+                          settings->action == ACTION_SET ? "set" : "create");
     else if (settings->action == ACTION_SET && !settings->said)
-        argp_error (state,
-                    "nothing is to be set: say --max-processing, --max-attempts or --dead-size");
+        leat_usage_error (
+            state, "nothing is to be set: say --max-processing, --max-attempts or --dead-size");
 }
 
 static error_t s_parse (int key, char *value, struct argp_state *state)

@@ -59,8 +59,8 @@ static void s_limit (settings_t *settings, const char *value, struct argp_state 
     char error[512];
     const char *equals = strchr (value, '=');
     if (!equals || (size_t) (equals - value) >= sizeof name) {
-        argp_error (state, "--limit is written NAME=VALUE, not '%s'; --limits lists the names",
-                    value);
+        leat_usage_error (
+            state, "--limit is written NAME=VALUE, not '%s'; --limits lists the names", value);
         return;
     }
     memcpy (name, value, (size_t) (equals - value));
@@ -69,7 +69,7 @@ static void s_limit (settings_t *settings, const char *value, struct argp_state 
     snprintf (said, sizeof said, "--limit %s", value);
     if (!leat_broker_config_limit (settings->config, true, name, equals + 1, said, error,
                                    sizeof error))
-        argp_error (state, "%s", error);
+        leat_usage_error (state, "%s", error);
 }
 
 static void s_max_record (settings_t *settings, const char *value, struct argp_state *state)
@@ -79,14 +79,14 @@ static void s_max_record (settings_t *settings, const char *value, struct argp_s
     snprintf (said, sizeof said, "--max-record %s", value);
     if (!leat_broker_config_limit (settings->config, true, "record_size", value, said, error,
                                    sizeof error))
-        argp_error (state, "%s", error);
+        leat_usage_error (state, "%s", error);
 }
 
 static void s_data_size (settings_t *settings, const char *value, struct argp_state *state)
 {
     const char *why = NULL;
     if (!leat_broker_config_data_size (settings->config, value, &why))
-        argp_error (state, "--data-size %s: %s", value, why);
+        leat_usage_error (state, "--data-size %s: %s", value, why);
 }
 
 static void s_text (char **text, const char *value)
@@ -111,6 +111,8 @@ static error_t s_parse (int key, char *value, struct argp_state *state)
         s_text (&config->stats, value);
         return 0;
     case 'd':
+        if (!*value)
+            leat_usage_error (state, "--data cannot be empty: it is a directory");
         s_text (&config->data_dir, value);
         return 0;
     case 'e':
@@ -132,7 +134,7 @@ static error_t s_parse (int key, char *value, struct argp_state *state)
         settings->print_limits = true;
         return 0;
     case ARGP_KEY_ARG:
-        argp_error (state, "what is '%s'? This command takes options only", value);
+        leat_usage_error (state, "what is '%s'? This command takes options only", value);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

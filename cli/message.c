@@ -1,6 +1,7 @@
 /* Lines for the user on stderr.
  * SPDX-License-Identifier: MPL-2.0 */
 
+#include <argp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,4 +33,15 @@ void leat_message (const char *program, const char *format, ...)
     /* Whoever closed stderr does not want to hear it. */
     ssize_t written = write (STDERR_FILENO, line, length);
     (void) written;
+}
+
+void leat_usage_error (const struct argp_state *state, const char *format, ...)
+{
+    char text[2048];
+    va_list arguments;
+    va_start (arguments, format);
+    vsnprintf (text, sizeof text, format, arguments);
+    va_end (arguments);
+    leat_text_make_harmless (text);
+    argp_error (state, "%s", text);
 }

@@ -19,4 +19,10 @@ enum {
 void leat_message (const char *program, const char *format, ...)
     __attribute__ ((format (printf, 2, 3)));
 
+/* As argp_error: says what is wrong with an option or argument and where help is, and ends the process
+ * with LEAT_EXIT_USAGE. Shows what a terminal would obey as '?', as leat_message does. */
+struct argp_state;
+void leat_usage_error (const struct argp_state *state, const char *format, ...)
+    __attribute__ ((format (printf, 2, 3)));
+
 #endif

@@ -78,13 +78,13 @@ static void s_number (const char *option, leat_units_t units, const char *value,
 {
     char why[LEAT_UNITS_WHY_SIZE];
     if (!leat_units_parse (units, value, 1, most, number, why))
-        argp_error (state, "--%s cannot be '%s': %s", option, value, why);
+        leat_usage_error (state, "--%s cannot be '%s': %s", option, value, why);
 }
 
 static void s_from (leat_consume_settings_t *run, const char *value, struct argp_state *state)
 {
     if (!leat_place_parse (value, &run->start, &run->start_value))
-        argp_error (state, "--from cannot be '%s': " LEAT_PLACE_FORMS, value);
+        leat_usage_error (state, "--from cannot be '%s': " LEAT_PLACE_FORMS, value);
 }
 
 static void s_delimiter (settings_t *settings, const char *value, struct argp_state *state)
@@ -93,26 +93,27 @@ static void s_delimiter (settings_t *settings, const char *value, struct argp_st
     free (settings->delimiter);
     settings->delimiter = leat_text_unescape (value, &settings->delimiter_size, &why);
     if (!settings->delimiter)
-        argp_error (state, "--delimiter cannot be '%s': %s", value, why);
+        leat_usage_error (state, "--delimiter cannot be '%s': %s", value, why);
 }
 
 static void s_name (const char *what, const char *value, size_t size_max, struct argp_state *state)
 {
     const char *why = leat_text_name_check (value, size_max);
     if (why)
-        argp_error (state, "%s cannot be '%s': %s", what, value, why);
+        leat_usage_error (state, "%s cannot be '%s': %s", what, value, why);
 }
 
 /* After all options: those that exclude each other. */
 static void s_check (const settings_t *settings, struct argp_state *state)
 {
     if (settings->run.command && (settings->format || settings->delimiter))
-        argp_error (state,
-                    "--format and --delimiter are for stdout; with --exec the command gets the "
-                    "body on stdin and the rest in its environment");
+        leat_usage_error (
+            state, "--format and --delimiter are for stdout; with --exec the command gets the "
+                   "body on stdin and the rest in its environment");
     if (settings->jobs_said && !settings->run.command)
-        argp_error (state, "--jobs is for --exec; to share the work of stdout run several `leat "
-                           "consume` in one group");
+        leat_usage_error (state,
+                          "--jobs is for --exec; to share the work of stdout run several `leat "
+                          "consume` in one group");
 }
 
 static error_t s_parse_number (int key, char *value, struct argp_state *state)
@@ -169,7 +170,7 @@ static error_t s_parse (int key, char *value, struct argp_state *state)
     case OPTION_EXEC:
         /* An empty one, of a variable that is not set, would ack everything. */
         if (!value[strspn (value, " \t\n")])
-            argp_error (state, "--exec cannot be empty: it is a command for sh");
+            leat_usage_error (state, "--exec cannot be empty: it is a command for sh");
         run->command = value;
         return 0;
     case OPTION_EXIT_WHEN_EMPTY:
@@ -184,12 +185,12 @@ static error_t s_parse (int key, char *value, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num > 0)
-            argp_error (state, "what is '%s'? There is one STREAM", value);
+            leat_usage_error (state, "what is '%s'? There is one STREAM", value);
         s_name ("a stream", value, LEAT_NAME_MAX, state);
         run->stream = value;
         return 0;
     case ARGP_KEY_NO_ARGS:
-        argp_error (state, "STREAM is missing: the stream to take from");
+        leat_usage_error (state, "STREAM is missing: the stream to take from");
         return 0;
     case ARGP_KEY_END:
         s_check (settings, state);

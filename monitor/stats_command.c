@@ -54,10 +54,10 @@ static error_t s_parse (int key, char *value, struct argp_state *state)
     case OPTION_TIMEOUT:
         if (!leat_units_parse (LEAT_UNITS_DURATION, value, 1, LEAT_TIMEOUT_MAX_MS,
                                &settings->timeout_ms, why))
-            argp_error (state, "--timeout cannot be '%s': %s", value, why);
+            leat_usage_error (state, "--timeout cannot be '%s': %s", value, why);
         return 0;
     case ARGP_KEY_ARG:
-        argp_error (state, "what is '%s'? This command takes options only", value);
+        leat_usage_error (state, "what is '%s'? This command takes options only", value);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -58,8 +58,8 @@ static void s_header (settings_t *settings, const char *value, struct argp_state
     leat_produce_settings_t *run = &settings->run;
     const char *equals = strchr (value, '=');
     if (!equals || equals == value || equals - value > 255) {
-        argp_error (state, "--header is written NAME=VALUE with a name of 1 to 255 bytes, not '%s'",
-                    value);
+        leat_usage_error (
+            state, "--header is written NAME=VALUE with a name of 1 to 255 bytes, not '%s'", value);
         return;
     }
     char *name = leat_copy_text (value, (size_t) (equals - value));
@@ -68,7 +68,7 @@ static void s_header (settings_t *settings, const char *value, struct argp_state
     if (leat_headers_add (run->headers, HEADERS_SIZE_MAX, &run->headers_size, name, equals + 1,
                           strlen (equals + 1))
         != 0)
-        argp_error (state, "the headers together have more than 65535 bytes");
+        leat_usage_error (state, "the headers together have more than 65535 bytes");
     free (name);
 }
 
@@ -78,9 +78,9 @@ static char *s_unescape (const char *option, const char *value, size_t *size,
     const char *why = NULL;
     char *text = leat_text_unescape (value, size, &why);
     if (!text)
-        argp_error (state, "--%s cannot be '%s': %s", option, value, why);
+        leat_usage_error (state, "--%s cannot be '%s': %s", option, value, why);
     if (text && !*size)
-        argp_error (state, "--%s cannot be empty", option);
+        leat_usage_error (state, "--%s cannot be empty", option);
     return text;
 }
 
@@ -89,7 +89,7 @@ static void s_number (const char *option, leat_units_t units, const char *value,
 {
     char why[LEAT_UNITS_WHY_SIZE];
     if (!leat_units_parse (units, value, least, most, number, why))
-        argp_error (state, "--%s cannot be '%s': %s", option, value, why);
+        leat_usage_error (state, "--%s cannot be '%s': %s", option, value, why);
 }
 
 /* The arguments: STREAM, then files. */
@@ -104,7 +104,7 @@ static void s_argument (settings_t *settings, char *value, struct argp_state *st
     if (!why && leat_name_reserved (leat_text (value)))
         why = "names that end in .dead belong to dead letters";
     if (why)
-        argp_error (state, "'%s' cannot be a stream: %s", value, why);
+        leat_usage_error (state, "'%s' cannot be a stream: %s", value, why);
     run->stream = value;
 }
 
@@ -136,7 +136,7 @@ static error_t s_parse (int key, char *value, struct argp_state *state)
     case OPTION_ID:
         why = leat_text_name_check (value, LEAT_NAME_MAX);
         if (why)
-            argp_error (state, "--id cannot be '%s': %s", value, why);
+            leat_usage_error (state, "--id cannot be '%s': %s", value, why);
         run->identity = value;
         return 0;
     case OPTION_RATE:
@@ -156,8 +156,14 @@ static error_t s_parse (int key, char *value, struct argp_state *state)
     case ARGP_KEY_ARG:
         s_argument (settings, value, state);
         return 0;
+    case ARGP_KEY_END:
+        if (run->whole && settings->delimiter)
+            leat_usage_error (
+                state,
+                "--delimiter has no meaning with --whole, which sends each FILE as one record");
+        return 0;
     case ARGP_KEY_NO_ARGS:
-        argp_error (state, "STREAM is missing: the stream to send to");
+        leat_usage_error (state, "STREAM is missing: the stream to send to");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -199,18 +199,18 @@ static const action_t s_actions[] = { { "verify", 2, s_verify },
 static void s_check (settings_t *settings, struct argp_state *state)
 {
     if (!settings->count)
-        argp_error (state, "ACTION is missing: verify, compact, dump or backup");
+        leat_usage_error (state, "ACTION is missing: verify, compact, dump or backup");
     for (size_t i = 0; i < sizeof s_actions / sizeof *s_actions; i++)
         if (settings->count && strcmp (settings->words[0], s_actions[i].name) == 0)
             settings->action = &s_actions[i];
     if (!settings->action)
-        argp_error (state, "what is '%s'? There are verify, compact, dump and backup",
-                    settings->words[0]);
+        leat_usage_error (state, "what is '%s'? There are verify, compact, dump and backup",
+                          settings->words[0]);
     else if (settings->count != settings->action->words)
-        argp_error (state,
-                    settings->action->words == 2 ? "%s takes one directory"
-                                                 : "%s takes a directory, and one to copy to",
-                    settings->action->name);
+        leat_usage_error (state,
+                          settings->action->words == 2 ? "%s takes one directory"
+                                                       : "%s takes a directory, and one to copy to",
+                          settings->action->name);
 }
 
 static error_t s_parse (int key, char *value, struct argp_state *state)
@@ -222,7 +222,8 @@ static error_t s_parse (int key, char *value, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG:
         if (settings->count == 3)
-            argp_error (state, "what is '%s'? Two directories are the most that it takes", value);
+            leat_usage_error (state, "what is '%s'? Two directories are the most that it takes",
+                              value);
         settings->words[settings->count++] = value;
         return 0;
     case ARGP_KEY_END:

@@ -72,6 +72,8 @@ expect 2 "$leat" produce --rate fast x
 expect_said "in digits"
 expect 2 "$leat" produce -D '' x
 expect_said "cannot be empty"
+expect 2 "$leat" produce -D ';' --whole x
+expect_said "--delimiter has no meaning with --whole"
 expect 2 "$leat" produce -D '\q' x
 expect_said "after a backslash"
 expect 2 "$leat" produce -H novalue x
@@ -97,6 +99,8 @@ expect 2 "$leat" stats --timeout 25d
 expect_said "it is at most 24d"
 expect 2 "$leat" broker extra
 expect_said "takes options only"
+expect 2 "$leat" broker -d ''
+expect_said "--data cannot be empty"
 expect 2 "$leat" broker --limit memory_size
 expect_said "NAME=VALUE"
 expect 2 "$leat" broker --limit frob=3
@@ -141,6 +145,12 @@ for name in 'a b' '.hidden' '-x' 'a/b' "$(printf 'n%.0s' {1..124})" ''; do
     expect 2 "$leat" produce -- "$name"
     expect_said "cannot be a stream"
 done
+# What a terminal would obey is not repeated to it.
+for command in "produce" "consume" "consume x -g" "produce --id"; do
+    # shellcheck disable=SC2086
+    expect 2 "$leat" $command $'a\033[2J\nb'
+    expect_said "'a?[2J?b'"
+done
 expect 2 "$leat" produce orders.dead
 expect_said "belong to dead letters"
 expect 2 "$leat" consume 'a b'
@@ -179,7 +189,6 @@ for endpoint in 'tcp://a b:1' 'tcp://a:b:1' 'tcp://:1' 'tcp://a:65536' 'ipc://' 
 done
 expect 2 "$leat" produce -b tcp://127.0.0.1:1,nonsense x
 expect_said "an endpoint is written"
-# What a terminal would obey is not repeated to it.
 expect 2 "$leat" produce -b $'tcp://\033[2J:1' x
 expect_said "'tcp://?[2J:1'"
 expect 2 "$leat" broker -l tcp://0.0.0.0:5560 -s "$LEAT_STATS"
