@@ -237,8 +237,8 @@ static uint32_t s_portion (const leat_core_t *core, const core_consumer_t *consu
     uint64_t count = core_consumer_portion (core, consumer);
     uint64_t left = batch->first + batch->count - work->first;
     uint64_t credit = consumer->credit_records - consumer->leased;
-    /* What would be left of the batch is not worth a cut. */
-    if (count && left <= count * (consumer->group->taker_count == 1 ? 4 : 1) + count / 4)
+    /* What would be left of the batch is not worth a cut, or nobody else is there to have it. */
+    if (count && (consumer->group->taker_count == 1 || left <= count + count / 4))
         count = left;
     if (count > work->count)
         count = work->count;

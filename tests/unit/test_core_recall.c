@@ -73,6 +73,29 @@ static void test_newcomer (void **state)
     driver_destroy (&driver);
 }
 
+/* Who is alone gets the next batch whole when it has less than its bound, 5 records; whoever comes then has
+ * what is too much recalled. */
+static void test_newcomer_after_a_whole_batch (void **state)
+{
+    driver_t *driver = s_begin (100);
+    leat_batch_t batch = s_slow_one (driver);
+    driver_publish (driver, 1, 1, 101, 500);
+    driver_drop (driver, 1);
+    driver_expect_nothing (driver, 2);
+    driver_wait (driver, 930);
+    driver_settle (driver, 2, 1, batch.epoch, 3, 93, LEAT_ACK);
+    batch = driver_expect_deliver (driver, 2, 1, 100, 500);
+    assert_int_equal (driver_statistics (driver).slices_cut, 0);
+    s_consumer (driver, 3);
+    leat_range_t range = s_expect_recall (driver, 2);
+    assert_int_equal (range.epoch, batch.epoch);
+    assert_int_equal (range.first + range.count, 600);
+    assert_int_equal (range.count, 499); /* of 504 */
+    driver_return (driver, 2, 1, range.epoch, range.first, range.count);
+    driver_expect_deliver (driver, 3, 1, range.first, 2);
+    driver_destroy (&driver);
+}
+
 /* Only part of it had not been started. */
 static void test_partial_answer (void **state)
 {
@@ -355,12 +378,19 @@ static void test_work_in_hand (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_newcomer),       cmocka_unit_test (test_partial_answer),
-        cmocka_unit_test (test_settle_wins),    cmocka_unit_test (test_no_answer),
-        cmocka_unit_test (test_loss),           cmocka_unit_test (test_second_look),
-        cmocka_unit_test (test_busy_with_one),  cmocka_unit_test (test_busy_with_any),
-        cmocka_unit_test (test_busy_with_both), cmocka_unit_test (test_not_worth_it),
-        cmocka_unit_test (test_handlers),       cmocka_unit_test (test_work_in_hand),
+        cmocka_unit_test (test_newcomer),
+        cmocka_unit_test (test_newcomer_after_a_whole_batch),
+        cmocka_unit_test (test_partial_answer),
+        cmocka_unit_test (test_settle_wins),
+        cmocka_unit_test (test_no_answer),
+        cmocka_unit_test (test_loss),
+        cmocka_unit_test (test_second_look),
+        cmocka_unit_test (test_busy_with_one),
+        cmocka_unit_test (test_busy_with_any),
+        cmocka_unit_test (test_busy_with_both),
+        cmocka_unit_test (test_not_worth_it),
+        cmocka_unit_test (test_handlers),
+        cmocka_unit_test (test_work_in_hand),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
