@@ -14,6 +14,7 @@
 enum {
     BATCH_SIZE_DEFAULT = 1024 * 1024,
     WANT_AGAIN_US = 1000 * 1000,
+    WHOLE_BATCHES = 8,  /* batches up to this part of the window are not cut to what it has left */
     PATIENT_BATCHES = 4 /* of so many under way the last one asks for its confirmation at once */
 };
 
@@ -112,6 +113,15 @@ static bool s_room_is_scrap (const leat_producer_engine_t *self, uint64_t room, 
         return false;
     uint64_t grant = room + leat_backlog_cost_sent (self->backlog);
     return room < (wanted < grant ? wanted : grant) / 4;
+}
+
+/* True if the window, most of which is used, is not worth cutting the batch for. What is used comes free
+ * again batch by batch: each small one would leave as little room when it is confirmed, for as small a
+ * one of whoever is next. */
+static bool s_space_is_scrap (const leat_session_window_t *window, uint64_t cost)
+{
+    uint64_t most = window->size / WHOLE_BATCHES;
+    return s_space (window) < (cost < most ? cost : most);
 }
 
 uint64_t leat_producer_engine_sendable_size (const leat_producer_engine_t *self,
@@ -326,7 +336,8 @@ static bool s_send_next (leat_producer_engine_t *self, uint64_t now_us,
     uint64_t room = s_room (self, window);
     uint64_t cost = leat_batch_cost (cut->size);
     bool fits = cost <= room;
-    if (!fits && room > LEAT_BATCH_COST && !s_room_is_scrap (self, room, cost))
+    if (!fits && room > LEAT_BATCH_COST && !s_room_is_scrap (self, room, cost)
+        && !s_space_is_scrap (window, cost))
         fits = leat_backlog_shorten (self->backlog, cut, room - LEAT_BATCH_COST);
     if (!fits) {
         uint64_t credit = self->limit - self->spent;

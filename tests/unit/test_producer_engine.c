@@ -242,6 +242,34 @@ static void test_session_window (void **state)
     s_end (&bench);
 }
 
+/* Others use most of the window. */
+static void test_scrap_of_the_window (void **state)
+{
+    bench_t bench = s_bench (0);
+    s_open (&bench, UINT64_MAX);
+    bench.window.size = 80000;
+    sample_submit (bench.engine, 40); /* below an eighth of the window */
+    uint64_t cost = 0;
+    for (uint64_t space = 1000; cost == 0; space += 100) {
+        bench.window.used = bench.window.size - space;
+        s_run (&bench);
+        cost = bench.window.used - (bench.window.size - space);
+        assert_true (leat_producer_engine_is_cramped (bench.engine) == (cost == 0));
+        assert_true (cost == 0 || (cost > space - 100 && cost <= space));
+    }
+    s_expect_batch (&bench, 1, 40);
+    assert_true (s_confirmed (&bench, 40, UINT64_MAX));
+    /* One that is larger may be cut to a rest of an eighth, and not to less. */
+    sample_submit (bench.engine, 400);
+    bench.window.used = 70001;
+    s_run (&bench);
+    s_expect_nothing (&bench);
+    bench.window.used = 70000;
+    s_run (&bench);
+    assert_int_equal (leat_outbox_count (bench.outbox), 1);
+    s_end (&bench);
+}
+
 static void test_sendable (void **state)
 {
     bench_t bench = s_bench (10000);
@@ -296,10 +324,15 @@ static void test_patience (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_journey),       cmocka_unit_test (test_batch_count_and_size),
-        cmocka_unit_test (test_large_records), cmocka_unit_test (test_credit),
-        cmocka_unit_test (test_want),          cmocka_unit_test (test_session_window),
-        cmocka_unit_test (test_sendable),      cmocka_unit_test (test_patience),
+        cmocka_unit_test (test_journey),
+        cmocka_unit_test (test_batch_count_and_size),
+        cmocka_unit_test (test_large_records),
+        cmocka_unit_test (test_credit),
+        cmocka_unit_test (test_want),
+        cmocka_unit_test (test_session_window),
+        cmocka_unit_test (test_scrap_of_the_window),
+        cmocka_unit_test (test_sendable),
+        cmocka_unit_test (test_patience),
 
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
