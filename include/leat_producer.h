@@ -52,7 +52,7 @@ typedef struct {
     uint32_t window_size;     /* bytes, 0: 32 MiB. Unconfirmed records, at most; one is allowed */
     uint32_t batch_size;      /* bytes, 0: 256 KiB. To be reached while much is under way */
     uint32_t record_size_max; /* bytes, 0: 1 MiB. Or what the broker takes, if that is less */
-    uint32_t linger_us;       /* 0: 5000. A record waits no longer for others to join it */
+    uint32_t linger_us;       /* 0: 5000. While there is room a record waits no longer for others */
     bool fail_when_full;      /* when the window is full: EAGAIN at once; otherwise wait, */
     uint32_t send_timeout_ms; /* for so long; 0: until there is room */
     leat_confirmed_fn *confirmed; /* may be NULL */

@@ -101,6 +101,7 @@ leat_producer_t *leat_producer_new (leat_client_t *client, const char *stream,
     self->arg = options->arg;
     atomic_init (&self->known, UINT64_MAX);
     atomic_init (&self->wake, LEAT_WAKE_NEVER);
+    atomic_init (&self->awaited_size, UINT64_MAX);
     leat_flume_init (&self->flume, client->pool, self->batch_size);
     leat_producer_engine_options_t engine = {
         .stream = stream,
@@ -179,17 +180,46 @@ static int s_look_for_room (void *arg)
     return EAGAIN;
 }
 
-/* Waits until a quarter of the window is free, or what the record takes: to be woken for every
- * confirmation would cost more than it brings. */
+/* The application is about to wait until so much is released. What that takes may be in a chunk that is
+ * being filled, and nothing will be added to it now. */
+static void s_begin_to_wait (leat_producer_t *self, uint64_t awaited_size)
+{
+    atomic_store (&self->awaited_size, awaited_size);
+    if (awaited_size > self->sent_size - self->flume.used
+        && atomic_load (&self->wake) == LEAT_WAKE_BY_CHUNK)
+        leat_port_mark (&self->port);
+}
+
+static void s_end_waiting (leat_producer_t *self)
+{
+    atomic_store (&self->awaited_size, UINT64_MAX);
+}
+
+/* How much room a record waits for: to be woken for every confirmation would cost more than it brings,
+ * and what is written then should fill a batch. */
+static uint64_t s_room_awaited (const leat_producer_t *self, size_t size)
+{
+    uint64_t room = self->batch_size;
+    if (room > self->window_size / 2)
+        room = self->window_size / 2;
+    if (room < self->window_size / 4)
+        room = self->window_size / 4;
+    return room > size ? room : size;
+}
+
 static int s_wait_for_room (leat_producer_t *self, size_t size)
 {
     if (self->fail_when_full)
         return s_fail (EAGAIN);
-    uint64_t quarter = self->window_size / 4;
-    s_room_t room = { self, size > quarter ? size : quarter };
+    s_room_t room = { self, s_room_awaited (self, size) };
     int64_t timeout_ms = self->send_timeout_ms > 0 ? (int64_t) self->send_timeout_ms : -1;
+    uint64_t rest = self->window_size > room.size ? self->window_size - room.size : 0;
+    atomic_store (&self->is_full, true);
+    s_begin_to_wait (self, self->sent_size - rest);
     int error =
         leat_client_stand_by (self->port.client, &self->gate, timeout_ms, s_look_for_room, &room);
+    s_end_waiting (self);
+    atomic_store (&self->is_full, false);
     if (error == ETIMEDOUT && s_has_room (self, size))
         error = 0;
     return error == 0 ? 0 : s_fail (error);
@@ -342,8 +372,10 @@ static int s_look_confirmed (void *arg)
 
 int leat_producer_flush (leat_producer_t *self, int timeout_ms)
 {
+    s_begin_to_wait (self, self->sent_size);
     int error =
         leat_client_await (self->port.client, &self->gate, timeout_ms, s_look_confirmed, self);
+    s_end_waiting (self);
     return error == 0 ? 0 : s_fail (error);
 }
 

@@ -48,6 +48,11 @@ struct leat_producer {
      * expected to wait for those of so many batches more. */
     atomic_uint hurry;
 
+    /* What released_size has to be for the application to go on; UINT64_MAX: it does not wait. And
+     * whether it is room that it waits for: then it has more to send. */
+    _Atomic uint64_t awaited_size;
+    atomic_bool is_full;
+
     /* The client's thread. */
     leat_producer_engine_t *engine;
     bool is_added;     /* to the session */
@@ -58,8 +63,10 @@ struct leat_producer {
     uint64_t skip;     /* records to be passed over as known */
     uint64_t base;     /* what the engine counts before the first record */
     uint64_t taken_size;
-    uint64_t held_us; /* since when records wait for others; 0: they do not */
-    uint64_t told;    /* last sequence that the callback was given */
+    uint64_t held_us;          /* since when records wait for others; 0: they do not */
+    bool is_held;              /* records wait until the application has room for more */
+    uint64_t filling_until_us; /* so long it is expected to fill chunks; 0: it is not */
+    uint64_t told;             /* last sequence that the callback was given */
     leat_confirmed_fn *confirmed_fn;
     void *arg;
 

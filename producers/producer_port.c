@@ -51,10 +51,61 @@ static bool s_can_submit (leat_producer_t *self)
     return true;
 }
 
+static bool s_is_ending (const leat_producer_t *self)
+{
+    return self->is_abandoned || self->port.client->closing_us != 0;
+}
+
+/* The application had to wait for room and has some now: it will write as fast as it can. No batch goes
+ * before it is full, unless that takes too long; otherwise the first record would wake the client's
+ * thread, and the room be used up in pieces. */
+static void s_expect_much (leat_producer_t *self)
+{
+    self->is_held = false;
+    if (atomic_load (&self->wake) == LEAT_WAKE_NEVER || s_is_ending (self))
+        return;
+    self->filling_until_us = self->port.client->now_us + self->linger_us;
+    atomic_store (&self->wake, LEAT_WAKE_BY_CHUNK);
+    leat_port_set_deadline (&self->port, self->filling_until_us);
+}
+
+/* Ends that when it takes too long; but a thread that was woken may not have come to run yet. */
+static void s_expect_no_more (leat_producer_t *self, uint64_t now_us)
+{
+    if (self->filling_until_us == 0 || (now_us < self->filling_until_us && !s_is_ending (self)))
+        return;
+    bool is_to_run = atomic_load (&self->is_full)
+                     && atomic_load (&self->awaited_size) <= atomic_load (&self->released_size);
+    self->filling_until_us = is_to_run && !s_is_ending (self) ? now_us + self->linger_us : 0;
+}
+
+/* Whether the application waits for the confirmation of records that are still to be taken. */
+static bool s_is_awaited (leat_producer_t *self)
+{
+    uint64_t awaited = atomic_load (&self->awaited_size);
+    return awaited != UINT64_MAX && awaited > self->taken_size;
+}
+
+/* Whether more records will soon join those of the slice. */
+static bool s_will_grow (leat_producer_t *self, const leat_flume_slice_t *slice, uint64_t now_us)
+{
+    self->is_held = false;
+    if (slice->is_finished || s_is_awaited (self) || s_is_ending (self))
+        return false;
+    /* The application waits for room, which batches that are under way are going to make. */
+    uint64_t awaited = atomic_load (&self->awaited_size);
+    self->is_held = awaited != UINT64_MAX && awaited > atomic_load (&self->released_size);
+    return self->is_held || now_us < self->filling_until_us;
+}
+
 /* Whether the slice goes now; `added` slices went in this turn. */
 static leat_wake_t s_judge (leat_producer_t *self, const leat_flume_slice_t *slice, uint32_t added,
                             uint64_t now_us)
 {
+    if (s_will_grow (self, slice, now_us)) {
+        self->held_us = 0;
+        return LEAT_WAKE_BY_CHUNK;
+    }
     const leat_session_window_t *window = leat_session_window (self->port.client->session);
     uint32_t in_flight = leat_producer_engine_batches_in_flight (self->engine) + added;
     if (leat_producer_engine_sendable_size (self->engine, window) == 0) {
@@ -62,7 +113,7 @@ static leat_wake_t s_judge (leat_producer_t *self, const leat_flume_slice_t *sli
         bool is_first = in_flight == 0 && leat_producer_engine_unconfirmed_size (self->engine) == 0;
         return is_first ? LEAT_WAKE_BY_RECORD : LEAT_WAKE_NEVER;
     }
-    if (in_flight < BATCHES_IN_FLIGHT || slice->is_finished)
+    if (in_flight < BATCHES_IN_FLIGHT || slice->is_finished || s_is_awaited (self))
         return LEAT_WAKE_BY_RECORD;
     if (self->held_us == 0)
         self->held_us = now_us;
@@ -77,6 +128,7 @@ static bool s_is_patient (leat_producer_t *self)
     if (hurry > 0)
         atomic_store_explicit (&self->hurry, hurry - 1, memory_order_relaxed);
     return hurry == 0 && self->confirmed_fn == NULL && !self->is_abandoned
+           && atomic_load (&self->awaited_size) == UINT64_MAX
            && leat_producer_engine_unconfirmed_size (self->engine) < self->window_size / 4;
 }
 
@@ -85,6 +137,8 @@ static void s_feed (leat_port_t *port, uint64_t now_us)
     leat_producer_t *self = s_self (port);
     leat_wake_t wake = LEAT_WAKE_NEVER;
     uint64_t wall_ms = 0;
+    bool was_filling = self->filling_until_us != 0 && !s_is_ending (self);
+    s_expect_no_more (self, now_us);
     if (!self->is_added) {
         self->is_added = leat_session_add_producer (port->client->session, self->engine);
         leat_port_set_outside (port, !self->is_added);
@@ -106,10 +160,14 @@ static void s_feed (leat_port_t *port, uint64_t now_us)
             leat_flume_take (&self->flume, &slice);
             self->taken_size += slice.records.size;
             self->held_us = 0;
+            if (slice.is_finished && was_filling)
+                self->filling_until_us = now_us + self->linger_us;
         }
     }
     if (wake != LEAT_WAKE_BY_CHUNK)
         self->held_us = 0;
+    if (self->filling_until_us != 0 && wake == LEAT_WAKE_BY_RECORD)
+        wake = LEAT_WAKE_BY_CHUNK;
     atomic_store (&self->wake, wake);
     if (self->is_abandoned && !self->is_closing && self->is_opened && wake == LEAT_WAKE_BY_RECORD
         && !leat_flume_waits (&self->flume)) {
@@ -125,7 +183,8 @@ static bool s_waits (leat_port_t *port)
     case LEAT_WAKE_BY_RECORD:
         return leat_flume_waits (&self->flume);
     case LEAT_WAKE_BY_CHUNK:
-        return leat_flume_is_finished (&self->flume);
+        return leat_flume_is_finished (&self->flume)
+               || (s_is_awaited (self) && leat_flume_waits (&self->flume));
     case LEAT_WAKE_NEVER:
         break;
     }
@@ -135,6 +194,8 @@ static bool s_waits (leat_port_t *port)
 static uint64_t s_deadline (const leat_port_t *port)
 {
     const leat_producer_t *self = (const leat_producer_t *) port;
+    if (self->filling_until_us != 0)
+        return self->filling_until_us;
     return self->held_us != 0 ? self->held_us + self->linger_us : UINT64_MAX;
 }
 
@@ -191,7 +252,11 @@ static void s_publish (leat_port_t *port, bool is_sent)
     }
     atomic_store (&self->released_size, released);
     atomic_store (&self->confirmed, confirmed);
-    leat_gate_announce (&self->gate);
+    bool is_enough = atomic_load (&self->awaited_size) <= released;
+    if (self->is_held || (is_enough && atomic_load (&self->is_full)))
+        s_expect_much (self);
+    if (is_enough)
+        leat_gate_announce (&self->gate);
 }
 
 /* ---- the rest -------------------------------------------------------------------------------- */
@@ -205,6 +270,8 @@ static bool s_drain (leat_port_t *port)
 {
     leat_producer_t *self = s_self (port);
     leat_producer_state_t state = leat_producer_engine_state (self->engine);
+    if (self->filling_until_us != 0 || self->is_held)
+        leat_port_touch (port);
     return state == LEAT_PRODUCER_FAILED || state == LEAT_PRODUCER_ENDED
            || state == LEAT_PRODUCER_CLOSING || !leat_flume_waits (&self->flume);
 }

@@ -219,6 +219,63 @@ static void test_a_full_window_blocks (void **state)
     sample_check_stream (self->client, "blocks", 20000);
 }
 
+/* How many batches the records [1, last] of a stream came in; all are acked. */
+static uint64_t s_count_batches (leat_client_t *client, const char *stream, uint64_t last)
+{
+    leat_consumer_t *consumer = leat_consumer_new (client, stream, NULL);
+    uint64_t n = 0;
+    uint64_t batches = 0;
+    while (n < last) {
+        leat_lease_t *lease = leat_consumer_receive_batch (consumer, SAMPLE_WAIT_MS);
+        assert_non_null (lease);
+        leat_delivered_t delivered;
+        while (leat_lease_next (lease, &delivered))
+            sample_check_body (&delivered.record, ++n);
+        leat_lease_ack (&lease);
+        batches++;
+    }
+    assert_int_equal (n, last);
+    leat_consumer_destroy (&consumer);
+    return batches;
+}
+
+/* Who waited for room fills batches then. They may take a minute for it, but nobody has to wait for
+ * that: neither for room, nor for a confirmation, nor for the end. */
+static void test_a_full_window_fills_batches (void **state)
+{
+    sample_t *self = *state;
+    enum { LAST = 20000, BATCH_SIZE = 16 * 1024, RECORD_SIZE = 4 + 11 + 5 + 300 / 2 };
+    leat_producer_options_t options = s_small_window ();
+    options.batch_size = BATCH_SIZE;
+    options.linger_us = 60 * 1000 * 1000;
+    leat_producer_t *producer = s_producer (self->client, "fills", options);
+    sample_send (producer, 1, LAST);
+    assert_int_equal (leat_producer_flush (producer, SAMPLE_WAIT_MS), 0);
+    uint64_t batches = s_count_batches (self->client, "fills", LAST);
+    assert_in_range (batches, 1, LAST * RECORD_SIZE / BATCH_SIZE * 5 / 4);
+    sample_send (producer, LAST + 1, LAST + 1000);
+    leat_producer_destroy (&producer);
+    leat_consumer_t *consumer = leat_consumer_new (self->client, "fills", NULL);
+    leat_delivered_t delivered;
+    for (uint64_t n = LAST + 1; n <= LAST + 1000; n++) {
+        assert_int_equal (leat_consumer_receive (consumer, &delivered, SAMPLE_WAIT_MS), 0);
+        sample_check_body (&delivered.record, n);
+        leat_consumer_ack (consumer, &delivered);
+    }
+    leat_consumer_destroy (&consumer);
+}
+
+static void test_a_window_below_a_batch (void **state)
+{
+    sample_t *self = *state;
+    leat_producer_options_t options = s_small_window ();
+    options.linger_us = 60 * 1000 * 1000;
+    leat_producer_t *producer = s_producer (self->client, "below", options);
+    sample_send (producer, 1, 5000);
+    leat_producer_destroy (&producer);
+    sample_check_stream (self->client, "below", 5000);
+}
+
 /* ---- confirmations --------------------------------------------------------------------------- */
 
 typedef struct {
@@ -497,6 +554,8 @@ int main (void)
         TEST (test_a_full_window_fails),
         TEST (test_a_full_window_times_out),
         TEST (test_a_full_window_blocks),
+        TEST (test_a_full_window_fills_batches),
+        TEST (test_a_window_below_a_batch),
         TEST (test_tells_of_confirmations),
         TEST (test_replays_only_what_is_missing),
         TEST (test_continues),
