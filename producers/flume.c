@@ -60,7 +60,7 @@ static void s_append (leat_flume_t *self, leat_chunk_t *chunk)
 void leat_flume_extend (leat_flume_t *self, size_t size, bool is_extended, bool is_busy)
 {
     if (is_busy)
-        self->chunk_size *= 2;
+        self->chunk_size *= 4;
     else
         self->chunk_size /= 2;
     if (self->chunk_size > self->chunk_size_max)
