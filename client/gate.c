@@ -48,15 +48,29 @@ static void s_check (int error)
     leat_assert (error == 0);
 }
 
+static void s_init_mutex (pthread_mutex_t *mutex)
+{
+    pthread_mutexattr_t attributes;
+    s_check (pthread_mutexattr_init (&attributes));
+    s_check (pthread_mutexattr_setpshared (&attributes, PTHREAD_PROCESS_SHARED));
+    s_check (pthread_mutex_init (mutex, &attributes));
+    s_check (pthread_mutexattr_destroy (&attributes));
+}
+
+/* No other process shares a gate. But since 6.16 Linux has a table of its own for what threads of one
+ * process wait for, with 4 lists for each processor and at least 16 (futex_hash_allocate_default), so that
+ * to wake one of a thousand threads it walks past dozens of others. What processes may share is in
+ * one large table. */
 void leat_gate_init (leat_gate_t *self)
 {
     pthread_condattr_t attributes;
     s_check (pthread_condattr_init (&attributes));
     s_check (pthread_condattr_setclock (&attributes, CLOCK_MONOTONIC));
+    s_check (pthread_condattr_setpshared (&attributes, PTHREAD_PROCESS_SHARED));
     s_check (pthread_cond_init (&self->changed, &attributes));
     s_check (pthread_condattr_destroy (&attributes));
-    s_check (pthread_mutex_init (&self->mutex, NULL));
-    s_check (pthread_mutex_init (&self->claim, NULL));
+    s_init_mutex (&self->mutex);
+    s_init_mutex (&self->claim);
     atomic_init (&self->waiting, 0);
     atomic_init (&self->is_claimed, false);
 }
@@ -120,9 +134,10 @@ void leat_gate_announce (leat_gate_t *self)
 {
     if (atomic_load (&self->waiting) == 0)
         return;
+    /* Who has not seen the change waits once the gate was free. */
     leat_gate_lock (self);
-    leat_gate_signal (self);
     leat_gate_unlock (self);
+    leat_gate_signal (self);
 }
 
 void leat_gate_enter (leat_gate_t *self)

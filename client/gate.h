@@ -46,7 +46,8 @@ void leat_gate_claim (leat_gate_t *self);
  * passed. */
 bool leat_gate_wait (leat_gate_t *self, const leat_deadline_t *deadline);
 
-/* Wakes all that wait; one of them with the _one form. The gate is locked. */
+/* Wakes all that wait; one of them with the _one form. What they wait for was changed with the gate
+ * locked. Where it matters the gate is unlocked first, since it is what they want next. */
 void leat_gate_signal (leat_gate_t *self);
 void leat_gate_signal_one (leat_gate_t *self);
 

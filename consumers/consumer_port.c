@@ -115,12 +115,13 @@ static void s_hand_over (leat_consumer_t *self)
     atomic_fetch_add (&self->queued, count);
     self->is_asked = false;
     /* No more threads than there are records; but others may wait at the same gate. */
-    if (count >= self->receivers || atomic_load (&self->gate.waiting) > 0)
+    bool is_for_all = count >= self->receivers || atomic_load (&self->gate.waiting) > 0;
+    leat_gate_unlock (&self->gate);
+    if (is_for_all)
         leat_gate_signal (&self->gate);
     else
         for (; count > 0; count--)
             leat_gate_signal_one (&self->gate);
-    leat_gate_unlock (&self->gate);
 }
 
 /* Ends what was taken and not handed over. */
