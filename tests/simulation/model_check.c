@@ -258,7 +258,7 @@ static bool s_is_overdue (const sim_t *sim, const sim_stream_t *stream, const si
 
 static void s_check_overdue (sim_t *sim, const sim_stream_t *stream, sim_group_t *group)
 {
-    for (size_t offset = 0; offset < group->marks_count; offset++) {
+    for (size_t offset = group->done; offset < group->marks_count; offset++) {
         sim_mark_t *mark = &group->marks[offset];
         if (!s_is_overdue (sim, stream, mark)) {
             mark->overdue_us = 0;
