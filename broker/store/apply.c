@@ -382,32 +382,23 @@ static leat_apply_result_t s_trim (leat_apply_t *self, const leat_operation_trim
     return apply_result (self, walked, "stream", operation->stream);
 }
 
-/* Rows are looked at for their size, so that this takes time for each batch that goes; log streams
- * expire little by little. */
+/* Headers are looked at, so that this takes time for each batch that goes, and what is left adds up whatever
+ * was applied before; log streams expire little by little. */
 static leat_apply_result_t s_expired (leat_apply_t *self, const leat_operation_expired_t *operation)
 {
     stream_t *stream;
     leat_apply_result_t applied = apply_stream (self, operation->stream, &stream);
     if (applied || !stream || operation->first <= stream->extent.first)
         return applied;
-    leat_key_t next = leat_key_numbered ('B', stream->row.place, stream->extent.first);
-    leat_key_t to = leat_key_numbered ('B', stream->row.place, operation->first);
-    leat_key_t key;
-    const uint8_t *value;
-    size_t size;
-    uint64_t bytes = 0;
-    leat_rows_result_t result;
-    while (!(result = self->rows->next (self->rows, &next, &to, &key, &value, &size))) {
-        bytes += size < LEAT_BATCH_ROW_HEADER ? 0 : size - LEAT_BATCH_ROW_HEADER;
-        next = leat_key_numbered ('B', stream->row.place, leat_key_get_u64 (&key, 5) + 1);
-    }
-    if (result != LEAT_ROWS_NONE)
+    walk_t walk = { .from = stream->extent.first, .to = operation->first };
+    leat_rows_result_t result = s_walk (self, stream, &walk);
+    if (result)
         return apply_result (self, result, "stream", operation->stream);
     if (stream->extent.next < operation->first)
         stream->extent.next = operation->first;
     stream->extent.first = operation->first;
     stream->first_loose = true;
-    s_lose (self, stream, operation->count, bytes);
+    s_lose (self, stream, walk.records, walk.size);
     return apply_raise_all (self, operation->stream, operation->first);
 }
 

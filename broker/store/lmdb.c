@@ -204,17 +204,29 @@ static void s_submit (leat_store_t *store, leat_commit_t *commit)
     leat_bell_ring (&self->writer_bell);
 }
 
-static void s_read (leat_store_t *store, uint32_t stream, uint64_t offset, uint64_t size,
-                    uint64_t token)
+static void s_ask (leat_store_t *store, const lmdb_read_t *wanted)
 {
     lmdb_t *self = (lmdb_t *) store;
     lmdb_read_t *read = leat_alloc (sizeof *read);
-    read->stream = stream;
-    read->offset = offset;
-    read->size = size;
-    read->token = token;
+    *read = *wanted;
     leat_queue_push (&self->reads, read);
     leat_bell_ring (&self->reader_bell);
+}
+
+static void s_read (leat_store_t *store, uint32_t stream, uint64_t offset, uint64_t size,
+                    uint64_t token)
+{
+    const lmdb_read_t wanted = { .stream = stream, .offset = offset, .size = size, .token = token };
+    s_ask (store, &wanted);
+}
+
+static void s_look (leat_store_t *store, uint32_t stream, uint64_t offset, uint32_t count,
+                    uint64_t token)
+{
+    const lmdb_read_t wanted = {
+        .looks = true, .stream = stream, .offset = offset, .size = count, .token = token
+    };
+    s_ask (store, &wanted);
 }
 
 static bool s_poll (leat_store_t *store, leat_store_event_t *event)
@@ -235,15 +247,16 @@ static bool s_poll (leat_store_t *store, leat_store_event_t *event)
     lmdb_read_t *read = leat_queue_take (&self->answers);
     if (!read)
         return false;
-    event->kind = LEAT_STORE_READ;
+    event->kind = read->looks ? LEAT_STORE_LOOKED : LEAT_STORE_READ;
     event->id = read->token;
     event->code = read->code;
     event->batch = read->batch;
     event->body = read->body;
+    event->size = read->body_size;
     event->last = read->last;
     if (read->code == LEAT_STORE_FAILED)
         event->reason = leat_lmdb_text (read->error);
-    self->read_count++;
+    self->read_count += !read->looks;
     free (read);
     return true;
 }
@@ -301,6 +314,7 @@ const leat_store_engine_t leat_store_lmdb = {
     .release = s_release,
     .submit = s_submit,
     .read = s_read,
+    .look = s_look,
     .poll = s_poll,
     .sleep = s_sleep,
     .fd = s_fd,

@@ -32,16 +32,18 @@ typedef struct {
     bool told;            /* its event is in `ended` already */
 } lmdb_entry_t;
 
-/* A read, and each of its answers. */
+/* A read or a look, and each of its answers. */
 typedef struct {
+    bool looks; /* for headers alone */
     uint32_t stream;
     uint64_t offset; /* of what comes next */
-    uint64_t size;   /* that is still wanted */
+    uint64_t size;   /* that is still wanted; or so many headers */
     uint64_t token;
     leat_code_t code;
     int error; /* with STORE_FAILED */
     leat_batch_t batch;
     leat_buffer_t *body;
+    uint64_t body_size;
     bool last;
 } lmdb_read_t;
 

@@ -13,8 +13,9 @@ static void s_failed (lmdb_read_t *read, int error)
 
 /* The header is damaged: its records reach to the next batch, or to the end. */
 static void s_header_damaged (leat_lmdb_rows_t *rows, lmdb_read_t *read, const leat_key_t *key,
-                              uint64_t end)
+                              uint64_t end, size_t row_size)
 {
+    read->body_size = row_size > LEAT_BATCH_ROW_HEADER ? row_size - LEAT_BATCH_ROW_HEADER : 0;
     uint64_t first = leat_key_get_u64 (key, 5);
     leat_key_t from = leat_key_numbered ('B', leat_key_get_u32 (key, 1), first + 1);
     leat_key_t to = leat_key_numbered ('B', leat_key_get_u32 (key, 1), end);
@@ -37,6 +38,9 @@ static void s_take (lmdb_read_t *read, const leat_key_t *key, const leat_batch_r
     read->batch.attributes = row->attributes;
     read->batch.crc32c = row->crc32c;
     read->batch.time_ms = row->time_ms;
+    read->body_size = size - LEAT_BATCH_ROW_HEADER;
+    if (read->looks)
+        return;
     read->body = leat_buffer_copy (value + LEAT_BATCH_ROW_HEADER, size - LEAT_BATCH_ROW_HEADER);
     /* Of the copy: that is what goes out. */
     if (leat_crc32c (leat_buffer_bytes (read->body), leat_buffer_size (read->body)) == row->crc32c)
@@ -63,7 +67,7 @@ static void s_find (leat_lmdb_rows_t *rows, lmdb_read_t *read, uint32_t place,
     leat_rows_result_t result = leat_lmdb_rows_last (rows, &begin, &at, &key, &value, &size);
     if (result == LEAT_ROWS_OK) {
         if (!leat_batch_row_read (&row, &key, value, size)) {
-            s_header_damaged (rows, read, &key, extent->next);
+            s_header_damaged (rows, read, &key, extent->next, size);
             return;
         }
         if (leat_key_get_u64 (&key, 5) + row.count > offset) {
@@ -80,7 +84,7 @@ static void s_find (leat_lmdb_rows_t *rows, lmdb_read_t *read, uint32_t place,
     else if (leat_batch_row_read (&row, &key, value, size))
         s_take (read, &key, &row, value, size);
     else
-        s_header_damaged (rows, read, &key, extent->next);
+        s_header_damaged (rows, read, &key, extent->next, size);
 }
 
 static void s_push (lmdb_t *self, lmdb_read_t *read)
@@ -89,21 +93,31 @@ static void s_push (lmdb_t *self, lmdb_read_t *read)
     leat_bell_ring (&self->caller_bell);
 }
 
+/* What an answer takes from what is wanted; all of it if it is the last. */
+static uint64_t s_cost (const lmdb_read_t *read)
+{
+    if (read->looks && read->code == LEAT_OK)
+        return 1;
+    return read->body ? leat_batch_cost (leat_buffer_size (read->body)) : read->size;
+}
+
 /* Batches of one state, until they cost what is wanted or there is no more. Takes `read`. */
 static void s_answer_all (lmdb_t *self, leat_lmdb_rows_t *rows, lmdb_read_t *read, uint32_t place,
                           const leat_extent_t *extent)
 {
     for (;;) {
         s_find (rows, read, place, extent);
-        uint64_t cost = read->body ? leat_batch_cost (leat_buffer_size (read->body)) : read->size;
+        uint64_t cost = s_cost (read);
         uint64_t next = read->batch.first + read->batch.count;
         read->last = cost >= read->size || next >= extent->next;
         if (read->last)
             break;
         lmdb_read_t *more = leat_alloc (sizeof *more);
-        *more = (lmdb_read_t){
-            .stream = read->stream, .offset = next, .size = read->size - cost, .token = read->token
-        };
+        *more = (lmdb_read_t){ .looks = read->looks,
+                               .stream = read->stream,
+                               .offset = next,
+                               .size = read->size - cost,
+                               .token = read->token };
         s_push (self, read);
         read = more;
     }

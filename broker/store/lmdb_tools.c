@@ -289,6 +289,8 @@ static void s_dump_stream (dump_t *self, const leat_operation_stream_created_t *
         json_string (created->durability <= LEAT_SYNC ? durabilities[created->durability] : "?"));
     json_object_set_new (self->stream, "retention",
                          json_string (created->retention == LEAT_RETENTION_LOG ? "log" : "work"));
+    json_object_set_new (self->stream, "max_age_ms", s_number (created->max_age_ms));
+    json_object_set_new (self->stream, "max_size", s_number (created->max_size));
 }
 
 static void s_dump_extent (const dump_t *self, const leat_operation_extent_t *extent)

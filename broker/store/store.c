@@ -80,6 +80,16 @@ bool leat_store_read (leat_store_t *self, uint32_t stream, uint64_t offset, uint
     return true;
 }
 
+bool leat_store_look (leat_store_t *self, uint32_t stream, uint64_t offset, uint32_t count,
+                      uint64_t token)
+{
+    leat_assert (self->recovered && count);
+    if (!self->engine->reads)
+        return false;
+    self->engine->look (self, stream, offset, count, token);
+    return true;
+}
+
 bool leat_store_poll (leat_store_t *self, leat_store_event_t *event)
 {
     *event = (leat_store_event_t){ 0 };

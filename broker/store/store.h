@@ -60,7 +60,8 @@ typedef struct {
 
 typedef enum {
     LEAT_STORE_COMMITTED, /* a commit has ended */
-    LEAT_STORE_READ       /* a read has ended */
+    LEAT_STORE_READ,      /* a read has ended, or gives one batch */
+    LEAT_STORE_LOOKED     /* a look has ended, or gives one header */
 } leat_store_event_kind_t;
 
 typedef struct {
@@ -69,10 +70,11 @@ typedef struct {
     leat_commit_result_t result; /* COMMITTED */
     const char
         *reason;      /* a sentence if the result is not OK; or STORE_FAILED; until the next poll */
-    leat_code_t code; /* READ: see leat_store_read */
-    leat_batch_t batch;  /* READ: first, count, attributes, crc32c, time_ms; see there */
+    leat_code_t code; /* READ: see leat_store_read; LOOKED: leat_store_look */
+    leat_batch_t batch;  /* of these: first, count, attributes, crc32c, time_ms; see there */
     leat_buffer_t *body; /* READ and OK: the batch's body; the caller releases it */
-    bool last;           /* READ: nothing more comes for this token */
+    uint64_t size;       /* LOOKED and OK: bytes of that body */
+    bool last;           /* nothing more comes for this token */
 } leat_store_event_t;
 
 typedef struct {
@@ -104,7 +106,7 @@ typedef struct leat_store_engine {
     const char *name;
     bool recovers; /* commits survive the end of the process */
     bool durable;  /* and, in `sync` streams, a power cut */
-    bool reads;    /* leat_store_read works */
+    bool reads;    /* leat_store_read and leat_store_look work */
 
     leat_store_t *(*open) (const leat_store_options_t *options, char *error, size_t error_size);
     void (*close) (leat_store_t *store);
@@ -115,6 +117,8 @@ typedef struct leat_store_engine {
     void (*release) (leat_store_t *store, uint64_t incarnation);
     void (*submit) (leat_store_t *store, leat_commit_t *commit);
     void (*read) (leat_store_t *store, uint32_t stream, uint64_t offset, uint64_t size,
+                  uint64_t token);
+    void (*look) (leat_store_t *store, uint32_t stream, uint64_t offset, uint32_t count,
                   uint64_t token);
     bool (*poll) (leat_store_t *store, leat_store_event_t *event);
     bool (*sleep) (leat_store_t *store);
@@ -197,6 +201,11 @@ void leat_store_submit (leat_store_t *self, leat_commit_t **commit_p);
  *
  * False, and nothing happens, if the engine does not read. */
 bool leat_store_read (leat_store_t *self, uint32_t stream, uint64_t offset, uint64_t size,
+                      uint64_t token);
+
+/* As leat_store_read, but for headers alone, of at most `count` batches (at least 1), and without a look
+ * at their bodies: how old batches are and what they take costs a fraction of reading them. */
+bool leat_store_look (leat_store_t *self, uint32_t stream, uint64_t offset, uint32_t count,
                       uint64_t token);
 
 /* Takes the oldest event out, or returns false. */

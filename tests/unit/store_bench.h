@@ -64,6 +64,7 @@ void bench_expect_no_read (bench_t *bench, uint64_t token, leat_code_t code);
 void test_state_survives (void **state);
 void test_reads_come_in_order (void **state);
 void test_reads_bring_as_much_as_is_wanted (void **state);
+void test_looks_tell_headers (void **state);
 void test_trimmed_batches_are_gone (void **state);
 void test_ranges_are_trimmed (void **state);
 void test_expired_batches_are_gone (void **state);

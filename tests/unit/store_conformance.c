@@ -184,6 +184,7 @@ int store_conformance (const store_subject_t *subject)
         TEST (test_state_survives),
         TEST (test_reads_come_in_order),
         TEST (test_reads_bring_as_much_as_is_wanted),
+        TEST (test_looks_tell_headers),
         TEST (test_trimmed_batches_are_gone),
         TEST (test_ranges_are_trimmed),
         TEST (test_expired_batches_are_gone),
