@@ -17,8 +17,10 @@ enum {
     OPTION_DEAD_SIZE = 256,
     OPTION_DURABILITY,
     OPTION_JSON,
+    OPTION_MAX_AGE,
     OPTION_MAX_ATTEMPTS,
     OPTION_MAX_PROCESSING,
+    OPTION_MAX_SIZE,
     OPTION_RETENTION
 };
 
@@ -27,7 +29,16 @@ static const struct argp_option s_options[] = {
       "memory, async or sync (default: memory); a broker without a data directory has memory only, and one with it keeps memory streams as sync ones",
       0 },
     { "retention", OPTION_RETENTION, "HOW", 0,
-      "work: records are kept until every group has settled them (default: work)", 0 },
+      "work: records are kept until every group has settled them; log: until they are too old, or the "
+      "stream too large (default: work)",
+      0 },
+    { "max-age", OPTION_MAX_AGE, "DURATION", 0,
+      "With retention log: drop records that were published so long ago; off for never (default: off)",
+      0 },
+    { "max-size", OPTION_MAX_SIZE, "SIZE", 0,
+      "With retention log: drop the oldest records when the stream gets larger; off for no such limit "
+      "(default: off)",
+      0 },
     { "max-processing", OPTION_MAX_PROCESSING, "DURATION", 0,
       "Take a record away from who started it so long ago, and give it to another; off for never "
       "(default: off)",
@@ -103,6 +114,13 @@ static error_t s_parse_value (int key, char *value, struct argp_state *state)
     case OPTION_RETENTION:
         values->retention = (leat_retention_t) s_choice ("retention", value, retentions, 2, state);
         break;
+    case OPTION_MAX_AGE:
+        values->max_age_ms =
+            s_number ("max-age", value, "off", UINT64_MAX, leat_duration_parse, state);
+        break;
+    case OPTION_MAX_SIZE:
+        values->max_size = s_number ("max-size", value, "off", UINT64_MAX, leat_size_parse, state);
+        break;
     case OPTION_MAX_PROCESSING:
         values->max_processing_ms =
             s_number ("max-processing", value, "off", UINT64_MAX, leat_duration_parse, state);
@@ -159,7 +177,9 @@ static void s_check (const settings_t *settings, struct argp_state *state)
                           settings->action == ACTION_SET ? "set" : "create");
     else if (settings->action == ACTION_SET && !settings->said)
         leat_usage_error (
-            state, "nothing is to be set: say --max-processing, --max-attempts or --dead-size");
+            state,
+            "nothing is to be set: say --retention, --max-age, --max-size, --max-processing, "
+            "--max-attempts or --dead-size");
 }
 
 static error_t s_parse (int key, char *value, struct argp_state *state)
@@ -209,6 +229,10 @@ static void s_add_row (leat_table_t *table, const json_t *stream)
         const char *text = json_string_value (json_object_get (stream, texts[i]));
         leat_table_add (table, text ? text : "?");
     }
+    uint64_t age_ms = s_member (stream, "max_age_ms");
+    leat_table_add (table, age_ms ? leat_duration_exact (age_ms, unit) : "off");
+    uint64_t size = s_member (stream, "max_size");
+    leat_table_add (table, size ? leat_size_exact (size, unit) : "off");
     uint64_t processing_ms = s_member (stream, "max_processing_ms");
     leat_table_add (table, processing_ms ? leat_duration_exact (processing_ms, unit) : "off");
     s_add_number (table, s_member (stream, "max_attempts"), "default");
@@ -220,8 +244,9 @@ static void s_add_row (leat_table_t *table, const json_t *stream)
 
 static int s_list (settings_t *settings)
 {
-    static const char *const heads[] = { "-STREAM",  "-DURABILITY", "-RETENTION",   "PROCESSING",
-                                         "ATTEMPTS", "DEAD SIZE",   "FIRST OFFSET", "NEXT OFFSET" };
+    static const char *const heads[] = { "-STREAM",      "-DURABILITY", "-RETENTION", "MAX AGE",
+                                         "MAX SIZE",     "PROCESSING",  "ATTEMPTS",   "DEAD SIZE",
+                                         "FIRST OFFSET", "NEXT OFFSET" };
     leat_operator_t *common = &settings->common;
     char *answer;
     int result =
@@ -276,6 +301,15 @@ static int s_complete (settings_t *settings)
         values->durability = strcmp (durability, "sync") == 0    ? LEAT_SYNC
                              : strcmp (durability, "async") == 0 ? LEAT_ASYNC
                                                                  : LEAT_MEMORY;
+    const char *retention = json_string_value (json_object_get (stream, "retention"));
+    if (!s_said (settings, OPTION_RETENTION) && retention)
+        values->retention =
+            strcmp (retention, "log") == 0 ? LEAT_RETENTION_LOG : LEAT_RETENTION_WORK;
+    bool is_log = values->retention == LEAT_RETENTION_LOG;
+    if (!s_said (settings, OPTION_MAX_AGE))
+        values->max_age_ms = is_log ? s_member (stream, "max_age_ms") : 0;
+    if (!s_said (settings, OPTION_MAX_SIZE))
+        values->max_size = is_log ? s_member (stream, "max_size") : 0;
     if (!s_said (settings, OPTION_MAX_PROCESSING))
         values->max_processing_ms = s_member (stream, "max_processing_ms");
     if (!s_said (settings, OPTION_MAX_ATTEMPTS))

@@ -25,6 +25,8 @@ enum {
 
 struct leat_broker {
     leat_limits_t limits;
+    leat_notice_fn *notice;
+    void *notice_arg;
     char *software;
     char **endpoints; /* as bound */
     size_t endpoint_count;
@@ -190,6 +192,8 @@ leat_broker_t *leat_broker_new (const leat_broker_options_t *options, char *erro
         return NULL;
     leat_broker_t *self = leat_alloc (sizeof *self);
     self->limits = options->limits;
+    self->notice = options->notice;
+    self->notice_arg = options->notice_arg;
     self->software = leat_copy_text (options->software, strlen (options->software));
     const char *directory = options->store_options.path;
     self->directory = directory ? leat_copy_text (directory, strlen (directory)) : NULL;
@@ -253,7 +257,9 @@ leat_broker_end_t leat_broker_run (leat_broker_t *self)
                                          .router = self->router,
                                          .stats = self->stats,
                                          .control = self->control,
-                                         .report = &report };
+                                         .report = &report,
+                                         .notice = self->notice,
+                                         .notice_arg = self->notice_arg };
     switch (leat_reactor_run (&parts, self->reason, sizeof self->reason)) {
     case LEAT_REACTOR_STOPPED:
     case LEAT_REACTOR_TOO_LATE:

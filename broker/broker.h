@@ -34,6 +34,12 @@ typedef struct {
     leat_store_options_t store_options;
     bool *store_unusable; /* set by leat_broker_new: it fails because of the store; may be NULL */
     const char *software; /* name and version, told to peers and in stats */
+
+    /* Called by leat_broker_run, in its thread, with a sentence that the operator should hear of, such as
+     * that records expired before a group had settled them; the text is valid during the call. Some lines
+     * a second at most. NULL: nobody is told. */
+    void (*notice) (void *arg, const char *text);
+    void *notice_arg;
 } leat_broker_options_t;
 
 /* The default endpoints and limits, memory store, no signals. */

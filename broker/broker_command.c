@@ -194,6 +194,12 @@ static void s_say_where (const leat_broker_t *broker, const leat_broker_config_t
                       "streams live in memory: what is not consumed is lost when it ends");
 }
 
+static void s_notice (void *arg, const char *text)
+{
+    (void) arg;
+    leat_message (s_program, "%s", text);
+}
+
 static int s_run (const leat_broker_config_t *config)
 {
     char error[1024] = "";
@@ -206,6 +212,7 @@ static int s_run (const leat_broker_config_t *config)
     options.stats_endpoint = config->stats;
     options.insecure = config->insecure;
     options.signals = true;
+    options.notice = s_notice;
     options.limits = config->limits;
     options.software = "leat " LEAT_VERSION;
     bool store_unusable = false;

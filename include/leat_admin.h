@@ -28,7 +28,13 @@ typedef struct leat_admin leat_admin_t;
 typedef struct {
     leat_durability_t durability; /* a broker without a data directory has LEAT_MEMORY only; with it
                                    * the stream is kept so at least */
-    leat_retention_t retention;
+    leat_retention_t retention;   /* stays as it is once the stream has groups */
+
+    /* Of LEAT_RETENTION_LOG, whose records stay when they are settled: they go when they are older, or the
+     * oldest when the stream is larger (in bytes; with whole batches, as they were published). 0: no such
+     * limit. A new group gets what is held, whether others have settled it or not. */
+    uint64_t max_age_ms;
+    uint64_t max_size;
 
     /* A record that was started longer ago is taken away from its consumer and goes to another one;
      * what the former settles then is stale. 0: a handler may take for ever. */
@@ -46,7 +52,7 @@ LEAT_EXPORT void leat_admin_destroy (leat_admin_t **self_p);
 LEAT_EXPORT int leat_admin_stream_create (leat_admin_t *self, const char *stream,
                                           const leat_stream_settings_t *settings, int timeout_ms);
 
-/* Sets all of them; durability has to be what it was. */
+/* Sets all of them; durability has to be what it was, and retention too once there are groups. */
 LEAT_EXPORT int leat_admin_stream_set (leat_admin_t *self, const char *stream,
                                        const leat_stream_settings_t *settings, int timeout_ms);
 

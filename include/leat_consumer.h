@@ -41,7 +41,7 @@ typedef struct {
     leat_record_t record;
     uint64_t offset;     /* its place in the stream */
     uint64_t epoch;      /* of the lease: a fencing token */
-    uint64_t time_ms;    /* when the producer sent it, since 1970-01-01 UTC */
+    uint64_t time_ms;    /* when the producer sent it, or a log took it, since 1970-01-01 UTC */
     uint32_t attempt;    /* 1 for the first */
     bool redelivered;    /* may have been started before */
     uint32_t index;      /* in the lease; the library's */

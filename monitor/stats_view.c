@@ -173,8 +173,13 @@ static void s_print_head (const json_t *stats, FILE *file)
         fputs ("the store is full: producers wait until there is space\n", file);
 }
 
-/* `ready` is the field that says how many records could go out. */
-static void s_add_figures (leat_table_t *table, const json_t *row, const char *ready)
+static bool s_is_log (const json_t *stream)
+{
+    return strcmp (s_text (json_object_get (stream, "retention")), "log") == 0;
+}
+
+/* `ready` is the field that says how many records could go out; `logs`: what expired is told too. */
+static void s_add_figures (leat_table_t *table, const json_t *row, const char *ready, bool logs)
 {
     s_add_number (table, row, ready);
     s_add_number (table, row, "in_flight");
@@ -182,14 +187,19 @@ static void s_add_figures (leat_table_t *table, const json_t *row, const char *r
     s_add_number (table, row, "settled");
     s_add_number (table, row, "redelivered");
     s_add_number (table, row, "dead_lettered");
+    if (logs)
+        s_add_number (table, row, "expired");
 }
 
 static void s_print_streams (const view_t *view)
 {
     static const char *const heads[] = { "-STREAM", "HELD",    "BYTES",   "READY", "FLIGHT",
-                                         "DELAYED", "SETTLED", "RETRIED", "DEAD" };
-    leat_table_t *table = leat_table_new (heads, sizeof heads / sizeof *heads);
+                                         "DELAYED", "SETTLED", "RETRIED", "DEAD",  "EXPIRED" };
     const json_t *streams = json_object_get (view->stats, "streams");
+    bool logs = false;
+    for (size_t i = 0; i < json_array_size (streams); i++)
+        logs |= s_is_log (json_array_get (streams, i));
+    leat_table_t *table = leat_table_new (heads, sizeof heads / sizeof *heads - !logs);
     for (size_t i = 0; i < json_array_size (streams); i++) {
         const json_t *stream = json_array_get (streams, i);
         s_add_text (table, stream, "name");
@@ -197,10 +207,11 @@ static void s_print_streams (const view_t *view)
         s_add_size (table, stream, "bytes");
         const json_t *groups = json_object_get (stream, "groups");
         /* What is ready is counted by groups. Without any, all that is held waits for the first. */
-        s_add_figures (table, stream, json_array_size (groups) ? "ready" : "held");
-        /* A group that is the only one and has the usual name says nothing new. */
+        s_add_figures (table, stream, json_array_size (groups) ? "ready" : "held", logs);
+        /* A group that is the only one and has the usual name says nothing new, but what it has lost of a
+         * log: of the stream it is all that went. */
         const json_t *first = json_array_get (groups, 0);
-        if (json_array_size (groups) == 1
+        if (json_array_size (groups) == 1 && !s_is_log (stream)
             && strcmp (s_text (json_object_get (first, "name")), "default") == 0)
             continue;
         for (size_t at = 0; at < json_array_size (groups); at++) {
@@ -210,7 +221,7 @@ static void s_print_streams (const view_t *view)
             leat_table_add (table, name);
             leat_table_add (table, "");
             leat_table_add (table, "");
-            s_add_figures (table, group, "ready");
+            s_add_figures (table, group, "ready", logs);
         }
     }
     s_print (&table, view);

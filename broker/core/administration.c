@@ -4,6 +4,7 @@
 #include "broker/core/administration.h"
 #include "broker/core/balance.h"
 #include "broker/core/processing.h"
+#include "broker/core/retention.h"
 
 #include <stdarg.h>
 
@@ -118,8 +119,10 @@ void core_requests_committed (leat_core_t *core, struct core_requests *requests)
     core_request_t *request;
     while ((request = TAILQ_FIRST (requests))) {
         if (request->stream) {
+            bool was_log = core_is_log (request->stream);
             request->stream->settings = request->settings;
             core_processing_changed (core, request->stream);
+            core_log_changed (core, request->stream, was_log);
         }
         if (core_session_find (core, request->peer))
             s_result (core, request->peer, request->number, LEAT_OK, 0, leat_text (request->body));
@@ -181,11 +184,13 @@ static void s_stream_list (leat_core_t *core, uint64_t peer, const leat_stream_l
         const core_batch_t *oldest = RB_MIN (core_batches, &stream->batches);
         s_next_entry (list);
         s_print (list,
-                 "{\"name\": \"%.*s\", \"durability\": \"%s\", \"retention\": \"work\", "
-                 "\"max_age_ms\": 0, \"max_size\": 0, \"max_processing_ms\": %llu, "
+                 "{\"name\": \"%.*s\", \"durability\": \"%s\", \"retention\": \"%s\", "
+                 "\"max_age_ms\": %llu, \"max_size\": %llu, \"max_processing_ms\": %llu, "
                  "\"max_attempts\": %u, \"dead_size\": %llu, \"first_offset\": %llu, "
                  "\"next_offset\": %llu, \"paused\": false}",
                  (int) stream->name_size, stream->name, s_durabilities[settings->durability],
+                 core_is_log (stream) ? "log" : "work", (unsigned long long) settings->max_age_ms,
+                 (unsigned long long) settings->max_size,
                  (unsigned long long) settings->max_processing_ms, settings->max_attempts,
                  (unsigned long long) settings->dead_size,
                  (unsigned long long) (oldest ? oldest->first : stream->next_offset),
@@ -207,24 +212,32 @@ static leat_code_t s_settings (const leat_core_t *core, const leat_stream_create
         *reason = "retention is 0 (work) or 1 (log)";
         return LEAT_MALFORMED;
     }
-    if (command->max_processing_ms > CORE_PROCESSING_MAX_MS) {
-        *reason = "max_processing is at most ten years, and 0 for no limit";
+    if (command->max_processing_ms > CORE_TIME_MAX_MS || command->max_age_ms > CORE_TIME_MAX_MS) {
+        *reason = "max_processing and max_age are at most ten years, and 0 for no limit";
+        return LEAT_MALFORMED;
+    }
+    if (command->retention == LEAT_RETENTION_WORK && command->max_age_ms) {
+        *reason = "max_age is for retention log: others keep records until they are settled";
+        return LEAT_MALFORMED;
+    }
+    if (command->retention == LEAT_RETENTION_LOG && command->max_size
+        && command->max_size < leat_batch_cost (core->limits.batch_size)) {
+        *reason = "max_size must hold a batch of batch_size and 512 bytes more";
         return LEAT_MALFORMED;
     }
     if (command->durability != LEAT_MEMORY && !core->durable) {
         *reason = "this broker keeps streams in memory only; durability can be memory";
         return LEAT_NOT_HANDLED;
     }
-    if (command->retention != LEAT_RETENTION_WORK || command->max_age_ms) {
-        *reason = "this broker keeps records until they are settled; retention can be work, "
-                  "without a max_age";
-        return LEAT_NOT_HANDLED;
-    }
-    if (command->max_size) {
-        *reason = "this broker has one stream_size for all streams; max_size can be 0";
+    if (command->retention == LEAT_RETENTION_WORK && command->max_size) {
+        *reason = "this broker has one stream_size for all streams of retention work; their "
+                  "max_size can be 0";
         return LEAT_NOT_HANDLED;
     }
     *settings = (core_settings_t){ .durability = (leat_durability_t) command->durability,
+                                   .retention = (leat_retention_t) command->retention,
+                                   .max_age_ms = command->max_age_ms,
+                                   .max_size = command->max_size,
                                    .max_processing_ms = command->max_processing_ms,
                                    .max_attempts = command->max_attempts,
                                    .dead_size = command->dead_size };
@@ -233,8 +246,10 @@ static leat_code_t s_settings (const leat_core_t *core, const leat_stream_create
 
 static bool s_same_settings (const core_settings_t *a, const core_settings_t *b)
 {
-    return a->durability == b->durability && a->max_processing_ms == b->max_processing_ms
-           && a->max_attempts == b->max_attempts && a->dead_size == b->dead_size;
+    return a->durability == b->durability && a->retention == b->retention
+           && a->max_age_ms == b->max_age_ms && a->max_size == b->max_size
+           && a->max_processing_ms == b->max_processing_ms && a->max_attempts == b->max_attempts
+           && a->dead_size == b->dead_size;
 }
 
 static void s_commit_settings (leat_core_t *core, uint64_t peer, uint32_t number,
@@ -243,7 +258,9 @@ static void s_commit_settings (leat_core_t *core, uint64_t peer, uint32_t number
     leat_operation_t operation = { .id = LEAT_OPERATION_STREAM_SET };
     operation.stream_set.stream = stream->id;
     operation.stream_set.durability = (uint8_t) settings->durability;
-    operation.stream_set.retention = LEAT_RETENTION_WORK;
+    operation.stream_set.retention = (uint8_t) settings->retention;
+    operation.stream_set.max_age_ms = settings->max_age_ms;
+    operation.stream_set.max_size = settings->max_size;
     operation.stream_set.max_processing_ms = settings->max_processing_ms;
     operation.stream_set.max_attempts = settings->max_attempts;
     operation.stream_set.dead_size = settings->dead_size;
@@ -314,6 +331,13 @@ static void s_stream_set (leat_core_t *core, uint64_t peer, const leat_stream_se
     } else if (code == LEAT_OK && settings.durability != stream->settings.durability) {
         code = LEAT_BAD_STATE;
         reason = "the durability of a stream stays as it was created";
+    } else if (code == LEAT_OK && settings.retention == LEAT_RETENTION_LOG && stream->holds_dead) {
+        code = LEAT_RESERVED_NAME;
+        reason = "dead letters are kept until they are settled; their retention is work";
+    } else if (code == LEAT_OK && settings.retention != stream->settings.retention
+               && stream->group_count) {
+        code = LEAT_BAD_STATE;
+        reason = "the retention of a stream stays as it is once it has groups";
     }
     if (code == LEAT_OK)
         s_commit_settings (core, peer, command->request, stream, &settings);

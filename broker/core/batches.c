@@ -285,6 +285,11 @@ void core_batch_settled (leat_core_t *core, core_batch_t *batch, uint64_t count)
     batch->unsettled -= count;
     if (!core->ticked)
         return; /* in recovery it goes by TRIM: a group that still had all of it may come later */
+    if (core_is_log (batch->stream)) {
+        if (!batch->unsettled)
+            core_batch_spent (core, batch);
+        return;
+    }
     if (!batch->unsettled) {
         core_trim (core, batch);
         core_batch_destroy (core, batch);

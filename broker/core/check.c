@@ -120,6 +120,8 @@ static void s_check_stream (const leat_core_t *core, core_stream_t *stream)
     uint64_t held = 0;
     uint64_t stored = 0;
     uint64_t records = 0;
+    uint64_t weight = 0;
+    uint32_t spent = 0;
     core_batch_t *batch;
     RB_FOREACH (batch, core_batches, &stream->batches) {
         held += batch->cost;
@@ -131,12 +133,19 @@ static void s_check_stream (const leat_core_t *core, core_stream_t *stream)
         RB_FOREACH (group, core_groups, &stream->groups)
             unsettled += core_group_open (group, batch->first, batch->count);
         leat_assert (unsettled == batch->unsettled);
-        leat_assert (unsettled || !stream->group_count);
+        leat_assert (unsettled || !stream->group_count || core_is_log (stream));
+        spent += batch->spent;
+        leat_assert (!batch->spent || (batch->idle && core_is_log (stream)));
+        if (batch->committed)
+            weight += stream->reads ? batch->stored_size : batch->cost;
         leat_assert (batch->committed == (batch->first < stream->committed_offset));
     }
     leat_assert (held == stream->held_size);
     leat_assert (stored == stream->stored_size);
     leat_assert (records == stream->record_count);
+    leat_assert (spent == stream->spent);
+    /* What is away is known in sum only, and split by guess. */
+    leat_assert (!core_is_log (stream) || stream->reads || weight == stream->log_size);
     leat_assert (stream->holds_dead /* has a limit of its own, which may be lowered */
                  || stream->held_size + stream->granted_size
                         <= core->limits.stream_size + core->limits.dead_size);

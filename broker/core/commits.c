@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MPL-2.0 */
 
 #include "broker/core/administration.h"
+#include "broker/core/retention.h"
 
 /* ---- building -------------------------------------------------------------------------------- */
 
@@ -18,6 +19,7 @@ static core_commit_t *s_record_new (leat_core_t *core, bool settles)
     TAILQ_INIT (&record->dying);
     TAILQ_INIT (&record->forgotten);
     STAILQ_INIT (&record->trims);
+    STAILQ_INIT (&record->expiries);
     TAILQ_INIT (&record->waiters);
     TAILQ_INIT (&record->requests);
     return record;
@@ -100,7 +102,9 @@ void core_data_add_stream (leat_core_t *core, core_stream_t *stream)
     created->stream = stream->id;
     created->stream_name = (leat_text_t){ stream->name, stream->name_size };
     created->durability = (uint8_t) stream->settings.durability;
-    created->retention = LEAT_RETENTION_WORK;
+    created->retention = (uint8_t) stream->settings.retention;
+    created->max_age_ms = stream->settings.max_age_ms;
+    created->max_size = stream->settings.max_size;
     created->max_processing_ms = stream->settings.max_processing_ms;
     created->max_attempts = stream->settings.max_attempts;
     created->dead_size = stream->settings.dead_size;
@@ -226,11 +230,29 @@ static void s_add_group (leat_commit_t *commit, core_group_t *group)
     }
 }
 
+/* Before floors and chunks: no commit has what a group lost without why. */
+static void s_add_expiries (leat_core_t *core, core_commit_t *record)
+{
+    core_trim_t *expiry;
+    STAILQ_CONCAT (&record->expiries, &core->expiries);
+    STAILQ_FOREACH (expiry, &record->expiries, next) {
+        leat_operation_t operation = { .id = LEAT_OPERATION_EXPIRED };
+        operation.expired.stream = expiry->stream;
+        operation.expired.first = expiry->first;
+        operation.expired.count = expiry->count;
+        leat_commit_add (record->commit, &operation);
+        core_stream_t *stream = core_stream_by_id (core, expiry->stream);
+        if (stream && stream->expiry == expiry)
+            stream->expiry = NULL; /* what expires from now on is another one */
+    }
+}
+
 static void s_build_settles (leat_core_t *core)
 {
     core->settles_due = false;
     core_timer_stop (core, &core->settle_timer);
     core_commit_t *record = s_record_new (core, true);
+    s_add_expiries (core, record);
     core_group_t *group;
     while ((group = TAILQ_FIRST (&core->dirty_groups))) {
         TAILQ_REMOVE (&core->dirty_groups, group, in_dirty);
@@ -262,7 +284,8 @@ void core_commits_build (leat_core_t *core)
         return;
     }
     core_data_close (core);
-    bool something = !TAILQ_EMPTY (&core->dirty_groups) || !TAILQ_EMPTY (&core->waiters);
+    bool something = !TAILQ_EMPTY (&core->dirty_groups) || !TAILQ_EMPTY (&core->waiters)
+                     || !STAILQ_EMPTY (&core->expiries);
     if (core->settles_due && something)
         s_build_settles (core);
     core->settles_due = false;
@@ -282,8 +305,17 @@ leat_commit_t *leat_core_next_commit (leat_core_t *self)
 bool core_commits_idle (const leat_core_t *core)
 {
     return TAILQ_EMPTY (&core->under_way) && !core->data && TAILQ_EMPTY (&core->waiters)
-           && TAILQ_EMPTY (&core->dirty_groups)
+           && TAILQ_EMPTY (&core->dirty_groups) && STAILQ_EMPTY (&core->expiries)
            && (TAILQ_EMPTY (&core->dying) || core->dying_retry.due_us);
+}
+
+static void s_trims_free (struct core_trims *trims)
+{
+    core_trim_t *trim;
+    while ((trim = STAILQ_FIRST (trims))) {
+        STAILQ_REMOVE_HEAD (trims, next);
+        free (trim);
+    }
 }
 
 static void s_record_free (leat_core_t *core, core_commit_t *record)
@@ -293,11 +325,8 @@ static void s_record_free (leat_core_t *core, core_commit_t *record)
     while ((waiter = TAILQ_FIRST (&record->waiters)))
         s_waiter_free (&record->waiters, waiter);
     core_requests_drop (core, &record->requests);
-    core_trim_t *trim;
-    while ((trim = STAILQ_FIRST (&record->trims))) {
-        STAILQ_REMOVE_HEAD (&record->trims, next);
-        free (trim);
-    }
+    s_trims_free (&record->trims);
+    s_trims_free (&record->expiries);
     free (record);
 }
 
@@ -328,11 +357,8 @@ void core_commits_destroy (leat_core_t *core)
     core_waiter_t *waiter;
     while ((waiter = TAILQ_FIRST (&core->waiters)))
         s_waiter_free (&core->waiters, waiter);
-    core_trim_t *trim;
-    while ((trim = STAILQ_FIRST (&core->trims))) {
-        STAILQ_REMOVE_HEAD (&core->trims, next);
-        free (trim);
-    }
+    s_trims_free (&core->trims);
+    s_trims_free (&core->expiries);
 }
 
 /* ---- completions ----------------------------------------------------------------------------- */
@@ -365,6 +391,7 @@ static void s_batch_committed (leat_core_t *core, core_batch_t *batch)
     if (batch->sequence)
         core_producer_committed (core, batch);
     core_batch_rest (core, batch);
+    core_log_grown (core, batch);
     core_groups_wake (core, stream);
 }
 
@@ -479,6 +506,10 @@ static void s_undo_data (leat_core_t *core, core_commit_t *record)
 static void s_undo_settles (leat_core_t *core, core_commit_t *record)
 {
     STAILQ_CONCAT (&core->trims, &record->trims);
+    STAILQ_CONCAT (&record->expiries, &core->expiries);
+    STAILQ_CONCAT (&core->expiries, &record->expiries);
+    if (!STAILQ_EMPTY (&core->expiries))
+        core_settle_soon (core);
     /* Before those that came since: answers keep their order. */
     TAILQ_CONCAT (&record->waiters, &core->waiters, next);
     TAILQ_CONCAT (&core->waiters, &record->waiters, next);

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MPL-2.0 */
 
 #include "broker/core/administration.h"
+#include "broker/core/retention.h"
 #include "wire/bytes.h"
 
 leat_core_t *leat_core_new (const leat_core_options_t *options)
@@ -34,6 +35,9 @@ leat_core_t *leat_core_new (const leat_core_options_t *options)
     TAILQ_INIT (&self->asked);
     TAILQ_INIT (&self->dirty_groups);
     STAILQ_INIT (&self->trims);
+    STAILQ_INIT (&self->expiries);
+    TAILQ_INIT (&self->logs);
+    TAILQ_INIT (&self->losers);
     TAILQ_INIT (&self->waiters);
     TAILQ_INIT (&self->crowded);
     TAILQ_INIT (&self->starving);
@@ -422,6 +426,7 @@ void leat_core_run (leat_core_t *self)
     if (self->failed || self->stopped || !self->ticked)
         return;
     core_timers_fire (self);
+    core_logs_run (self);
     do {
         core_credit_run (self);
         if (!self->shutting_down)
@@ -475,6 +480,24 @@ void leat_core_unreachable (leat_core_t *self, uint64_t peer)
 void leat_core_store_full (leat_core_t *self, bool full)
 {
     self->store_full = full;
+}
+
+bool leat_core_next_loss (leat_core_t *self, leat_core_loss_t *loss)
+{
+    core_group_t *group = TAILQ_FIRST (&self->losers);
+    if (!group)
+        return false;
+    TAILQ_REMOVE (&self->losers, group, in_losers);
+    *loss = (leat_core_loss_t){ .stream = { group->stream->name, group->stream->name_size },
+                                .group = { group->name, group->name_size },
+                                .records = group->expired_untold };
+    group->expired_untold = 0;
+    return true;
+}
+
+bool leat_core_has_loss (const leat_core_t *self)
+{
+    return !TAILQ_EMPTY (&self->losers);
 }
 
 bool leat_core_has_session (leat_core_t *self, uint64_t peer)

@@ -16,7 +16,8 @@
  *      while ((commit = leat_core_next_commit (core)))       hand it to the store; when it is done,
  *          leat_core_completed (core, id, result);           at once or in a later turn, in order
  *      while (leat_core_next_read (core, &read))             likewise, if the store reads:
- *          leat_core_read_done (core, read.token, ...);      once for each batch
+ *          leat_core_read_done (core, read.token, ...);      once for each batch, or
+ *          leat_core_looked (core, read.token, ...);         for each header
  *      if any completed or was read: leat_core_run (core) again
  *      while (leat_outbox_next (leat_core_outbox (core), &message))
  *          send it, or leat_core_unreachable (core, message.peer)
@@ -79,6 +80,11 @@ void leat_core_store_full (leat_core_t *self, bool full);
 void leat_core_read_done (leat_core_t *self, uint64_t token, leat_code_t code,
                           const leat_batch_t *batch, leat_buffer_t *body, bool last);
 
+/* A look has found the header of a batch (first, count and time_ms count) whose body takes `size` bytes; the
+ * codes, a batch of no records and `last` are as above. */
+void leat_core_looked (leat_core_t *self, uint64_t token, leat_code_t code,
+                       const leat_batch_t *batch, uint64_t size, bool last);
+
 /* Takes decisions that inputs left open: builds a commit, hands out records, grants credit,
  * confirms. */
 void leat_core_run (leat_core_t *self);
@@ -95,12 +101,14 @@ leat_outbox_t *leat_core_outbox (leat_core_t *self);
 leat_commit_t *leat_core_next_commit (leat_core_t *self);
 
 /* The next read for the store: the batch of stream number `stream` that holds `offset`, or the next one
- * there is, and those behind it until they cost `size` (leat_batch_cost). */
+ * there is, and those behind it until they cost `size` (leat_batch_cost). Where `headers` is not 0 it is a
+ * look: for the headers of so many batches, without their bodies. */
 typedef struct {
     uint64_t token;
     uint32_t stream;
     uint64_t offset;
     uint64_t size;
+    uint32_t headers;
 } leat_core_read_t;
 
 /* False if there is none. */
@@ -110,6 +118,19 @@ bool leat_core_next_read (leat_core_t *self, leat_core_read_t *read);
  * had a moment to read that: its session is over for too many offences, or it has none and goes on.
  * False if there is none. To be asked in each turn. */
 bool leat_core_next_cut (leat_core_t *self, uint64_t *peer);
+
+/* Records that expired in a log before a group had settled them, since that group was told of last. The
+ * texts borrow from the core, until its next call. */
+typedef struct {
+    leat_text_t stream;
+    leat_text_t group;
+    uint64_t records;
+} leat_core_loss_t;
+
+/* The next group that lost records, once for all that it lost; false if there is none. To be asked now and
+ * then, so that somebody hears of it. */
+bool leat_core_next_loss (leat_core_t *self, leat_core_loss_t *loss);
+bool leat_core_has_loss (const leat_core_t *self);
 
 /* How many bytes, at most, a peer that keeps to the protocol can have sent that the core has not
  * received: its credit, settles of what it holds, and what it takes to open all its channels. Looks at

@@ -1,7 +1,7 @@
 /* Credit of producers: what is granted and what is held together never exceed the memory limit.
  * SPDX-License-Identifier: MPL-2.0 */
 
-#include "broker/core/state.h"
+#include "broker/core/retention.h"
 
 /*      memory_size
  *      |<---------- held ---------->|<---- granted ---->|<--- free --->|<- 1/16 ->|
@@ -223,6 +223,16 @@ static void s_grow (leat_core_t *core, core_producer_t *producer)
                         s_idle);
 }
 
+/* A full log in memory drops its oldest records, if it may. True if it did. */
+static bool s_make_room (leat_core_t *core, core_stream_t *stream, uint64_t least, uint64_t unused)
+{
+    uint64_t own = s_below (core->limits.stream_size, stream->held_size, stream->granted_size);
+    if (unused + own >= least || !core_log_make_room (core, stream, least - unused - own))
+        return false;
+    core_limit_hit (core, LEAT_LIMIT_stream_size);
+    return true;
+}
+
 /* Tops a producer up. False if not even what it waits for is there; *full tells if that is because
  * of its stream. */
 static bool s_grant (leat_core_t *core, core_producer_t *producer, bool *full)
@@ -235,6 +245,8 @@ static bool s_grant (leat_core_t *core, core_producer_t *producer, bool *full)
     if (unused >= least && unused > producer->window / 2)
         return true;
     uint64_t available = s_available (core, stream);
+    if (core_is_log (stream) && s_make_room (core, stream, least, unused))
+        available = s_available (core, stream);
     if (unused + available < (producer->want ? producer->want : 1)) {
         *full = s_press (core, stream, producer, least - unused);
         return false;

@@ -120,6 +120,14 @@ void core_group_undo (leat_core_t *core, core_group_t *group);
 /* The offset that a new group begins at; or before it, where a time was asked for and records are away. */
 uint64_t core_group_start (const core_stream_t *stream, leat_start_t start, uint64_t value);
 
+/* Do its records stay when they are settled? */
+static inline bool core_is_log (const core_stream_t *stream)
+{
+    return stream->settings.retention == LEAT_RETENTION_LOG;
+}
+/* Trims committed batches that every group has settled and that are still there. */
+void core_stream_trim_rest (leat_core_t *core, core_stream_t *stream);
+
 /* Charged attempts after which a record of the stream is dead, and bytes that its dead letters take at
  * most: what was set for it, or else the broker's limits. */
 uint64_t core_attempts (const leat_core_t *core, const core_stream_t *stream);
@@ -154,6 +162,12 @@ void core_batch_unlease (leat_core_t *core, core_batch_t *batch, uint64_t count)
 void core_batch_rest (leat_core_t *core, core_batch_t *batch);
 /* It goes for good. */
 void core_batch_rest_no_more (core_batch_t *batch);
+/* Every group of its log has settled all of it: it goes away first. */
+void core_batch_spent (leat_core_t *core, core_batch_t *batch);
+/* Parts a node that is away, so that one begins at `offset`; `size` is what is before that takes. */
+void core_batch_part (core_stream_t *stream, uint64_t offset, uint64_t size);
+/* Asks for the headers of `count` batches from `offset` on. */
+void core_look (leat_core_t *core, core_stream_t *stream, uint64_t offset, uint32_t count);
 /* Asks for the batch that has `offset`, alone or with those `behind` it, unless that was done. What is
  * idle goes if there is no memory otherwise: a batch that the caller looks at may be away afterwards.
  * Groups that find no memory take turns. */
@@ -177,6 +191,10 @@ void core_windows_close (leat_core_t *core);
 void core_batch_make_away (leat_core_t *core, core_stream_t *stream, uint64_t first, uint64_t count,
                            uint64_t size);
 
+/* retention.c */
+/* A header that was asked for; NULL if there is none. `last`: no more come. */
+void core_looked (leat_core_t *core, core_stream_t *stream, const core_header_t *header, bool last);
+
 /* settled.c */
 void core_settled_begin (core_settled_t *settled, uint64_t floor);
 void core_settled_clear (core_settled_t *settled);
@@ -197,6 +215,8 @@ void core_chunk_written (core_chunk_t *chunk);
 void core_group_wake (leat_core_t *core, core_group_t *group);
 /* The same for all groups of the stream. */
 void core_groups_wake (leat_core_t *core, core_stream_t *stream);
+/* Commits what is to go with settles soon. */
+void core_settle_soon (leat_core_t *core);
 /* Settled state or marks changed: commit them soon. */
 void core_group_dirty (leat_core_t *core, core_group_t *group);
 /* Records, none of them settled yet, are settled. */

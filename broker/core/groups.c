@@ -39,11 +39,16 @@ static void s_settle_due (leat_core_t *core, core_timer_t *timer)
     core->settles_due = true;
 }
 
-void core_group_dirty (leat_core_t *core, core_group_t *group)
+void core_settle_soon (leat_core_t *core)
 {
     if (!core->settle_timer.due_us)
         core_timer_set (core, &core->settle_timer, core->now_us + core->limits.settle_delay * 1000,
                         s_settle_due);
+}
+
+void core_group_dirty (leat_core_t *core, core_group_t *group)
+{
+    core_settle_soon (core);
     if (group->dirty)
         return;
     group->dirty = true;

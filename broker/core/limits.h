@@ -63,6 +63,10 @@
        "lists of streams and groups told to one session at once, a tenth of it more each second; "    \
        "so that who asks and never reads piles up little")                                            \
     X (requests, 1000, count, "requests of operators that wait for the store; more are refused")      \
+    X (expiry_batches, 1024, count,                                                                   \
+       "batches of a log that expire in one turn; keeps turns short, the rest follows in the next")   \
+    X (expiry_delay, 100, ms,                                                                         \
+       "records go so late after they became too old, so that many go together")                      \
     X (settle_delay, 100, ms, "settles are committed at most so late; losing them only redelivers")
 
 typedef struct {

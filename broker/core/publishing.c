@@ -224,9 +224,11 @@ static void s_accept (leat_core_t *core, core_session_t *session, core_producer_
 {
     core_sequence_t *sequence = producer->sequence;
     core_stream_t *stream = producer->channel.stream;
+    /* The age of what a log holds is not for the clocks of producers to say. */
+    uint64_t time_ms = core_is_log (stream) ? core->wall_ms : header->time_ms;
     core_batch_t *batch =
         core_batch_make (core, stream, stream->next_offset, header->count, header->attributes,
-                         header->crc32c, header->time_ms, leat_buffer_hold (body));
+                         header->crc32c, time_ms, leat_buffer_hold (body));
     batch->sequence = sequence;
     batch->last_sequence = header->first + header->count - 1;
     batch->session_epoch = session->epoch;

@@ -1,31 +1,41 @@
 /* A new core takes over what a store has: applies its commits, then finds out what is ready.
  * SPDX-License-Identifier: MPL-2.0 */
 
-#include "broker/core/state.h"
+#include "broker/core/retention.h"
 
 /* Offsets beyond this are damage, not data. */
 #define OFFSET_MAX (UINT64_C (1) << 62)
 
 /* ---- operations ------------------------------------------------------------------------------ */
 
-static bool s_settings (core_settings_t *settings, uint8_t durability, uint64_t max_processing_ms,
-                        uint32_t max_attempts, uint64_t dead_size)
+/* STREAM_CREATED and STREAM_SET have these in common. */
+static bool s_settings (core_settings_t *settings, const leat_operation_stream_set_t *operation)
 {
-    *settings = (core_settings_t){ .durability = (leat_durability_t) durability,
-                                   .max_processing_ms = max_processing_ms,
-                                   .max_attempts = max_attempts,
-                                   .dead_size = dead_size };
-    return durability <= LEAT_SYNC && max_processing_ms <= CORE_PROCESSING_MAX_MS;
+    *settings = (core_settings_t){ .durability = (leat_durability_t) operation->durability,
+                                   .retention = (leat_retention_t) operation->retention,
+                                   .max_age_ms = operation->max_age_ms,
+                                   .max_size = operation->max_size,
+                                   .max_processing_ms = operation->max_processing_ms,
+                                   .max_attempts = operation->max_attempts,
+                                   .dead_size = operation->dead_size };
+    return operation->durability <= LEAT_SYNC && operation->retention <= LEAT_RETENTION_LOG
+           && operation->max_age_ms <= CORE_TIME_MAX_MS
+           && operation->max_processing_ms <= CORE_TIME_MAX_MS;
 }
 
 static leat_code_t s_stream_created (leat_core_t *core,
                                      const leat_operation_stream_created_t *operation)
 {
     core_settings_t settings;
+    const leat_operation_stream_set_t set = { .durability = operation->durability,
+                                              .retention = operation->retention,
+                                              .max_age_ms = operation->max_age_ms,
+                                              .max_size = operation->max_size,
+                                              .max_processing_ms = operation->max_processing_ms,
+                                              .max_attempts = operation->max_attempts,
+                                              .dead_size = operation->dead_size };
     if (!leat_name_valid (operation->stream_name) || !operation->stream
-        || operation->stream == UINT32_MAX
-        || !s_settings (&settings, operation->durability, operation->max_processing_ms,
-                        operation->max_attempts, operation->dead_size)
+        || operation->stream == UINT32_MAX || !s_settings (&settings, &set)
         || core_stream_by_id (core, operation->stream)
         || core_stream_find (core, operation->stream_name))
         return LEAT_MALFORMED;
@@ -39,9 +49,7 @@ static leat_code_t s_stream_set (leat_core_t *core, const leat_operation_stream_
 {
     core_stream_t *stream = core_stream_by_id (core, operation->stream);
     core_settings_t settings;
-    if (!stream
-        || !s_settings (&settings, operation->durability, operation->max_processing_ms,
-                        operation->max_attempts, operation->dead_size))
+    if (!stream || !s_settings (&settings, operation))
         return LEAT_MALFORMED;
     stream->settings = settings;
     return LEAT_OK;
@@ -274,6 +282,18 @@ static leat_code_t s_trim (leat_core_t *core, const leat_operation_trim_t *opera
     return LEAT_OK;
 }
 
+static leat_code_t s_expired (leat_core_t *core, const leat_operation_expired_t *operation)
+{
+    core_stream_t *stream = core_stream_by_id (core, operation->stream);
+    if (!stream || operation->first > OFFSET_MAX)
+        return LEAT_MALFORMED;
+    s_reach (stream, operation->first);
+    core_group_t *group;
+    RB_FOREACH (group, core_groups, &stream->groups)
+        s_settle (core, group, 0, operation->first);
+    return core_log_recover (core, stream, operation->first) ? LEAT_OK : LEAT_MALFORMED;
+}
+
 static leat_code_t s_apply (leat_core_t *core, const leat_operation_t *operation)
 {
     switch (operation->id) {
@@ -305,6 +325,8 @@ static leat_code_t s_apply (leat_core_t *core, const leat_operation_t *operation
         return s_dead (core, &operation->dead);
     case LEAT_OPERATION_TRIM:
         return s_trim (core, &operation->trim);
+    case LEAT_OPERATION_EXPIRED:
+        return s_expired (core, &operation->expired);
     default:
         return LEAT_NOT_HANDLED; /* nothing writes the others yet */
     }
@@ -385,14 +407,13 @@ void core_group_begin (leat_core_t *core, core_group_t *group)
     core_group_wake (core, group);
 }
 
-/* Batches that every group has settled, and whose trim did not get into a commit. */
-static void s_trim_rest (leat_core_t *core, core_stream_t *stream)
+void core_stream_trim_rest (leat_core_t *core, core_stream_t *stream)
 {
     core_batch_t *batch;
     core_batch_t *next;
     for (batch = RB_MIN (core_batches, &stream->batches); batch; batch = next) {
         next = RB_NEXT (core_batches, , batch);
-        if (stream->group_count && !batch->unsettled) {
+        if (stream->group_count && !batch->unsettled && batch->committed) {
             core_trim (core, batch);
             core_batch_destroy (core, batch);
         }
@@ -403,7 +424,10 @@ void core_recovered (leat_core_t *core)
 {
     core_stream_t *stream;
     RB_FOREACH (stream, core_streams, &core->streams) {
-        s_trim_rest (core, stream);
+        if (core_is_log (stream))
+            core_log_begin (core, stream);
+        else
+            core_stream_trim_rest (core, stream); /* what did not get into a commit */
         core_group_t *group;
         RB_FOREACH (group, core_groups, &stream->groups)
             core_group_begin (core, group);

@@ -6,12 +6,15 @@
 #include "wire/commit.h"
 
 /* Ten years: what is meant to be longer is meant to be without end, which is 0. */
-#define CORE_PROCESSING_MAX_MS (UINT64_C (10) * 366 * 24 * 3600 * 1000)
+#define CORE_TIME_MAX_MS (UINT64_C (10) * 366 * 24 * 3600 * 1000)
 
-/* 0 in the last three: no limit, and the broker's `attempts` and `dead_size`. */
+/* 0 in the last five: no limit, and the broker's `attempts` and `dead_size`. */
 typedef struct {
     leat_durability_t durability;
-    uint64_t max_processing_ms; /* at most CORE_PROCESSING_MAX_MS */
+    leat_retention_t retention;
+    uint64_t max_age_ms;        /* of a log; at most CORE_TIME_MAX_MS */
+    uint64_t max_size;          /* of a log */
+    uint64_t max_processing_ms; /* at most CORE_TIME_MAX_MS */
     uint32_t max_attempts;
     uint64_t dead_size;
 } core_settings_t;

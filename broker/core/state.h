@@ -52,6 +52,7 @@ typedef struct core_lease core_lease_t;
 typedef struct core_commit core_commit_t;
 typedef struct core_request core_request_t;
 typedef struct core_processing core_processing_t;
+typedef struct core_trim core_trim_t;
 
 /* ---- timers (timers.c) ----------------------------------------------------------------------- */
 
@@ -248,13 +249,14 @@ typedef struct {
     uint32_t *index; /* as that of a batch */
 } core_part_t;
 
-/* Records as they came. The body is one buffer, or after compaction an array of parts; or it is away,
+/* Records as they came; of a log with the time at which the broker took them. The body is one buffer, or after compaction an array of parts; or it is away,
  * at the store alone, and then neighbours that are away too are one with it (window.c). */
 struct core_batch {
     RB_ENTRY (core_batch) by_first;
     TAILQ_ENTRY (core_batch) in_commit;
     TAILQ_ENTRY (core_batch) in_idle; /* of its stream: may go away */
     bool idle;                        /* is there */
+    bool spent;                       /* and, of a log, settled by every group */
     bool away;
     uint64_t leased;      /* records in leases of whichever group: it stays */
     uint64_t stored_size; /* bytes of its records at the store */
@@ -378,10 +380,22 @@ struct core_group {
     TAILQ_ENTRY (core_group) in_asked; /* in core->asked: it may be empty now, and has askers */
     bool dirty;
     TAILQ_ENTRY (core_group) in_dirty; /* in core->dirty_groups: settled state to commit */
-    uint64_t settled_count;            /* statistics */
+    uint64_t expired_untold; /* records lost to it that leat_core_next_loss has not told of */
+    TAILQ_ENTRY (core_group) in_losers;
+    uint64_t settled_count; /* statistics */
     uint64_t redelivered_count;
     uint64_t dead_count;
+    uint64_t expired_count;
 };
+
+/* Of a batch that is away, as the store has told. */
+typedef struct {
+    uint64_t end; /* offset behind it */
+    uint64_t time_ms;
+    uint64_t size;
+} core_header_t;
+
+enum { CORE_EDGE = 64 }; /* headers that are known of one stream at a time */
 
 struct core_stream {
     RB_ENTRY (core_stream) by_name;
@@ -407,6 +421,18 @@ struct core_stream {
     bool crowded;
     TAILQ_ENTRY (core_stream) in_crowded; /* in core->crowded: more is idle than should be */
     uint32_t reading;                     /* reads under way */
+    uint32_t spent;                       /* idle batches of a log that every group has settled */
+    uint64_t log_size; /* of a log: what counts against its max_size; see retention.c */
+    bool looked_at;
+    TAILQ_ENTRY (core_stream) in_logs; /* in core->logs: something may have expired */
+    core_timer_t expiry_timer;         /* when to look again */
+    bool expiry_held;                  /* what has expired waits for a lease to end */
+    core_header_t *edge;               /* CORE_EDGE headers, made when first needed */
+    uint32_t edge_first;
+    uint32_t edge_count;
+    bool looks;             /* more of them were asked for */
+    core_trim_t *expiry;    /* in core->expiries, if something has expired since the last commit */
+    uint64_t expired_count; /* statistics */
     RB_HEAD (core_groups, core_group) groups;
     uint32_t group_count;
     LIST_HEAD (, core_sequence) sequences;
@@ -421,12 +447,13 @@ struct core_stream {
 
 /* ---- commits (commits.c) --------------------------------------------------------------------- */
 
-typedef struct core_trim {
+/* Batches that are settled and go, from `first` on; or that have expired, below `first`. */
+struct core_trim {
     STAILQ_ENTRY (core_trim) next;
     uint32_t stream;
     uint64_t first;
     uint64_t count;
-} core_trim_t;
+};
 
 STAILQ_HEAD (core_trims, core_trim);
 
@@ -460,6 +487,7 @@ struct core_commit {
     struct core_marks_queue dying;
     TAILQ_HEAD (, core_identity) forgotten; /* that it forgets */
     struct core_trims trims;
+    struct core_trims expiries;
     struct core_waiters waiters;
     struct core_requests requests;
 };
@@ -472,6 +500,7 @@ typedef struct core_read {
     uint64_t token;
     uint64_t offset; /* what comes next: begins as what was asked for */
     uint64_t size;
+    uint32_t headers;  /* not 0: a look */
     uint64_t reserved; /* of what may still come, in core->reading_size */
 } core_read_t;
 
@@ -545,8 +574,11 @@ struct leat_core {
     TAILQ_HEAD (, core_group) awake;
     TAILQ_HEAD (, core_group) asked;
     TAILQ_HEAD (, core_group) dirty_groups;
-    struct core_trims trims;     /* to go into the next commit of settles */
-    struct core_waiters waiters; /* likewise */
+    struct core_trims trims;          /* to go into the next commit of settles */
+    struct core_trims expiries;       /* likewise */
+    struct core_waiters waiters;      /* likewise */
+    TAILQ_HEAD (, core_stream) logs;  /* in which something may have expired */
+    TAILQ_HEAD (, core_group) losers; /* to which something has expired that they had not settled */
     TAILQ_HEAD (, core_stream) crowded;
     struct core_reads reads_asked;   /* not handed to the store yet */
     struct core_reads reads_waiting; /* for its answers, in the order in which it was asked */

@@ -30,6 +30,7 @@ static void s_visit_group (const core_group_t *group, const leat_statistics_visi
         .settled = group->settled_count,
         .redelivered = group->redelivered_count,
         .dead_lettered = group->dead_count,
+        .expired = group->expired_count,
         .consumers = group->consumer_count,
     };
     visitor->group (visitor->arg, &row);
@@ -41,12 +42,18 @@ static void s_visit_stream (core_stream_t *stream, const leat_statistics_visitor
     leat_stream_statistics_t row = {
         .name = { stream->name, stream->name_size },
         .durability = stream->settings.durability,
+        .retention = stream->settings.retention,
+        .max_age_ms = stream->settings.max_age_ms,
+        .max_size = stream->settings.max_size,
         .max_processing_ms = stream->settings.max_processing_ms,
         .first_offset = oldest ? oldest->first : stream->next_offset,
         .next_offset = stream->next_offset,
         .accepted = stream->accepted_count,
         .held = stream->record_count,
-        .bytes = stream->reads ? stream->stored_size : stream->held_size,
+        .bytes = !stream->reads         ? stream->held_size
+                 : core_is_log (stream) ? stream->log_size
+                                        : stream->stored_size,
+        .expired = stream->expired_count,
         .producers = stream->producer_count,
         .groups = stream->group_count,
     };

@@ -31,6 +31,9 @@
     X (records_overdue, "records taken away after their stream's max_processing")                  \
     X (records_dead, "records set aside as dead letters")                                          \
     X (records_parked, "dead letters that had no room and stay in their stream")                   \
+    X (records_expired, "records of logs that became too old or too much, and went")               \
+    X (records_expired_unsettled, "of them those that a group had not settled, once per group")    \
+    X (expiries_held, "times that what had expired waited, because it was leased")                 \
     X (settles_stale, "settles that held no lease")                                                \
     X (slices_cut, "deliveries that were part of a batch")                                         \
     X (batches_sent_away, "batches that left memory, because the store has them")                  \
@@ -65,18 +68,23 @@ typedef struct {
     uint64_t settled;
     uint64_t redelivered;
     uint64_t dead_lettered;
+    uint64_t expired; /* records that went from a log before the group had settled them */
     uint32_t consumers;
 } leat_group_statistics_t;
 
 typedef struct {
     leat_text_t name;
     leat_durability_t durability;
+    leat_retention_t retention;
+    uint64_t max_age_ms;        /* of a log; 0: no limit */
+    uint64_t max_size;          /* likewise */
     uint64_t max_processing_ms; /* 0: no limit */
     uint64_t first_offset;      /* of the oldest record held */
     uint64_t next_offset;
     uint64_t accepted; /* records committed */
     uint64_t held;     /* records held */
     uint64_t bytes;    /* held_size of this stream */
+    uint64_t expired;  /* records of a log that went */
     uint32_t producers;
     uint32_t groups;
 } leat_stream_statistics_t;

@@ -1,7 +1,7 @@
 /* Streams and groups: finding, creating, forgetting.
  * SPDX-License-Identifier: MPL-2.0 */
 
-#include "broker/core/state.h"
+#include "broker/core/retention.h"
 
 static int core_stream_compare (const core_stream_t *a, const core_stream_t *b)
 {
@@ -135,6 +135,7 @@ void core_stream_destroy (leat_core_t *core, core_stream_t *stream)
     if (stream->crowded)
         TAILQ_REMOVE (&core->crowded, stream, in_crowded);
     core_credit_forget (core, stream);
+    core_log_end (core, stream);
     RB_REMOVE (core_streams, &core->streams, stream);
     RB_REMOVE (core_streams_by_id, &core->streams_by_id, stream);
     core->statistics.streams--;
@@ -163,8 +164,9 @@ uint64_t core_group_start (const core_stream_t *stream, leat_start_t start, uint
 {
     const core_batch_t *batch = RB_MIN (core_batches, (struct core_batches *) &stream->batches);
     uint64_t oldest = batch ? batch->first : stream->next_offset;
-    /* What nobody has settled yet belongs to the first group, whatever it asks for. */
-    if (!stream->group_count || start == LEAT_START_EARLIEST)
+    /* What nobody has settled yet belongs to the first group, whatever it asks for; but for a log, where
+     * nothing is lost to the next one. */
+    if ((!stream->group_count && !core_is_log (stream)) || start == LEAT_START_EARLIEST)
         return oldest;
     if (start == LEAT_START_LATEST)
         return stream->next_offset;
@@ -254,7 +256,8 @@ core_group_t *core_group_create (leat_core_t *core, core_stream_t *stream, leat_
                                            core_group_start (stream, start, value));
     const core_batch_t *batch = core_batch_at (stream, group->start);
     /* How old they are is known once they are read: dispatch.c. */
-    if (start == LEAT_START_TIME && stream->group_count > 1 && batch && batch->away) {
+    bool free_start = stream->group_count > 1 || core_is_log (stream);
+    if (start == LEAT_START_TIME && free_start && batch && batch->away) {
         group->since_ms = value;
         group->since_end = stream->next_offset;
     }
@@ -285,6 +288,8 @@ void core_group_destroy (leat_core_t *core, core_group_t *group)
         TAILQ_REMOVE (&core->asked, group, in_asked);
     if (group->dirty)
         TAILQ_REMOVE (&core->dirty_groups, group, in_dirty);
+    if (group->expired_untold)
+        TAILQ_REMOVE (&core->losers, group, in_losers);
     RB_REMOVE (core_groups, &stream->groups, group);
     stream->group_count--;
     free (group->name);

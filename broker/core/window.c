@@ -2,7 +2,7 @@
  * is needed: a backlog of any length costs one node.
  * SPDX-License-Identifier: MPL-2.0 */
 
-#include "broker/core/state.h"
+#include "broker/core/retention.h"
 
 /*      settled | leased | idle | away: one node for any number of batches | idle | not committed
  *      --------+--------+------+------------------------------------------+------+--------------> offsets
@@ -21,7 +21,7 @@ enum {
 
 static void s_crowd (leat_core_t *core, core_stream_t *stream)
 {
-    if (stream->crowded || stream->idle_size <= core->limits.read_window)
+    if (stream->crowded || (stream->idle_size <= core->limits.read_window && !stream->spent))
         return;
     stream->crowded = true;
     TAILQ_INSERT_TAIL (&core->crowded, stream, in_crowded);
@@ -61,8 +61,22 @@ void core_batch_rest_no_more (core_batch_t *batch)
     if (!batch->idle)
         return;
     batch->idle = false;
+    batch->stream->spent -= batch->spent;
+    batch->spent = false;
     batch->stream->idle_size -= batch->cost;
     TAILQ_REMOVE (&batch->stream->idle, batch, in_idle);
+}
+
+void core_batch_spent (leat_core_t *core, core_batch_t *batch)
+{
+    core_stream_t *stream = batch->stream;
+    if (!batch->idle || batch->spent)
+        return;
+    batch->spent = true;
+    stream->spent++;
+    TAILQ_REMOVE (&stream->idle, batch, in_idle);
+    TAILQ_INSERT_TAIL (&stream->idle, batch, in_idle);
+    s_crowd (core, stream);
 }
 
 void core_batch_lease (core_batch_t *batch, uint64_t count)
@@ -75,6 +89,8 @@ void core_batch_unlease (leat_core_t *core, core_batch_t *batch, uint64_t count)
 {
     leat_assert (batch && batch->leased >= count);
     batch->leased -= count;
+    if (batch->stream->expiry_held)
+        core_log_look (core, batch->stream);
     s_rest_first (core, batch);
 }
 
@@ -119,12 +135,25 @@ static void s_send_away (leat_core_t *core, core_batch_t *batch)
     s_join_neighbours (batch);
 }
 
+/* They are last, but for what was committed later in the same turn. */
+static void s_send_spent_away (leat_core_t *core, core_stream_t *stream)
+{
+    core_batch_t *batch;
+    core_batch_t *before;
+    for (batch = TAILQ_LAST (&stream->idle, core_idle); stream->spent; batch = before) {
+        before = TAILQ_PREV (batch, core_idle, in_idle);
+        if (batch->spent)
+            s_send_away (core, batch);
+    }
+}
+
 void core_windows_close (leat_core_t *core)
 {
     core_stream_t *stream;
     while ((stream = TAILQ_FIRST (&core->crowded))) {
         TAILQ_REMOVE (&core->crowded, stream, in_crowded);
         stream->crowded = false;
+        s_send_spent_away (core, stream);
         while (stream->idle_size > core->limits.read_window)
             s_send_away (core, TAILQ_LAST (&stream->idle, core_idle));
     }
@@ -153,6 +182,19 @@ static core_batch_t *s_make_away (core_stream_t *stream, uint64_t first, uint64_
     RB_INSERT (core_batches, &stream->batches, batch);
     stream->batch_count++;
     return batch;
+}
+
+void core_batch_part (core_stream_t *stream, uint64_t offset, uint64_t size)
+{
+    core_batch_t *batch = core_batch_at (stream, offset);
+    if (!batch || batch->first == offset)
+        return;
+    leat_assert (batch->away);
+    uint64_t left = batch->stored_size > size ? batch->stored_size - size : 0;
+    uint64_t count = batch->first + batch->count - offset;
+    batch->count -= count;
+    batch->stored_size -= left;
+    batch->unsettled -= s_make_away (stream, offset, count, left)->unsettled;
 }
 
 void core_batch_make_away (leat_core_t *core, core_stream_t *stream, uint64_t first, uint64_t count,
@@ -269,25 +311,36 @@ static bool s_may_ask (const leat_core_t *core, const core_stream_t *stream, uin
     if (stream->reading >= READS_MAX)
         return false;
     TAILQ_FOREACH (other, &core->reads_asked, next)
-        if (other->stream == stream && other->offset == offset)
+        if (other->stream == stream && other->offset == offset && !other->headers)
             return false;
     TAILQ_FOREACH (other, &core->reads_waiting, next)
-        if (other->stream == stream && other->offset == offset)
+        if (other->stream == stream && other->offset == offset && !other->headers)
             return false;
     return true;
 }
 
-static void s_ask (leat_core_t *core, core_stream_t *stream, uint64_t offset, uint64_t size)
+static core_read_t *s_ask (leat_core_t *core, core_stream_t *stream, uint64_t offset)
 {
     core_read_t *read = leat_alloc (sizeof *read);
-    read->reserved = s_need (core, size);
-    core->reading_size += read->reserved;
     read->stream = stream;
     read->token = ++core->last_read;
     read->offset = offset;
-    read->size = size;
     stream->reading++;
     TAILQ_INSERT_TAIL (&core->reads_asked, read, next);
+    return read;
+}
+
+static void s_ask_bodies (leat_core_t *core, core_stream_t *stream, uint64_t offset, uint64_t size)
+{
+    core_read_t *read = s_ask (core, stream, offset);
+    read->size = size;
+    read->reserved = s_need (core, size);
+    core->reading_size += read->reserved;
+}
+
+void core_look (leat_core_t *core, core_stream_t *stream, uint64_t offset, uint32_t count)
+{
+    s_ask (core, stream, offset)->headers = count;
 }
 
 void core_read (leat_core_t *core, core_group_t *group, uint64_t offset, bool behind)
@@ -295,7 +348,7 @@ void core_read (leat_core_t *core, core_group_t *group, uint64_t offset, bool be
     core_stream_t *stream = group->stream;
     uint64_t size = behind ? core->limits.read_window / READS_PER_WINDOW : 1;
     if (s_may_ask (core, stream, offset) && s_find_memory (core, group, &size))
-        s_ask (core, stream, offset, size);
+        s_ask_bodies (core, stream, offset, size);
 }
 
 void core_read_ahead (leat_core_t *core, core_stream_t *stream, uint64_t offset)
@@ -303,7 +356,7 @@ void core_read_ahead (leat_core_t *core, core_stream_t *stream, uint64_t offset)
     uint64_t size = core->limits.read_window / READS_PER_WINDOW;
     if (TAILQ_EMPTY (&core->starving) && s_may_ask (core, stream, offset)
         && s_has_memory (core, s_need (core, size)))
-        s_ask (core, stream, offset, size);
+        s_ask_bodies (core, stream, offset, size);
 }
 
 bool leat_core_next_read (leat_core_t *self, leat_core_read_t *read)
@@ -315,7 +368,8 @@ bool leat_core_next_read (leat_core_t *self, leat_core_read_t *read)
         *read = (leat_core_read_t){ .token = asked->token,
                                     .stream = asked->stream->id,
                                     .offset = asked->offset,
-                                    .size = asked->size };
+                                    .size = asked->size,
+                                    .headers = asked->headers };
         return true;
     }
     return false;
@@ -353,7 +407,7 @@ void core_reads_drop (leat_core_t *core, const core_stream_t *stream)
 /* A node that nobody needs goes for good. */
 static void s_trim_settled (leat_core_t *core, core_batch_t *batch)
 {
-    if (batch->unsettled || !batch->stream->group_count)
+    if (batch->unsettled || !batch->stream->group_count || core_is_log (batch->stream))
         return;
     core_trim (core, batch);
     core_batch_destroy (core, batch);
@@ -443,9 +497,11 @@ static void s_arrived (leat_core_t *core, core_read_t *read, const leat_batch_t 
     read->reserved -= spent;
     core->reading_size -= spent;
     core->statistics.batches_read++;
-    if (batch->unsettled)
+    if (batch->unsettled || core_is_log (stream))
         s_rest_first (core, batch);
-    else
+    if (!batch->unsettled && core_is_log (stream))
+        core_batch_spent (core, batch);
+    else if (!batch->unsettled)
         s_trim_settled (core, batch);
 }
 
@@ -498,13 +554,35 @@ static bool s_fits (core_stream_t *stream, const leat_batch_t *header)
     return batch && header->first + header->count <= batch->first + batch->count;
 }
 
+static core_read_t *s_find_read (leat_core_t *core, uint64_t token)
+{
+    core_read_t *read = TAILQ_FIRST (&core->reads_waiting);
+    while (read && read->token != token)
+        read = TAILQ_NEXT (read, next);
+    return core->failed || core->stopped ? NULL : read;
+}
+
+void leat_core_looked (leat_core_t *self, uint64_t token, leat_code_t code,
+                       const leat_batch_t *batch, uint64_t size, bool last)
+{
+    core_read_t *read = s_find_read (self, token);
+    if (!read)
+        return;
+    core_stream_t *stream = read->stream;
+    /* A header that is damaged tells no time: what it heads can be read by nobody, and may go. */
+    core_header_t header = { batch->first + batch->count, code == LEAT_OK ? batch->time_ms : 0,
+                             size };
+    bool any = (code == LEAT_OK || code == LEAT_DAMAGED) && batch->count;
+    if (last)
+        s_drop (self, read, &self->reads_waiting);
+    core_looked (self, stream, any ? &header : NULL, last);
+}
+
 void leat_core_read_done (leat_core_t *self, uint64_t token, leat_code_t code,
                           const leat_batch_t *batch, leat_buffer_t *body, bool last)
 {
-    core_read_t *read = TAILQ_FIRST (&self->reads_waiting);
-    while (read && read->token != token)
-        read = TAILQ_NEXT (read, next);
-    if (self->failed || self->stopped || !read)
+    core_read_t *read = s_find_read (self, token);
+    if (!read)
         return;
     core_stream_t *stream = read->stream;
     if (code == LEAT_OK || code == LEAT_DAMAGED) {

@@ -20,7 +20,9 @@ enum {
     TURN_ENDS = 4096,
     TURN_PROBES = 1024,
     DEAF_TIMEOUTS = 4, /* of heartbeats: so long a peer may read nothing while memory grows */
-    STATS_INTERVAL_US = 10000, /* how long a query may wait while peers are busy */
+    NOTICE_INTERVAL_US = 10000000, /* between notices, so that nothing fills a disk with them: */
+    NOTICES = 16,                  /* so many at a time, the rest next time */
+    STATS_INTERVAL_US = 10000,     /* how long a query may wait while peers are busy */
     STOP_READ_TURNS = 64, /* what had arrived before the wish to stop is read, in so many turns */
     STOP_TIME_US = 5000000,
     FAILED_TIME_US = 1000000, /* so long a broker whose store failed says why to who asks */
@@ -33,6 +35,7 @@ typedef struct {
     uint64_t now_us;
     uint64_t stats_us;  /* when queries were last looked for */
     bool stats_waiting; /* queries may wait */
+    uint64_t notice_us; /* when notices may be given again */
     bool stopping;
     bool failed; /* the store; or leat_core_failed */
     uint64_t stop_until_us;
@@ -164,6 +167,9 @@ static void s_was_read (reactor_t *self, leat_store_event_t *event)
                   "the store cannot be read: %s; `leat store verify` tells what can",
                   event->reason ? event->reason : "no reason given");
         self->failed = true;
+    } else if (event->kind == LEAT_STORE_LOOKED) {
+        leat_core_looked (self->parts.core, event->id, event->code, &event->batch, event->size,
+                          event->last);
     } else {
         leat_core_read_done (self->parts.core, event->id, event->code, &event->batch, event->body,
                              event->last);
@@ -202,7 +208,10 @@ static bool s_run (reactor_t *self)
         any = true;
     }
     while (leat_core_next_read (self->parts.core, &read)) {
-        any = leat_store_read (self->parts.store, read.stream, read.offset, read.size, read.token);
+        any = read.headers ? leat_store_look (self->parts.store, read.stream, read.offset,
+                                              read.headers, read.token)
+                           : leat_store_read (self->parts.store, read.stream, read.offset,
+                                              read.size, read.token);
         leat_assert (any);
     }
     return any;
@@ -269,6 +278,24 @@ static void s_stats (reactor_t *self)
     self->stats_waiting = leat_stats_socket_serve (self->parts.stats, report, self->connections);
 }
 
+/* What groups have lost since they were told of last. */
+static void s_notice (reactor_t *self)
+{
+    leat_core_loss_t loss;
+    char text[400];
+    if (!self->parts.notice || !leat_core_has_loss (self->parts.core))
+        return;
+    for (int i = 0; i < NOTICES && leat_core_next_loss (self->parts.core, &loss); i++) {
+        snprintf (text, sizeof text,
+                  "%llu record%s of stream '%.*s' expired before group '%.*s' had settled %s",
+                  (unsigned long long) loss.records, loss.records == 1 ? "" : "s",
+                  (int) loss.stream.size, loss.stream.data, (int) loss.group.size, loss.group.data,
+                  loss.records == 1 ? "it" : "them");
+        self->parts.notice (self->parts.notice_arg, text);
+    }
+    self->notice_us = self->now_us + NOTICE_INTERVAL_US;
+}
+
 /* ---- 8 sleep --------------------------------------------------------------------------------- */
 
 static uint64_t s_deadline (const reactor_t *self)
@@ -282,6 +309,9 @@ static uint64_t s_deadline (const reactor_t *self)
         deadline_us = check_us;
     if (self->stopping && self->stop_until_us < deadline_us)
         deadline_us = self->stop_until_us;
+    if (self->parts.notice && self->notice_us < deadline_us
+        && leat_core_has_loss (self->parts.core))
+        deadline_us = self->notice_us;
     return deadline_us;
 }
 
@@ -348,6 +378,8 @@ static bool s_turn (reactor_t *self)
         s_stats (self);
         any |= self->stats_waiting;
     }
+    if (self->now_us >= self->notice_us)
+        s_notice (self);
     return any;
 }
 
@@ -422,6 +454,7 @@ leat_reactor_end_t leat_reactor_run (const leat_reactor_parts_t *parts, char *re
     s_tick (&self);
     self.stats_waiting = self.parts.stats != NULL;
     leat_reactor_end_t end = s_loop (&self);
+    s_notice (&self);
     self.parts.report->departures = NULL;
     self.parts.report->connections = NULL;
     leat_connections_destroy (&self.connections);

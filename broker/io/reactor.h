@@ -23,10 +23,14 @@
  *                reads go to the store; again if that ended anything at once
  *   5  send      the outbox; who cannot be reached is gone, which the next turn acts upon
  *   6  probe     peers whose connections may have ended
- *   7  stats     queries, now and then
+ *   7  stats     queries, now and then; and notices, more rarely
  *   8  sleep     if 1 to 7 did nothing: until a socket, the store, the control thread, the core's
  *                next deadline or the next probe
  */
+
+/* Something that the operator should hear of: a sentence, which is valid during the call. */
+typedef void (leat_notice_fn) (void *arg, const char *text);
+
 typedef struct {
     leat_core_t *core;
     leat_store_t *store;
@@ -34,6 +38,8 @@ typedef struct {
     leat_stats_socket_t *stats; /* NULL: none */
     leat_control_t *control;
     leat_report_source_t *report; /* its times and counts are kept up to date here */
+    leat_notice_fn *notice;       /* NULL: nobody hears of anything */
+    void *notice_arg;
 } leat_reactor_parts_t;
 
 typedef enum {

@@ -91,12 +91,17 @@ static void s_add_stream (void *arg, const leat_stream_statistics_t *row)
     json_t *stream = json_object ();
     s_set (stream, "name", s_text (row->name));
     s_set (stream, "durability", json_string (s_durability (row->durability)));
+    s_set (stream, "retention",
+           json_string (row->retention == LEAT_RETENTION_LOG ? "log" : "work"));
+    s_set (stream, "max_age_ms", s_number (row->max_age_ms));
+    s_set (stream, "max_size", s_number (row->max_size));
     s_set (stream, "max_processing_ms", s_number (row->max_processing_ms));
     s_set (stream, "accepted", s_number (row->accepted));
     s_set (stream, "held", s_number (row->held));
     s_set (stream, "bytes", s_number (row->bytes));
     s_set (stream, "first_offset", s_number (row->first_offset));
     s_set (stream, "next_offset", s_number (row->next_offset));
+    s_set (stream, "expired", s_number (row->expired));
     s_set (stream, "producers", s_number (row->producers));
     s_append (lists->streams, stream);
     lists->stream = stream;
@@ -114,6 +119,8 @@ static void s_add_group (void *arg, const leat_group_statistics_t *row)
     lists->sums.name += row->name;
     GROUP_FIGURES (X)
 #undef X
+    s_set (group, "expired",
+           s_number (row->expired)); /* of the stream it is what went, settled or not */
     s_append (lists->groups, group);
 }
 

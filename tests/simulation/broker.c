@@ -53,6 +53,32 @@ static void s_drain (sim_t *sim)
 
 /* ---- beginning and end ----------------------------------------------------------------------- */
 
+/* What is there before the first broker: the plan's streams of retention log. */
+static void s_begin_store (sim_t *sim)
+{
+    const sim_plan_t *plan = &sim->plan;
+    leat_commit_t *commit = leat_commit_new (1, 0);
+    uint32_t id = 1;
+    for (unsigned stream = 0; stream < SIM_STREAMS_MAX; stream++) {
+        leat_operation_t operation = { .id = LEAT_OPERATION_STREAM_CREATED };
+        operation.stream_created.stream = id;
+        operation.stream_created.stream_name = leat_text (sim_stream_name (stream));
+        operation.stream_created.durability = plan->store_memory ? LEAT_MEMORY : LEAT_SYNC;
+        operation.stream_created.retention = LEAT_RETENTION_LOG;
+        operation.stream_created.max_age_ms = plan->max_age_ms;
+        operation.stream_created.max_size = plan->max_size;
+        if (!plan->logs[stream])
+            continue;
+        leat_commit_add (commit, &operation);
+        id++;
+    }
+    leat_buffer_t *bytes = leat_commit_encode (commit);
+    if (id > 1)
+        sim_store_put (sim, bytes);
+    leat_buffer_release (&bytes);
+    leat_commit_destroy (&commit);
+}
+
 static void s_begin (sim_t *sim)
 {
     sim_broker_t *self = sim->broker;
@@ -68,6 +94,8 @@ static void s_begin (sim_t *sim)
     memset (&self->before, 0, sizeof self->before);
     sim_trace (sim, "broker", "begins, incarnation %llu, %zu commits",
                (unsigned long long) self->incarnation, sim->store->log_count);
+    if (!sim->store->log_count)
+        s_begin_store (sim);
     bool extents = sim->plan.store_reads && sim_chance (&sim->random, 70);
     if (extents)
         SIM_COUNT (sim, broker_told_extents);
@@ -92,6 +120,7 @@ static void s_count (sim_t *sim, const leat_statistics_t *now)
     SIM_COUNT_MORE (sim, deliveries_cut, now->slices_cut - before->slices_cut);
     SIM_COUNT_MORE (sim, sent_away, now->batches_sent_away - before->batches_sent_away);
     SIM_COUNT_MORE (sim, read_back, now->batches_read - before->batches_read);
+    SIM_COUNT_MORE (sim, expiries_held, now->expiries_held - before->expiries_held);
 #define LIMIT(name, limit)                                                                         \
     SIM_COUNT_MORE (sim, limit_##name,                                                             \
                     now->limit_hits[LEAT_LIMIT_##limit] - before->limit_hits[LEAT_LIMIT_##limit])

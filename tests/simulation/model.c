@@ -91,9 +91,13 @@ void sim_model_restarted (sim_t *sim)
     for (unsigned index = 0; index < SIM_MODEL_STREAMS_MAX; index++) {
         sim_stream_t *stream = &self->streams[index];
         stream->submitted = stream->records_count;
+        stream->expiring = stream->expired;
+        stream->expired_records = 0;
+        stream->untold_since_us = 0;
         for (unsigned number = 0; number < SIM_MODEL_GROUPS_MAX; number++) {
             sim_group_t *group = &stream->groups[number];
             group->fresh = 0;
+            group->expired = 0;
             group->idle_since_us = 0;
             for (size_t offset = 0; offset < group->marks_count; offset++)
                 s_mark_restart (&group->marks[offset]);

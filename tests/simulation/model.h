@@ -5,6 +5,7 @@
 #define LEAT_SIMULATION_MODEL_H
 
 #include "tests/simulation/simulation.h"
+#include "wire/commit.h"
 
 enum {
     SIM_MODEL_STREAMS_MAX = 32, /* those of liars and of dead letters included */
@@ -59,6 +60,7 @@ typedef struct {
     sim_mark_t *marks; /* by offset */
     size_t marks_count;
     size_t marks_room;
+    uint64_t expired;        /* records that went before they were settled, in the core's life */
     uint64_t fresh;          /* offset above every record handed out in this life */
     size_t done;             /* every record below is settled or parked */
     uint64_t idle_since_us;  /* a consumer could take what is ready, since; 0: no */
@@ -77,6 +79,14 @@ typedef struct {
     uint64_t processing_ms; /* durable: max_processing */
     uint64_t former_ms;     /* the one before, */
     uint64_t set_us;        /* until then */
+    bool is_log;            /* durable: of retention log, with */
+    uint64_t max_age_ms;
+    uint64_t max_size;
+    uint64_t expired;         /* durable: everything below is gone for good */
+    uint64_t expiring;        /* the same, what is on its way to the store included */
+    uint64_t expired_records; /* in the core's life */
+    uint64_t old_since_us;    /* its oldest batch should be gone, since; 0: no */
+    uint64_t untold_since_us; /* the core has dropped what the store still has, since; 0: no */
     sim_group_t groups[SIM_MODEL_GROUPS_MAX];
 } sim_stream_t;
 
@@ -229,6 +239,19 @@ void sim_model_check_idle (sim_t *sim);
 
 /* model_check.c: a moment without faults: what was started too long ago was taken away. */
 void sim_model_check_overdue (sim_t *sim);
+
+/* model_log.c: for model_commit.c, something expires; it has. */
+void sim_model_log_expires (sim_t *sim, const leat_operation_expired_t *expired);
+void sim_model_log_expired (sim_t *sim, const leat_operation_expired_t *expired);
+
+/* model_log.c: the oldest offset that the core has of a stream; and what a log holds from there on, as memory
+ * counts it. */
+uint64_t sim_model_log_first (const sim_t *sim, const sim_stream_t *stream);
+uint64_t sim_model_log_held (const sim_t *sim, const sim_stream_t *stream);
+
+/* model_log.c: a moment without faults: what is too old is gone. And the end: so is what is too much. */
+void sim_model_log_check (sim_t *sim);
+void sim_model_log_check_end (sim_t *sim, const sim_stream_t *stream);
 
 /* model_check.c: a broker that starts knows of streams what the store has. */
 void sim_model_check_recovered (sim_t *sim);

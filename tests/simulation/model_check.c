@@ -175,7 +175,7 @@ void sim_model_check_shut_down (sim_t *sim)
 /* ---- idleness -------------------------------------------------------------------------------- */
 
 /* Fresh records wait while as many as are allowed are special in some way. */
-static bool s_has_ready (sim_t *sim, const sim_group_t *group)
+static bool s_has_ready (sim_t *sim, const sim_stream_t *stream, const sim_group_t *group)
 {
     uint64_t marked = 0;
     bool ready = false;
@@ -184,7 +184,7 @@ static bool s_has_ready (sim_t *sim, const sim_group_t *group)
     for (size_t offset = dying ? 0 : group->done; offset < group->marks_count; offset++) {
         const sim_mark_t *mark = &group->marks[offset];
         marked += dying && mark->parked;
-        if (sim_model_mark_done (mark))
+        if (sim_model_mark_done (mark) || offset < stream->expiring)
             continue;
         if (mark->charged || mark->suspect || mark->rejected || mark->started)
             marked++;
@@ -224,6 +224,7 @@ static uint64_t s_patience_us (const sim_t *sim)
 
 void sim_model_check_idle (sim_t *sim)
 {
+    sim_model_log_check (sim);
     for (unsigned index = 0; index < SIM_MODEL_STREAMS_MAX; index++) {
         sim_stream_t *stream = &sim->model->streams[index];
         for (unsigned number = 0; stream->exists && number < SIM_MODEL_GROUPS_MAX; number++) {
@@ -231,7 +232,7 @@ void sim_model_check_idle (sim_t *sim)
             if (group->exists)
                 sim_model_balance_check (sim, stream, group);
             if (!group->exists || s_group_at_rest (stream, group, NULL, 0)
-                || !s_has_ready (sim, group) || !s_has_free_consumer (sim, group)) {
+                || !s_has_ready (sim, stream, group) || !s_has_free_consumer (sim, group)) {
                 group->idle_since_us = 0;
                 continue;
             }
@@ -280,6 +281,14 @@ static void s_check_settings (void *arg, const leat_stream_statistics_t *row)
 {
     sim_t *sim = arg;
     const sim_stream_t *stream = sim_model_stream_by_name (sim->model, row->name);
+    bool log = row->retention == LEAT_RETENTION_LOG;
+    if (stream
+        && (stream->is_log != log || stream->max_age_ms != row->max_age_ms
+            || stream->max_size != row->max_size))
+        sim_violation (sim, "what is set of a stream is recovered",
+                       "stream %s: %s, max_age %llu ms, max_size %llu", stream->name,
+                       log ? "log" : "work", (unsigned long long) row->max_age_ms,
+                       (unsigned long long) row->max_size);
     if (stream && stream->processing_ms != row->max_processing_ms)
         sim_violation (sim, "what is set of a stream is recovered",
                        "stream %s has %llu, not %llu ms", stream->name,
@@ -312,7 +321,11 @@ void sim_model_check_end (sim_t *sim, const leat_statistics_t *statistics)
     uint64_t held = 0;
     for (unsigned index = 0; index < SIM_MODEL_STREAMS_MAX; index++) {
         const sim_stream_t *stream = &sim->model->streams[index];
-        held += stream->held_size;
+        held += stream->is_log ? sim_model_log_held (sim, stream) : stream->held_size;
+        if (stream->is_log) {
+            sim_model_log_check_end (sim, stream);
+            continue;
+        }
         unsigned groups = 0;
         unsigned parked = 0;
         for (unsigned number = 0; number < SIM_MODEL_GROUPS_MAX; number++) {

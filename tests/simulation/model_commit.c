@@ -45,6 +45,9 @@ static void s_stream_created (sim_t *sim, const leat_operation_stream_created_t 
         stream->id = created->stream;
         sim_model_text (stream->name, created->stream_name);
         stream->processing_ms = created->max_processing_ms;
+        stream->is_log = created->retention == LEAT_RETENTION_LOG;
+        stream->max_age_ms = created->max_age_ms;
+        stream->max_size = created->max_size;
         return;
     }
     sim_violation (sim, "few streams are created", "more than %d", SIM_MODEL_STREAMS_MAX);
@@ -55,6 +58,9 @@ static void s_stream_set (sim_t *sim, const leat_operation_stream_set_t *set)
     sim_stream_t *stream = sim_model_commit_stream (sim, set->stream);
     stream->former_ms = stream->processing_ms;
     stream->processing_ms = set->max_processing_ms;
+    stream->is_log = set->retention == LEAT_RETENTION_LOG;
+    stream->max_age_ms = set->max_age_ms;
+    stream->max_size = set->max_size;
     stream->set_us = sim->now_us;
     SIM_COUNT (sim, stream_settings);
 }
@@ -64,6 +70,8 @@ static void s_stream_set (sim_t *sim, const leat_operation_stream_set_t *set)
 static bool s_may_be_gone (const sim_stream_t *stream, uint64_t offset)
 {
     bool any = stream->records[offset].trimmed;
+    if (stream->is_log)
+        return any; /* what others have settled is there */
     for (unsigned index = 0; index < SIM_MODEL_GROUPS_MAX; index++) {
         const sim_group_t *group = &stream->groups[index];
         if (!group->exists)
@@ -87,6 +95,18 @@ static void s_group_conceived (sim_t *sim, const leat_operation_group_created_t 
     self->births[index].group = created->group;
     self->births[index].count = stream ? stream->records_count : 0;
     self->births[index].gone = leat_alloc (self->births[index].count);
+    if (stream && created->first < stream->expiring)
+        sim_violation (sim, "a group begins at what is held",
+                       "stream %s, group %.*s at %llu, below %llu", stream->name,
+                       (int) created->group_name.size, created->group_name.data,
+                       (unsigned long long) created->first, (unsigned long long) stream->expiring);
+    /* Nobody but operators makes a group of this name (operator.c), and they ask for all there is. */
+    if (stream && stream->is_log && leat_text_equal (created->group_name, leat_text ("again"))
+        && created->first > sim_model_log_first (sim, stream))
+        sim_violation (sim, "who asks for all of a log gets all that is held",
+                       "stream %s, group again at %llu, %llu is held", stream->name,
+                       (unsigned long long) created->first,
+                       (unsigned long long) sim_model_log_first (sim, stream));
     for (uint64_t offset = 0; offset < self->births[index].count; offset++)
         self->births[index].gone[offset] = s_may_be_gone (stream, offset);
 }
@@ -121,7 +141,7 @@ static void s_group_created (sim_t *sim, const leat_operation_group_created_t *c
         sim_group_t *group = &stream->groups[index];
         if (group->exists)
             continue;
-        if (index == 0 && created->first > 0)
+        if (index == 0 && created->first > 0 && !stream->is_log)
             sim_violation (sim, "what nobody has settled belongs to the first group",
                            "stream %s, group %.*s begins at %llu", stream->name,
                            (int) created->group_name.size, created->group_name.data,
@@ -220,6 +240,12 @@ static void s_appended (sim_t *sim, const leat_operation_append_t *append)
         sim_violation (sim, "only whole records are committed", "stream %s, offset %llu",
                        stream->name, (unsigned long long) append->first);
     stream->held_size += leat_batch_cost (size);
+    const sim_record_t *last =
+        stream->records_count ? &stream->records[stream->records_count - 1] : NULL;
+    if (stream->is_log
+        && (append->time_ms > sim_wall_ms (sim) || (last && append->time_ms < last->time_ms)))
+        sim_violation (sim, "the times of a log are the broker's", "stream %s, offset %llu",
+                       stream->name, (unsigned long long) append->first);
     for (uint32_t index = 0; index < append->count; index++) {
         size_t taken = leat_batch_skip (bytes, size, 1);
         s_record_appended (sim, stream, bytes, taken, append);
@@ -343,7 +369,9 @@ static void s_apply (sim_t *sim, const leat_operation_t *operation, unsigned pas
     case 200 + LEAT_OPERATION_TRIM:
         sim_model_commit_trim (sim, &operation->trim);
         break;
-    case LEAT_OPERATION_EXPIRED:
+    case 100 + LEAT_OPERATION_EXPIRED:
+        sim_model_log_expired (sim, &operation->expired);
+        break;
     case LEAT_OPERATION_STREAM_DELETED:
     case LEAT_OPERATION_GROUP_DELETED:
         sim_violation (sim, "nothing is deleted unasked", "%s",
@@ -380,6 +408,8 @@ static void s_submitted (sim_t *sim, const leat_operation_t *operation, unsigned
 {
     if (operation->id == LEAT_OPERATION_GROUP_CREATED)
         s_group_conceived (sim, &operation->group_created);
+    if (operation->id == LEAT_OPERATION_EXPIRED)
+        sim_model_log_expires (sim, &operation->expired);
     if (operation->id == LEAT_OPERATION_SEQUENCE_FORGOTTEN)
         s_to_be_forgotten (sim, &operation->sequence_forgotten);
     if (operation->id != LEAT_OPERATION_APPEND || pass)

@@ -366,6 +366,9 @@ void sim_model_delivered (sim_t *sim, sim_channel_t *channel, const leat_batch_t
         sim_violation (sim, "no record is delivered before it is committed",
                        "stream %s: %llu+%u, %zu are committed", stream->name,
                        (unsigned long long) batch->first, batch->count, stream->records_count);
+    if (batch->first < stream->expiring)
+        sim_violation (sim, "what has expired is not delivered", "stream %s, offset %llu",
+                       stream->name, (unsigned long long) batch->first);
     if (leat_crc32c (bytes, body.size) != batch->crc32c)
         sim_violation (sim, "a delivery's checksum is right", "stream %s, offset %llu",
                        stream->name, (unsigned long long) batch->first);
@@ -455,7 +458,9 @@ static void s_hears_empty (sim_t *sim, sim_channel_t *channel, uint64_t token)
         sim_violation (sim, "EMPTY answers the newest ASK_EMPTY, once", "peer %llu, channel %u",
                        (unsigned long long) channel->peer->number, channel->number);
     channel->asking = false;
-    for (size_t offset = 0; offset < group->marks_count; offset++) {
+    /* What has expired may be on its way to the store. */
+    size_t first = stream->is_log ? sim_model_log_first (sim, stream) : 0;
+    for (size_t offset = first; offset < group->marks_count; offset++) {
         /* Dead letters that are not committed may be parked ones, which do not count. */
         const sim_mark_t *mark = &group->marks[offset];
         if (!sim_model_mark_done (mark) && !mark->acked && !mark->rejected

@@ -187,6 +187,9 @@ void sim_model_commit_trim (sim_t *sim, const leat_operation_trim_t *trim)
     unsigned groups = 0;
     uint64_t end = trim->first + trim->count;
     s_check_whole (sim, stream, trim);
+    if (stream->is_log)
+        sim_violation (sim, "a log keeps what is settled", "stream %s, %llu+%llu", stream->name,
+                       (unsigned long long) trim->first, (unsigned long long) trim->count);
     for (uint64_t begin = trim->first; begin < end;) {
         uint64_t batch = stream->records[begin].batch;
         bool trimmed = stream->records[begin].trimmed;

@@ -5,6 +5,27 @@
 #include "tests/simulation/client.h"
 #include "tests/simulation/trace.h"
 
+#include <string.h>
+
+/* What a log has asked for stays. */
+static void s_keep_log (const sim_t *sim, const char *name, leat_command_t *command)
+{
+    unsigned stream = 0;
+    while (strcmp (sim_stream_name (stream), name) != 0)
+        stream++;
+    if (!sim->plan.logs[stream])
+        return;
+    if (command->id == LEAT_STREAM_CREATE) {
+        command->stream_create.retention = LEAT_RETENTION_LOG;
+        command->stream_create.max_age_ms = sim->plan.max_age_ms;
+        command->stream_create.max_size = sim->plan.max_size;
+    } else {
+        command->stream_set.retention = LEAT_RETENTION_LOG;
+        command->stream_set.max_age_ms = sim->plan.max_age_ms;
+        command->stream_set.max_size = sim->plan.max_size;
+    }
+}
+
 static leat_request_t *s_stream (sim_t *sim, const char *name)
 {
     leat_command_t command = { .id = LEAT_STREAM_SET };
@@ -27,6 +48,7 @@ static leat_request_t *s_stream (sim_t *sim, const char *name)
         command.stream_set.durability = durability;
         command.stream_set.max_processing_ms = max_processing_ms;
     }
+    s_keep_log (sim, name, &command);
     sim_trace (sim, "operator", "%s %s: max_processing %llu", leat_command_name (command.id), name,
                (unsigned long long) max_processing_ms);
     return leat_request_new (&command);
@@ -42,6 +64,28 @@ static leat_request_t *s_drain (sim_t *sim, const char *stream)
     if (sim_chance (&sim->operators, 30))
         command.consumer_drain.stream = leat_text (stream);
     sim_trace (sim, "operator", "drains %s", identity);
+    return leat_request_new (&command);
+}
+
+/* Somebody wants to read a log that others have settled. */
+static leat_request_t *s_read_again (sim_t *sim)
+{
+    static const char *const names[] = { "again", "between", "late" };
+    unsigned stream = (unsigned) sim_below (&sim->logs, SIM_STREAMS_MAX);
+    unsigned name = (unsigned) sim_below (&sim->logs, 3);
+    uint64_t offset = sim_below (&sim->logs, 300);
+    if (!sim->plan.logs[stream])
+        return NULL;
+    leat_command_t command = { .id = LEAT_GROUP_CREATE };
+    command.group_create.stream = leat_text (sim_stream_name (stream));
+    command.group_create.group = leat_text (names[name]);
+    command.group_create.start = name == 0   ? LEAT_START_EARLIEST
+                                 : name == 1 ? LEAT_START_OFFSET
+                                             : LEAT_START_LATEST;
+    command.group_create.start_value = name == 1 ? offset : 0;
+    sim_trace (sim, "operator", "group %s of %s, %llu", names[name], sim_stream_name (stream),
+               (unsigned long long) offset);
+    SIM_COUNT (sim, log_groups);
     return leat_request_new (&command);
 }
 
@@ -61,6 +105,10 @@ void sim_operator_run (sim_t *sim, sim_client_t *client)
             SIM_COUNT (sim, operator_refused);
         sim_operator_forget (client);
     }
+    bool logs = sim->plan.logs[0] || sim->plan.logs[1] || sim->plan.logs[2];
+    if (logs && !sim->draining && !client->closing && !client->request && sim_chance (&sim->logs, 1)
+        && (client->request = s_read_again (sim)))
+        leat_session_add_request (client->session, client->request);
     if (!sim->plan.operates || sim->draining || client->closing || client->request
         || !sim_chance (&sim->operators, 4))
         return;

@@ -93,6 +93,24 @@ static void s_draw_limits (sim_t *self)
     leat_assert (!wrong);
 }
 
+/* Drawn by themselves, so that seeds without logs stay what they were. */
+static void s_draw_logs (sim_t *self)
+{
+    sim_plan_t *plan = &self->plan;
+    const leat_limits_t *limits = &plan->limits;
+    bool small = limits->memory_size < 1000000 || limits->stream_size < 1000000;
+    if (!sim_chance (&self->logs, 40))
+        return;
+    for (unsigned stream = 0; stream < SIM_STREAMS_MAX; stream++)
+        plan->logs[stream] = sim_chance (&self->logs, 60);
+    /* With a log that nothing shrinks, producers would wait for ever. */
+    if (small || sim_chance (&self->logs, 60))
+        plan->max_age_ms = sim_between (&self->logs, 300, small ? 3000 : 20000);
+    if (!plan->max_age_ms || sim_chance (&self->logs, 50))
+        plan->max_size = limits->batch_size + 512 + sim_below (&self->logs, 60000);
+    plan->tight = small && !plan->store_reads;
+}
+
 void sim_plan_draw (sim_t *self)
 {
     sim_plan_t *plan = &self->plan;
@@ -137,6 +155,7 @@ void sim_plan_draw (sim_t *self)
     plan->reject_one_in = sim_chance (random, 50) ? (unsigned) sim_between (random, 5, 50) : 0;
     plan->nack_percent = sim_chance (random, 50) ? (unsigned) sim_below (random, 40) : 0;
     plan->handle_us = sim_between (random, 100, 30000);
+    s_draw_logs (self);
 }
 
 void sim_plan_tell (sim_t *self)
@@ -144,6 +163,8 @@ void sim_plan_tell (sim_t *self)
     const sim_plan_t *plan = &self->plan;
     leat_limits_t usual;
     leat_limits_default (&usual);
+    sim_trace (self, "plan", "logs have max_age %llu ms, max_size %llu",
+               (unsigned long long) plan->max_age_ms, (unsigned long long) plan->max_size);
 #define X(name, value, unit, text)                                                                 \
     if (plan->limits.name != usual.name)                                                           \
         sim_trace (self, "plan", "limit " #name " %llu", (unsigned long long) plan->limits.name);
@@ -151,9 +172,11 @@ void sim_plan_tell (sim_t *self)
 #undef X
     sim_trace (
         self, "plan",
-        "%u streams, %u producers of %u records, %u consumers, %u liars%s%s, store %s, %llu us, "
+        "%u streams%s%s%s, %u producers of %u records, %u consumers, %u liars%s%s, store %s, %llu us, "
         "refuses %u%%, fails %u in 1000",
-        plan->streams, plan->producers, plan->records, plan->consumers, plan->liars,
+        plan->streams, plan->logs[0] ? ", alpha is a log" : "",
+        plan->logs[1] ? ", beta is a log" : "", plan->logs[2] ? ", gamma is a log" : "",
+        plan->producers, plan->records, plan->consumers, plan->liars,
         plan->rivals ? " that take identities" : "", plan->operates ? ", operators" : "",
         plan->store_memory  ? "memory"
         : plan->store_reads ? "durable, reads"

@@ -65,6 +65,10 @@ typedef struct {
     uint64_t jitter_us;
     uint64_t fault_interval_us; /* mean; 0: no faults */
     unsigned hint_percent;      /* dead connections that the broker is told of */
+    bool logs[SIM_STREAMS_MAX]; /* of retention log, with */
+    uint64_t max_age_ms;        /* or 0 */
+    uint64_t max_size;          /* or 0 */
+    bool tight;                 /* so little memory that a log may have to go earlier */
     bool operates;              /* clients set max_processing and drain consumers */
     bool rivals;                /* liars take honest identities; honest clients may be fenced */
     unsigned poison_one_in;     /* 0: no poison */
@@ -85,6 +89,7 @@ typedef struct sim {
     sim_random_t random;
     sim_random_t operators;
     sim_random_t disk; /* what befalls the store's disk */
+    sim_random_t logs; /* streams of retention log, and their groups */
     uint64_t now_us;
     uint64_t step;
     uint64_t chaos_steps; /* then the faults stop */

@@ -91,6 +91,8 @@ static void s_apply (sim_store_t *self, leat_buffer_t *bytes)
         if (more && operation.id == LEAT_OPERATION_TRIM)
             s_drop_batches (self, operation.trim.stream, operation.trim.first,
                             operation.trim.count);
+        if (more && operation.id == LEAT_OPERATION_EXPIRED)
+            s_drop_batches (self, operation.expired.stream, 0, operation.expired.first);
     }
 }
 
@@ -125,6 +127,24 @@ static const sim_kept_t *s_from (const sim_store_t *self, uint32_t stream, uint6
     return found;
 }
 
+/* Headers alone; the same goes for them. */
+static void s_answer_look (const sim_store_t *self, leat_core_t *core, const sim_read_t *pending)
+{
+    const leat_core_read_t *read = &pending->read;
+    uint64_t offset = read->offset;
+    for (uint32_t left = read->headers; left > 0; left--) {
+        const sim_kept_t *kept = s_from (self, read->stream, offset);
+        if (!kept || kept->header.first >= pending->end) {
+            const leat_batch_t none = { .first = pending->end };
+            leat_core_looked (core, read->token, LEAT_OK, &none, 0, true);
+            return;
+        }
+        offset = kept->header.first + kept->header.count;
+        leat_core_looked (core, read->token, LEAT_OK, &kept->header, leat_buffer_size (kept->body),
+                          left == 1);
+    }
+}
+
 /* What is committed after a read was asked for is not in its answer, however late that comes. */
 static void s_answer (const sim_store_t *self, leat_core_t *core, const sim_read_t *pending)
 {
@@ -151,7 +171,12 @@ void sim_store_answer_reads (sim_t *sim, leat_core_t *core)
     while (!leat_core_failed (core) && (read = STAILQ_FIRST (&sim->store->reads))
            && read->due_us <= sim->now_us) {
         STAILQ_REMOVE_HEAD (&sim->store->reads, link);
-        s_answer (sim->store, core, read);
+        if (read->read.headers)
+            SIM_COUNT (sim, looks);
+        if (read->read.headers)
+            s_answer_look (sim->store, core, read);
+        else
+            s_answer (sim->store, core, read);
         free (read);
     }
 }
@@ -265,6 +290,11 @@ static void s_keep (sim_t *sim, leat_buffer_t *bytes)
     self->log[self->log_count++] = leat_buffer_hold (bytes);
     s_apply (self, bytes);
     sim_model_committed (sim, bytes);
+}
+
+void sim_store_put (sim_t *sim, leat_buffer_t *bytes)
+{
+    s_keep (sim, bytes);
 }
 
 bool sim_store_full (const sim_t *sim)

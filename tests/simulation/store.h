@@ -54,6 +54,9 @@ struct sim_store {
 sim_store_t *sim_store_new (void);
 void sim_store_destroy (sim_store_t **self_p);
 
+/* Keeps a commit that no broker has made; the bytes are borrowed. */
+void sim_store_put (sim_t *sim, leat_buffer_t *bytes);
+
 /* Takes a commit. */
 void sim_store_submit (sim_t *sim, leat_commit_t *commit);
 

@@ -50,7 +50,7 @@ expect 3 "$leat" drain somebody --timeout 100ms
 
 start_broker
 expect 0 "$leat" stream list
-expect_same <(echo 'STREAM  DURABILITY  RETENTION  PROCESSING  ATTEMPTS  DEAD SIZE  FIRST OFFSET  NEXT OFFSET') \
+expect_same <(echo 'STREAM  DURABILITY  RETENTION  MAX AGE  MAX SIZE  PROCESSING  ATTEMPTS  DEAD SIZE  FIRST OFFSET  NEXT OFFSET') \
     "$work/stdout"
 expect 0 "$leat" stream create images --max-processing 5min --max-attempts 3 --dead-size 64MiB
 expect_said "stream 'images' is there"
@@ -60,8 +60,7 @@ expect 1 "$leat" stream create images
 expect_said "there already, with other settings (BAD_STATE)"
 expect 1 "$leat" stream create kept --durability sync
 expect_said "this broker keeps streams in memory only"
-expect 1 "$leat" stream create kept --retention log
-expect_said "retention can be work"
+expect 0 "$leat" stream create kept --retention log --max-age 7d --max-size 2GiB -q
 expect 1 "$leat" stream create kept.dead
 expect_said "RESERVED_NAME"
 expect 1 "$leat" stream set nothing --max-attempts 3
@@ -69,9 +68,10 @@ expect_said "'nothing': there is no stream of that name (NO_SUCH_STREAM); \`leat
 seq 3 | "$leat" produce -q letters
 expect 0 "$leat" stream list
 cat > "$work/expected" <<'END'
-STREAM   DURABILITY  RETENTION  PROCESSING  ATTEMPTS  DEAD SIZE  FIRST OFFSET  NEXT OFFSET
-images   memory      work             5min         3      64MiB             0            0
-letters  memory      work              off   default    default             0            3
+STREAM   DURABILITY  RETENTION  MAX AGE  MAX SIZE  PROCESSING  ATTEMPTS  DEAD SIZE  FIRST OFFSET  NEXT OFFSET
+images   memory      work           off       off        5min         3      64MiB             0            0
+kept     memory      log             7d      2GiB         off   default    default             0            0
+letters  memory      work           off       off         off   default    default             0            3
 END
 expect_same "$work/expected" "$work/stdout"
 
@@ -83,9 +83,15 @@ echo '{"streams": [{"name": "images", "durability": "memory", "retention": "work
     '"max_size": 0, "max_processing_ms": 300000, "max_attempts": 7, "dead_size": 67108864,' \
     '"first_offset": 0, "next_offset": 0, "paused": false}]}' > "$work/expected"
 expect_same "$work/expected" "$work/stdout"
+expect 0 "$leat" stream set kept --max-age off
+expect 0 "$leat" stream list kept
+grep -qE '^kept +memory +log +off +2GiB ' "$work/stdout" || fail "not set: $(cat "$work/stdout")"
+expect 0 "$leat" stream set kept --retention work # takes the limits of a log along
+expect 0 "$leat" stream list kept
+grep -qE '^kept +memory +work +off +off ' "$work/stdout" || fail "not set: $(cat "$work/stdout")"
 expect 0 "$leat" stream set images --max-processing off --dead-size default
 expect 0 "$leat" stream list images
-grep -qE '^images +memory +work +off +7 +default +0 +0$' "$work/stdout" || fail "not set: $(cat "$work/stdout")"
+grep -qE '^images +memory +work +off +off +off +7 +default +0 +0$' "$work/stdout" || fail "not set: $(cat "$work/stdout")"
 if [ -w /dev/full ]; then
     code=0
     "$leat" stream list > /dev/full 2> "$work/stderr" || code=$?

@@ -74,6 +74,22 @@ static void ready (void **state)
                 "  group a                    3       -        -        -        -     -\n");
 }
 
+/* What expired of logs is told where there are any: of the stream all that went, of a group what it lost. */
+static void logs (void **state)
+{
+    s_shows (
+        "{'streams':["
+        "{'name':'work','held':7,'retention':'work','expired':0,'groups':[{'name':'default'}]},"
+        "{'name':'log','held':7,'retention':'log','expired':9,"
+        "'groups':[{'name':'default','ready':1,'expired':2}]}"
+        "]}",
+        NOTHING
+        "\nSTREAM           HELD  BYTES  READY  FLIGHT  DELAYED  SETTLED  RETRIED  DEAD  EXPIRED\n"
+        "work                7      -      -       -        -        -        -     -        0\n"
+        "log                 7      -      -       -        -        -        -     -        9\n"
+        "  group default                   1       -        -        -        -     -        2\n");
+}
+
 /* Who is silent for longer than heartbeats take is marked; nobody is if the limits are not told. */
 static void late (void **state)
 {
@@ -98,10 +114,8 @@ static void late (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (head),
-        cmocka_unit_test (harmless),
-        cmocka_unit_test (ready),
-        cmocka_unit_test (late),
+        cmocka_unit_test (head), cmocka_unit_test (harmless), cmocka_unit_test (ready),
+        cmocka_unit_test (logs), cmocka_unit_test (late),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

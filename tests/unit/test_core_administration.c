@@ -150,8 +150,9 @@ static void test_refused (void **state)
         { "a", 2, 0, 0, 0, 0, LEAT_NOT_HANDLED, "memory" },
         { "a", 1, 0, 0, 0, 0, LEAT_NOT_HANDLED, "memory" },
         { "a", 0, 2, 0, 0, 0, LEAT_MALFORMED, "retention" },
-        { "a", 0, 1, 0, 0, 0, LEAT_NOT_HANDLED, "work" },
-        { "a", 0, 0, 1, 0, 0, LEAT_NOT_HANDLED, "max_age" },
+        { "a", 0, 1, 0, 5000, 0, LEAT_MALFORMED, "max_size must hold a batch" },
+        { "a", 0, 1, UINT64_MAX, 0, 0, LEAT_MALFORMED, "ten years" },
+        { "a", 0, 0, 1, 0, 0, LEAT_MALFORMED, "max_age is for retention log" },
         { "a", 0, 0, 0, 1, 0, LEAT_NOT_HANDLED, "max_size" },
         { "a", 0, 0, 0, 0, UINT64_MAX, LEAT_MALFORMED, "ten years" },
     };
