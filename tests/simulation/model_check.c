@@ -179,12 +179,16 @@ static bool s_has_ready (sim_t *sim, const sim_stream_t *stream, const sim_group
 {
     uint64_t marked = 0;
     bool ready = false;
+    /* What has expired in the core is on its way to the store once that has ended what it is at
+     * (sim_model_log_check); whether it was time is judged then. */
+    bool knows = stream->is_log && sim->broker->core;
+    uint64_t gone = knows ? sim_model_log_first (sim, stream) : 0;
     /* Dead letters that the store refused are tried again after a second, and are special until then. */
     bool dying = sim->now_us < sim->store->refused_us + 2000000 && sim->store->refused_us;
     for (size_t offset = dying ? 0 : group->done; offset < group->marks_count; offset++) {
         const sim_mark_t *mark = &group->marks[offset];
         marked += dying && mark->parked;
-        if (sim_model_mark_done (mark) || offset < stream->expiring)
+        if (sim_model_mark_done (mark) || offset < stream->expiring || offset < gone)
             continue;
         if (mark->charged || mark->suspect || mark->rejected || mark->started)
             marked++;
