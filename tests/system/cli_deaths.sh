@@ -122,23 +122,6 @@ grep -qi 'identity' "$work/producer.err" || fail "the displaced producer does no
 expect 0 "$leat" consume displaced --exit-when-empty
 expect_same "$work/in" "$work/stdout"
 
-# --- a producer is displaced while it waits for input, with nothing unconfirmed: it ends without any
-
-mkfifo "$work/pipe"
-start "$work/waiting" "$leat" produce displaced --id idler "$work/pipe"
-waiting=$last
-exec 9> "$work/pipe"
-wait_until "the producer" eval '"$leat" stats --json | grep -q "\"id\":\"idler\""'
-# Longer than an idle producer takes to look after its connection.
-start "$work/taker" "$leat" produce displaced --id idler --rate 1 <(seq 5)
-taker=$last
-wait_until "its end" gone "$waiting"
-expect_end "$waiting" 1
-grep -q 'another session' "$work/waiting.err" || fail "the displaced producer does not say why it ends"
-! grep -q 'is lost' "$work/waiting.err" || fail "the displaced producer says that it connects again"
-exec 9>&-
-expect_end "$taker" 0
-
 # --- the broker is terminated and started again while a producer works: streams in memory are gone, and the
 # --- producer goes on with exactly what was not confirmed
 
