@@ -27,6 +27,8 @@ typedef struct {
     s_values_t transactions; /* of Leat */
     s_values_t rows;
     s_values_t records;
+    s_values_t cpu[LEAT_BENCH_ROLES]; /* ns per record */
+    s_values_t lmdb_cpu;
     s_values_t p50[S_WAYS]; /* us */
     s_values_t p90[S_WAYS];
     s_values_t p99[S_WAYS];
@@ -60,6 +62,9 @@ static void s_keep (s_result_t *result, unsigned i, const leat_bench_durable_man
         result->p90[way][i] = single->p90_us[way];
         result->p99[way][i] = single->p99_us[way];
     }
+    for (int role = 0; role < LEAT_BENCH_ROLES; role++)
+        result->cpu[role][i] = (double) many->cpu_ns[role] / (double) many->records;
+    result->lmdb_cpu[i] = (double) many->lmdb_cpu_ns / (double) many->records;
     result->transactions[i] = (double) many->transactions;
     result->rows[i] = (double) many->rows;
     result->records[i] = (double) many->records;
@@ -128,10 +133,15 @@ static bool s_print (const leat_bench_durable_options_t *options, const s_result
                 rate * (double) options->plan.size / 1e6,
                 leat_bench_median (result->elapsed[way], rounds));
     }
-    printf ("a round of leat: %.0f records in %.0f transactions with %.0f rows put or removed\n\n",
+    printf ("a round of leat: %.0f records in %.0f transactions with %.0f rows put or removed\n"
+            "ns of CPU per record: producer %.1f, broker %.1f, consumer %.1f; lmdb %.1f\n\n",
             leat_bench_median (result->records, rounds),
             leat_bench_median (result->transactions, rounds),
-            leat_bench_median (result->rows, rounds));
+            leat_bench_median (result->rows, rounds),
+            leat_bench_median (result->cpu[LEAT_BENCH_PRODUCER], rounds),
+            leat_bench_median (result->cpu[LEAT_BENCH_MIDDLE], rounds),
+            leat_bench_median (result->cpu[LEAT_BENCH_CONSUMER], rounds),
+            leat_bench_median (result->lmdb_cpu, rounds));
     printf ("%-26s %10s %10s %10s\n", "one at a time, us", "p50", "p90", "p99");
     for (int way = 0; way < S_WAYS; way++)
         printf ("%-26s %10.1f %10.1f %10.1f\n", leat_bench_durable_names[way],
@@ -173,14 +183,17 @@ static bool s_print_json (const leat_bench_durable_options_t *options, const s_r
                              s_json_values (result->p90[way], rounds), "single_p99_us",
                              s_json_values (result->p99[way], rounds)));
     json_t *root = json_pack (
-        "{s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:f, s:f, s:f, s:f}", "benchmark", "durable",
-        "record_size", (json_int_t) options->plan.size, "rounds", (json_int_t) rounds, "processors",
-        (json_int_t) sysconf (_SC_NPROCESSORS_ONLN), "records",
+        "{s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:o, s:f, s:f, s:f, s:f}",
+        "benchmark", "durable", "record_size", (json_int_t) options->plan.size, "rounds",
+        (json_int_t) rounds, "processors", (json_int_t) sysconf (_SC_NPROCESSORS_ONLN), "records",
         s_json_values (result->records, rounds), "transactions",
         s_json_values (result->transactions, rounds), "rows", s_json_values (result->rows, rounds),
-        "contenders", ways, "lmdb_to_leat", result->ratio.ratio, "file_to_leat",
-        result->file_ratio.ratio, "single_leat_to_lmdb", result->single_ratio.ratio,
-        "single_leat_to_file", result->single_file_ratio.ratio);
+        "cpu_ns_per_record", "producer", s_json_values (result->cpu[LEAT_BENCH_PRODUCER], rounds),
+        "broker", s_json_values (result->cpu[LEAT_BENCH_MIDDLE], rounds), "consumer",
+        s_json_values (result->cpu[LEAT_BENCH_CONSUMER], rounds), "lmdb",
+        s_json_values (result->lmdb_cpu, rounds), "contenders", ways, "lmdb_to_leat",
+        result->ratio.ratio, "file_to_leat", result->file_ratio.ratio, "single_leat_to_lmdb",
+        result->single_ratio.ratio, "single_leat_to_file", result->single_file_ratio.ratio);
     bool good = json_dumpf (root, stdout, JSON_INDENT (2) | JSON_REAL_PRECISION (6)) == 0
                 && putchar ('\n') != EOF && fflush (stdout) == 0;
     json_decref (root);

@@ -21,7 +21,7 @@ static const struct argp_option s_option_table[] = {
       "directory)",
       0 },
     { "size", 's', "SIZE", 0, "Bytes of a record (default 100)", 0 },
-    { "seconds", 't', "SECONDS", 0, "How long each part of a round goes on (default 2)", 0 },
+    { "seconds", 't', "SECONDS", 0, "How long each part of a round goes on (default 1)", 0 },
     { "records", 'n', "N", 0,
       "Send N records, whatever time they take; one at a time at most N, and no longer than "
       "--seconds",
@@ -138,7 +138,7 @@ void leat_bench_durable_options_parse (leat_bench_durable_options_t *self, int a
     };
     *self = (leat_bench_durable_options_t){ .name = "leat bench durable",
                                             .directory = ".",
-                                            .seconds = 2,
+                                            .seconds = 1,
                                             .plan = { .size = 100, .seed = 1 } };
     leat_bench_option_parse (&argp, self->name, argc, argv, self);
 }

@@ -296,9 +296,11 @@ bool leat_bench_durable_many (const leat_bench_durable_t *self, leat_bench_durab
                         .size = round->sent * self->plan.size,
                         .replay = replay };
         found->records = round->sent;
+        memcpy (found->cpu_ns, round->cpu_ns, sizeof found->cpu_ns);
         found->elapsed_ns[LEAT_BENCH_ON_LEAT] = round->settled_ns - round->began_ns;
         self->progress (self->arg, "lmdb");
         good = s_run_job (self, LEAT_BENCH_ON_LMDB, s_lmdb_many, &job);
+        found->lmdb_cpu_ns = leat_bench_processes_usage (self->processes, 0).cpu_ns;
         found->transactions = replay->transactions;
         found->rows = replay->rows;
         found->elapsed_ns[LEAT_BENCH_ON_LMDB] = replay->elapsed_ns;

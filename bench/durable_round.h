@@ -26,6 +26,8 @@ typedef struct {
     uint64_t transactions; /* of Leat's, that were replayed */
     uint64_t rows;
     uint64_t elapsed_ns[LEAT_BENCH_DURABLE_WAYS];
+    uint64_t cpu_ns[LEAT_BENCH_ROLES]; /* user and system time of Leat's processes */
+    uint64_t lmdb_cpu_ns;              /* and of the replay */
 } leat_bench_durable_many_t;
 
 /* A record, or a row or a block, that waits until it is on the disk, and then the next. */
