@@ -264,8 +264,8 @@ static void *s_drain (void *arg)
 int leat_bench_swing_drain (void *arg, int ready)
 {
     s_crew_t crew;
-    s_member_t members[LEAT_BENCH_SWING_STREAMS];
-    pthread_t threads[LEAT_BENCH_SWING_STREAMS];
+    s_member_t members[LEAT_BENCH_SWING_STREAMS] = { 0 };
+    pthread_t threads[LEAT_BENCH_SWING_STREAMS] = { 0 };
     unsigned started = 0;
     bool good = s_crew_open (&crew, arg, true);
     if (good)
