@@ -14,7 +14,7 @@
 enum {
     BATCH_SIZE_DEFAULT = 1024 * 1024,
     WANT_AGAIN_US = 1000 * 1000,
-    WHOLE_BATCHES = 64,  /* batches up to this part of the window are not cut to what it has left */
+    WHOLE_BATCHES = 8,  /* batches up to this part of the window are not cut to what it has left */
     PATIENT_BATCHES = 4 /* of so many under way the last one asks for its confirmation at once */
 };
 

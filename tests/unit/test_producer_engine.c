@@ -247,8 +247,8 @@ static void test_scrap_of_the_window (void **state)
 {
     bench_t bench = s_bench (0);
     s_open (&bench, UINT64_MAX);
-    bench.window.size = 640000;
-    sample_submit (bench.engine, 40); /* below a 64th of the window */
+    bench.window.size = 80000;
+    sample_submit (bench.engine, 40); /* below an eighth of the window */
     uint64_t cost = 0;
     for (uint64_t space = 1000; cost == 0; space += 100) {
         bench.window.used = bench.window.size - space;
@@ -259,12 +259,12 @@ static void test_scrap_of_the_window (void **state)
     }
     s_expect_batch (&bench, 1, 40);
     assert_true (s_confirmed (&bench, 40, UINT64_MAX));
-    /* One that is larger may be cut to a rest of a 64th, and not to less. */
+    /* One that is larger may be cut to a rest of an eighth, and not to less. */
     sample_submit (bench.engine, 400);
-    bench.window.used = 630001;
+    bench.window.used = 70001;
     s_run (&bench);
     s_expect_nothing (&bench);
-    bench.window.used = 630000;
+    bench.window.used = 70000;
     s_run (&bench);
     assert_int_equal (leat_outbox_count (bench.outbox), 1);
     s_end (&bench);
