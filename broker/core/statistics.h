@@ -83,7 +83,7 @@ typedef struct {
     uint64_t next_offset;
     uint64_t accepted; /* records committed */
     uint64_t held;     /* records held */
-    uint64_t bytes;    /* held_size of this stream */
+    uint64_t bytes;    /* held_size of this stream; bodies alone where the store reads */
     uint64_t expired;  /* records of a log that went */
     uint32_t producers;
     uint32_t groups;
