@@ -240,18 +240,16 @@ static void s_appended (sim_t *sim, const leat_operation_append_t *append)
         sim_violation (sim, "only whole records are committed", "stream %s, offset %llu",
                        stream->name, (unsigned long long) append->first);
     stream->held_size += leat_batch_cost (size);
-    const sim_record_t *last =
-        stream->records_count ? &stream->records[stream->records_count - 1] : NULL;
-    if (stream->is_log
-        && (append->time_ms > sim_wall_ms (sim) || (last && append->time_ms < last->time_ms)))
-        sim_violation (sim, "the times of a log are the broker's", "stream %s, offset %llu",
-                       stream->name, (unsigned long long) append->first);
     for (uint32_t index = 0; index < append->count; index++) {
         size_t taken = leat_batch_skip (bytes, size, 1);
         s_record_appended (sim, stream, bytes, taken, append);
         bytes += taken;
         size -= taken;
     }
+    bool earlier = append->first && append->time_ms < stream->records[append->first - 1].time_ms;
+    if (stream->is_log && (append->time_ms > sim_wall_ms (sim) || earlier))
+        sim_violation (sim, "the times of a log are the broker's", "stream %s, offset %llu",
+                       stream->name, (unsigned long long) append->first);
     for (unsigned index = 0; index < SIM_MODEL_GROUPS_MAX; index++) {
         if (stream->groups[index].exists)
             sim_model_group_grow (stream, &stream->groups[index]);
