@@ -26,7 +26,7 @@ enum {
 
 static const struct argp_option s_options[] = {
     { "durability", OPTION_DURABILITY, "HOW", 0,
-      "memory, async or sync (default: memory); a broker without a data directory has memory only, and one with it keeps memory streams as sync ones",
+      "memory, async (not durable: confirmed just before it is on the disk) or sync (default: memory); a broker without a data directory has memory only, and one with it keeps memory streams as sync ones",
       0 },
     { "retention", OPTION_RETENTION, "HOW", 0,
       "work: records are kept until every group has settled them; log: until they are too old, or the "

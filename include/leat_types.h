@@ -32,7 +32,7 @@ typedef enum {
 /* How safe the committed records of a stream are. */
 typedef enum {
     LEAT_MEMORY = 0, /* until the broker ends */
-    LEAT_ASYNC = 1,  /* on disk; a power cut may take the last 100 ms */
+    LEAT_ASYNC = 1,  /* not durable: a crash may take what was confirmed in the last 100 ms */
     LEAT_SYNC = 2    /* on disk before they are confirmed */
 } leat_durability_t;
 

@@ -138,6 +138,7 @@ static void s_check_stream (const leat_core_t *core, core_stream_t *stream)
         leat_assert (!batch->spent || (batch->idle && core_is_log (stream)));
         if (batch->committed)
             weight += stream->reads ? batch->stored_size : batch->cost;
+        leat_assert (!batch->told || !batch->committed);
         leat_assert (batch->committed == (batch->first < stream->committed_offset));
     }
     leat_assert (held == stream->held_size);

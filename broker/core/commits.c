@@ -34,10 +34,12 @@ leat_commit_t *core_data (leat_core_t *core)
 
 static void s_hand_over (leat_core_t *core, core_commit_t *record)
 {
+    record->since_us = core->now_us;
     STAILQ_INSERT_TAIL (&core->ready, record, in_ready);
     TAILQ_INSERT_TAIL (&core->under_way, record, next);
     core->commits_under_way++;
     core->statistics.commits++;
+    core_async_handed_over (core, record);
 }
 
 void core_data_close (leat_core_t *core)
@@ -82,6 +84,7 @@ void core_data_add_batch (leat_core_t *core, core_batch_t *batch)
         operation.sequence.time_ms = core->wall_ms;
         leat_commit_add (core->data->commit, &operation);
     }
+    core_async_added (core, batch);
     TAILQ_INSERT_TAIL (&core->data->batches, batch, in_commit);
     core->data->record_count += batch->count;
 }
@@ -306,7 +309,7 @@ bool core_commits_idle (const leat_core_t *core)
 {
     return TAILQ_EMPTY (&core->under_way) && !core->data && TAILQ_EMPTY (&core->waiters)
            && TAILQ_EMPTY (&core->dirty_groups) && STAILQ_EMPTY (&core->expiries)
-           && (TAILQ_EMPTY (&core->dying) || core->dying_retry.due_us);
+           && TAILQ_EMPTY (&core->owed) && (TAILQ_EMPTY (&core->dying) || core->store_retry.due_us);
 }
 
 static void s_trims_free (struct core_trims *trims)
@@ -388,8 +391,10 @@ static void s_batch_committed (leat_core_t *core, core_batch_t *batch)
     stream->committed_offset = batch->first + batch->count;
     stream->accepted_count += batch->count;
     core->statistics.records_accepted += batch->count;
-    if (batch->sequence)
+    if (batch->sequence && !batch->told)
         core_producer_committed (core, batch);
+    core_async_committed (batch);
+    batch->sequence = NULL;
     core_batch_rest (core, batch);
     core_log_grown (core, batch);
     core_groups_wake (core, stream);
@@ -489,6 +494,10 @@ static void s_undo_data (leat_core_t *core, core_commit_t *record)
     while ((batch = TAILQ_LAST (&record->batches, core_new_batches))) {
         TAILQ_REMOVE (&record->batches, batch, in_commit);
         core_stream_t *stream = batch->stream;
+        if (core_stream_is_async (stream)) {
+            core_async_refused (core, batch);
+            continue;
+        }
         if (batch->sequence)
             core_producer_undone (core, batch);
         core_batch_destroy (core, batch);
@@ -563,7 +572,7 @@ static void s_refused (leat_core_t *core)
             s_undo (core, record);
     s_answer_waiting (core);
     /* A full store will not have room in the next millisecond. */
-    core_timer_set (core, &core->dying_retry, core->now_us + 1000000, s_dying_again);
+    core_timer_set (core, &core->store_retry, core->now_us + 1000000, s_dying_again);
 }
 
 void leat_core_completed (leat_core_t *self, uint64_t commit, leat_commit_result_t result)

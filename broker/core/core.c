@@ -44,6 +44,7 @@ leat_core_t *leat_core_new (const leat_core_options_t *options)
     TAILQ_INIT (&self->reads_asked);
     TAILQ_INIT (&self->reads_waiting);
     TAILQ_INIT (&self->dying);
+    TAILQ_INIT (&self->owed);
     TAILQ_INIT (&self->under_way);
     STAILQ_INIT (&self->ready);
     return self;
@@ -433,6 +434,9 @@ void leat_core_run (leat_core_t *self)
             core_dispatch (self);
         core_dying_commit (self);
     } while (core_reads_pass_on (self));
+    core_async_commit (self);
+    if (self->shutting_down)
+        core_async_end (self);
     core_commits_build (self);
     core_groups_tell_empty (self);
     core_confirms_send (self);

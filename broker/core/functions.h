@@ -74,6 +74,21 @@ void core_producer_end (leat_core_t *core, core_producer_t *producer);
 void core_confirm (leat_core_t *core, core_producer_t *producer);
 void core_confirms_send (leat_core_t *core);
 
+/* async.c: calls for batches of other streams do nothing, but for core_async_refused. */
+bool core_stream_is_async (const core_stream_t *stream);
+/* The batch is in a commit that is being built. */
+void core_async_added (leat_core_t *core, core_batch_t *batch);
+/* The commit is handed to the store: what may be confirmed is. */
+void core_async_handed_over (leat_core_t *core, core_commit_t *record);
+/* The store has it. */
+void core_async_committed (core_batch_t *batch);
+/* The store has refused it. */
+void core_async_refused (leat_core_t *core, core_batch_t *batch);
+/* Commits those again, when it is time. */
+void core_async_commit (leat_core_t *core);
+/* The broker ends in order: gives back what is reserved and was not used, so that no offset is skipped. */
+void core_async_end (leat_core_t *core);
+
 /* credit.c */
 void core_credit_begin (leat_core_t *core, core_producer_t *producer);
 void core_credit_use (leat_core_t *core, core_producer_t *producer, uint64_t cost);

@@ -378,7 +378,7 @@ static bool s_bury (leat_core_t *core, core_mark_t *mark)
 
 void core_dying_commit (leat_core_t *core)
 {
-    if (core->dying_retry.due_us || core->dying_waits || TAILQ_EMPTY (&core->dying)
+    if (core->store_retry.due_us || core->dying_waits || TAILQ_EMPTY (&core->dying)
         || core->commits_under_way >= core->limits.commits)
         return;
     core_mark_t *mark;

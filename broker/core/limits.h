@@ -67,6 +67,12 @@
        "batches of a log that expire in one turn; keeps turns short, the rest follows in the next")   \
     X (expiry_delay, 100, ms,                                                                         \
        "records go so late after they became too old, so that many go together")                      \
+    X (async_lag, 100, ms,                                                                            \
+       "while the store is further behind, async streams confirm as sync ones do; so a crash takes "  \
+       "what was published in so long at most")                                                       \
+    X (async_offsets, 262144, count,                                                                  \
+       "offsets of an async stream reserved ahead, for what is under way; a crash leaves at most "    \
+       "one and a half times as many unused")                                                         \
     X (settle_delay, 100, ms, "settles are committed at most so late; losing them only redelivers")
 
 typedef struct {

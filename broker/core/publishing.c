@@ -80,7 +80,10 @@ void core_producer_answer (leat_core_t *core, core_producer_t *producer)
 {
     core_sequence_t *sequence = producer->sequence;
     producer->channel.answered = true;
-    if (!sequence->known) {
+    /* What an async stream has confirmed a crash may have taken: then the client is ahead. */
+    bool ahead =
+        core_stream_is_async (producer->channel.stream) && producer->base - 1 > sequence->committed;
+    if (!sequence->known || ahead) {
         sequence->accepted = producer->base - 1;
         sequence->committed = producer->base - 1;
     }
@@ -209,7 +212,7 @@ static leat_code_t s_admit (leat_core_t *core, const core_session_t *session,
     }
     if (batch->first != sequence->accepted + 1)
         return LEAT_OUT_OF_SEQUENCE;
-    if (core->store_full)
+    if (core->store_full || producer->channel.stream->owed_count)
         return LEAT_STORE_FULL;
     if (session->window_used + cost > core->limits.window_size)
         return LEAT_OVER_CREDIT;
@@ -305,7 +308,6 @@ void core_producer_committed (leat_core_t *core, core_batch_t *batch)
         else
             s_hold (core, producer);
     }
-    batch->sequence = NULL;
 }
 
 void core_producer_undone (leat_core_t *core, core_batch_t *batch)

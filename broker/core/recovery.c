@@ -141,6 +141,22 @@ static leat_code_t s_extent (leat_core_t *core, const leat_operation_extent_t *o
     return LEAT_OK;
 }
 
+/* What is reserved counts as gone once all is recovered: older records may be stated still. */
+static leat_code_t s_reserved (leat_core_t *core, const leat_operation_reserved_t *operation)
+{
+    core_stream_t *stream = core_stream_by_id (core, operation->stream);
+    if (!stream || operation->next > OFFSET_MAX)
+        return LEAT_MALFORMED;
+    stream->reserved = operation->next;
+    return LEAT_OK;
+}
+
+/* No group has settled anything beyond. */
+static uint64_t s_end (const core_stream_t *stream)
+{
+    return stream->reserved > stream->next_offset ? stream->reserved : stream->next_offset;
+}
+
 static core_group_t *s_group (leat_core_t *core, uint32_t stream_id, uint32_t group_id)
 {
     core_stream_t *stream = core_stream_by_id (core, stream_id);
@@ -170,7 +186,7 @@ static leat_code_t s_chunk (leat_core_t *core, const leat_operation_chunk_t *ope
     uint64_t base = operation->chunk * LEAT_CHUNK_RECORDS;
     if (operation->whole) {
         uint64_t end = base + operation->whole * LEAT_CHUNK_RECORDS;
-        if (end > group->stream->next_offset)
+        if (end > s_end (group->stream))
             return LEAT_MALFORMED;
         s_settle (core, group, base, end);
         return LEAT_OK;
@@ -181,7 +197,7 @@ static leat_code_t s_chunk (leat_core_t *core, const leat_operation_chunk_t *ope
         size_t end = i + 1;
         while (end < size * 8 && (bytes[end / 8] >> (end % 8) & 1))
             end++;
-        if (base + end > group->stream->next_offset)
+        if (base + end > s_end (group->stream))
             return LEAT_MALFORMED;
         s_settle (core, group, base + i, base + end);
         i = end;
@@ -311,6 +327,8 @@ static leat_code_t s_apply (leat_core_t *core, const leat_operation_t *operation
         return s_append (core, &operation->append);
     case LEAT_OPERATION_EXTENT:
         return s_extent (core, &operation->extent);
+    case LEAT_OPERATION_RESERVED:
+        return s_reserved (core, &operation->reserved);
     case LEAT_OPERATION_CHUNK:
         return s_chunk (core, &operation->chunk);
     case LEAT_OPERATION_FLOOR:
@@ -424,6 +442,8 @@ void core_recovered (leat_core_t *core)
 {
     core_stream_t *stream;
     RB_FOREACH (stream, core_streams, &core->streams) {
+        s_reach (stream, stream->reserved);
+        stream->reserving = stream->reserved;
         if (core_is_log (stream))
             core_log_begin (core, stream);
         else

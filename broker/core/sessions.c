@@ -135,7 +135,7 @@ static void s_identity_expired (leat_core_t *core, core_timer_t *timer)
     }
     core_sequence_t *sequence;
     RB_FOREACH (sequence, core_sequences, &identity->sequences) {
-        if (sequence->accepted != sequence->committed) {
+        if (sequence->accepted != sequence->committed || sequence->ahead) {
             core_identity_rest (core, identity); /* a batch of it is at the store still */
             return;
         }

@@ -102,8 +102,9 @@ struct core_sequence {
     core_producer_t *producer; /* the channel that publishes now, or NULL */
     bool known;                /* something is committed */
     uint64_t accepted;         /* what comes next is accepted + 1 */
-    uint64_t committed;
-    uint64_t offset; /* of record `committed` */
+    uint64_t committed;        /* or told to be, in an async stream */
+    uint64_t offset;           /* of record `committed` */
+    uint64_t ahead;            /* batches of which that was told before the store had them */
 };
 
 struct core_session {
@@ -268,6 +269,8 @@ struct core_batch {
     uint64_t count; /* of a batch at most LEAT_BATCH_COUNT_MAX; away it may be any number */
     uint8_t attributes;
     bool committed;
+    bool told;         /* confirmed before that: async.c */
+    uint64_t reserves; /* its commit reserves offsets up to there; 0: none */
     uint32_t crc32c;
     uint64_t time_ms;
     uint64_t cost;      /* what it takes from the memory limit now */
@@ -409,6 +412,9 @@ struct core_stream {
     core_settings_t settings;            /* as they are committed */
     uint64_t next_offset;
     uint64_t committed_offset; /* everything below is committed */
+    uint64_t reserved;         /* async: the store knows that offsets below may have been told; */
+    uint64_t reserving;        /* that, once it has what is under way */
+    uint64_t owed_count;       /* batches in core->owed */
     RB_HEAD (core_batches, core_batch) batches;
     uint64_t batch_count;
     uint64_t record_count;
@@ -477,6 +483,7 @@ struct core_commit {
     STAILQ_ENTRY (core_commit) in_ready;
     leat_commit_t *commit; /* what the store gets; NULL once it has it */
     uint64_t id;
+    uint64_t since_us; /* handed over */
     uint32_t chain;
     bool void_; /* of a chain that was refused: undone already */
     bool settles;
@@ -587,7 +594,9 @@ struct leat_core {
     TAILQ_HEAD (, core_group) starving;
     struct core_marks_queue dying; /* to be made dead letters */
     bool dying_waits;              /* all that are left wait for a read */
-    core_timer_t dying_retry;
+    struct core_new_batches owed;  /* of async streams: refused, to be committed again, in order */
+    bool reservations_ended;
+    core_timer_t store_retry;  /* runs for a while after a refusal */
     core_timer_t settle_timer; /* settles are committed when it fires, or before */
     bool settles_due;
 

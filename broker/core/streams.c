@@ -160,7 +160,7 @@ core_group_t *core_group_by_id (core_stream_t *stream, uint32_t id)
     return NULL;
 }
 
-uint64_t core_group_start (const core_stream_t *stream, leat_start_t start, uint64_t value)
+static uint64_t s_start (const core_stream_t *stream, leat_start_t start, uint64_t value)
 {
     const core_batch_t *batch = RB_MIN (core_batches, (struct core_batches *) &stream->batches);
     uint64_t oldest = batch ? batch->first : stream->next_offset;
@@ -176,6 +176,14 @@ uint64_t core_group_start (const core_stream_t *stream, leat_start_t start, uint
         if (batch->away || batch->time_ms >= value)
             return batch->first;
     return stream->next_offset;
+}
+
+uint64_t core_group_start (const core_stream_t *stream, leat_start_t start, uint64_t value)
+{
+    uint64_t offset = s_start (stream, start, value);
+    /* The store is not to hear of a group beyond records that it is still to take. */
+    return stream->owed_count && offset > stream->committed_offset ? stream->committed_offset
+                                                                   : offset;
 }
 
 uint64_t core_group_gone (leat_core_t *core, core_group_t *group, uint64_t from, uint64_t to)

@@ -91,6 +91,7 @@ static void s_add_stream (void *arg, const leat_stream_statistics_t *row)
     json_t *stream = json_object ();
     s_set (stream, "name", s_text (row->name));
     s_set (stream, "durability", json_string (s_durability (row->durability)));
+    s_set (stream, "durable", json_boolean (row->durability == LEAT_SYNC));
     s_set (stream, "retention",
            json_string (row->retention == LEAT_RETENTION_LOG ? "log" : "work"));
     s_set (stream, "max_age_ms", s_number (row->max_age_ms));
@@ -264,7 +265,8 @@ char *leat_report_stats (const leat_report_source_t *source)
     s_set (
         json, "durability_note",
         json_string (engine->durable
-                         ? "confirmed records of sync streams survive a power cut"
+                         ? "confirmed records of sync streams survive a power cut; async streams "
+                           "are not durable: a crash may take what was confirmed last"
                          : "streams live in memory: their records are lost when the broker ends"));
     json_t *endpoints = json_array ();
     for (size_t index = 0; index < source->endpoint_count; index++)

@@ -402,6 +402,23 @@ static leat_apply_result_t s_expired (leat_apply_t *self, const leat_operation_e
     return apply_raise_all (self, operation->stream, operation->first);
 }
 
+/* What was reserved may be more than is reserved now: a broker that ends in order gives the rest back. */
+static leat_apply_result_t s_reserved (leat_apply_t *self,
+                                       const leat_operation_reserved_t *operation)
+{
+    stream_t *stream;
+    leat_apply_result_t result =
+        apply_stream_known (self, LEAT_OPERATION_RESERVED, operation->stream, &stream);
+    if (result)
+        return result;
+    leat_value_t value;
+    leat_key_t key = leat_key_place ('O', stream->row.place);
+    leat_value_begin (&value);
+    leat_value_put (&value, operation->next, 8);
+    return apply_result (self, leat_rows_put (self->rows, &key, &value), "stream",
+                         operation->stream);
+}
+
 /* ---- sequences, and the end of a stream ------------------------------------------------------ */
 
 static leat_apply_result_t s_sequence (leat_apply_t *self,
@@ -451,6 +468,9 @@ static leat_apply_result_t s_stream_deleted (leat_apply_t *self, uint32_t id)
     leat_key_t key = leat_key_place ('X', stream->row.place);
     if (!result)
         result = apply_remove (self, &key);
+    key = leat_key_place ('O', stream->row.place);
+    if (!result)
+        result = apply_remove (self, &key);
     key = leat_key_place ('S', id);
     if (!result)
         result = apply_remove (self, &key);
@@ -475,6 +495,8 @@ leat_apply_result_t leat_apply (leat_apply_t *self, const leat_operation_t *oper
         return s_sequence_forgotten (self, &operation->sequence_forgotten);
     case LEAT_OPERATION_APPEND:
         return s_append (self, &operation->append);
+    case LEAT_OPERATION_RESERVED:
+        return s_reserved (self, &operation->reserved);
     case LEAT_OPERATION_GROUP_CREATED:
     case LEAT_OPERATION_GROUP_DELETED:
     case LEAT_OPERATION_CHUNK:

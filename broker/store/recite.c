@@ -211,6 +211,22 @@ static int s_extent (recital_t *self, uint32_t stream, uint32_t place)
     return s_add (self, &operation);
 }
 
+static int s_reserved (recital_t *self, uint32_t stream, uint32_t place)
+{
+    leat_value_t value;
+    leat_key_t key = leat_key_place ('O', place);
+    leat_rows_result_t result = leat_rows_get (self->rows, &key, &value);
+    if (result == LEAT_ROWS_NONE)
+        return 0;
+    leat_operation_t operation = { .id = LEAT_OPERATION_RESERVED };
+    operation.reserved.stream = stream;
+    operation.reserved.next = leat_value_get (&value, 8);
+    if (result || value.wrong)
+        return s_fail (self, result ? result : LEAT_ROWS_DAMAGED, "what is reserved of stream",
+                       stream);
+    return s_add (self, &operation);
+}
+
 static int s_sequences (recital_t *self, uint32_t stream, uint32_t place)
 {
     leat_value_t value;
@@ -243,7 +259,7 @@ static int s_stream (recital_t *self, uint32_t stream, leat_value_t *value)
     if (!leat_value_get_stream (value, stream, &place, &operation.stream_created))
         return s_fail (self, LEAT_ROWS_DAMAGED, "stream", stream);
     if (s_add (self, &operation) || s_extent (self, stream, place)
-        || s_sequences (self, stream, place))
+        || s_reserved (self, stream, place) || s_sequences (self, stream, place))
         return -1;
     return s_groups (self, stream);
 }

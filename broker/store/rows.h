@@ -13,6 +13,7 @@
  *      M name                        what is said once: see LEAT_ROW_...
  *      S stream                      a stream's place and properties
  *      X place                       its extent
+ *      O place                       offsets that may have been told, of an `async` stream
  *      Q place identity              the last sequence of an identity in it
  *      B place first                 a batch: header and body
  *      R stream group                a group's place and properties
@@ -56,7 +57,7 @@ uint64_t leat_key_get_u64 (const leat_key_t *key, size_t position);
 
 /* Those that are used often. */
 leat_key_t leat_key_meta (const char *name);
-leat_key_t leat_key_place (char letter, uint32_t place);                     /* X Q B F C A */
+leat_key_t leat_key_place (char letter, uint32_t place);                     /* X O Q B F C A */
 leat_key_t leat_key_numbered (char letter, uint32_t place, uint64_t number); /* B C A */
 
 typedef enum {

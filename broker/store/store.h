@@ -137,7 +137,8 @@ extern const leat_store_engine_t leat_store_memory;
  *
  *  - A commit that creates a stream with durability `memory` is REFUSED: such streams are for the
  *    memory engine.
- *  - `async` streams are kept as `sync` ones are: OK comes when the transaction is synced.
+ *  - `async` streams are kept as `sync` ones are: OK comes when the transaction is synced, and that is not put
+ *    off. That their records are confirmed before is the core's doing.
  *  - Below the reserve (map pages, and blocks that are allocated for the file) commits that append are
  *    REFUSED at once; those whose appends are all copies of their DEADs are taken down to half of it.
  *  - When a write or sync fails, that transaction and all commits after it end UNKNOWN. */

@@ -53,7 +53,7 @@ static void s_drain (sim_t *sim)
 
 /* ---- beginning and end ----------------------------------------------------------------------- */
 
-/* What is there before the first broker: the plan's streams of retention log. */
+/* What is there before the first broker: the plan's streams that no broker makes unasked. */
 static void s_begin_store (sim_t *sim)
 {
     const sim_plan_t *plan = &sim->plan;
@@ -63,11 +63,13 @@ static void s_begin_store (sim_t *sim)
         leat_operation_t operation = { .id = LEAT_OPERATION_STREAM_CREATED };
         operation.stream_created.stream = id;
         operation.stream_created.stream_name = leat_text (sim_stream_name (stream));
-        operation.stream_created.durability = plan->store_memory ? LEAT_MEMORY : LEAT_SYNC;
-        operation.stream_created.retention = LEAT_RETENTION_LOG;
-        operation.stream_created.max_age_ms = plan->max_age_ms;
-        operation.stream_created.max_size = plan->max_size;
-        if (!plan->logs[stream])
+        operation.stream_created.durability =
+            (uint8_t) sim_stream_durability (sim, sim_stream_name (stream));
+        if (plan->logs[stream]) {
+            operation.stream_created.retention = LEAT_RETENTION_LOG;
+            operation.stream_created.max_age_ms = plan->max_age_ms;
+            operation.stream_created.max_size = plan->max_size;
+        } else if (!(plan->async >> stream & 1))
             continue;
         leat_commit_add (commit, &operation);
         id++;
@@ -128,6 +130,8 @@ static void s_count (sim_t *sim, const leat_statistics_t *now)
     LIMIT (stream, stream_size);
     LIMIT (marked, marked_records);
     LIMIT (dead, dead_size);
+    LIMIT (lag, async_lag);
+    LIMIT (offsets, async_offsets);
 #undef LIMIT
     *before = *now;
 }
@@ -266,6 +270,7 @@ static void s_run (sim_t *sim)
         sim_store_submit (sim, commit);
         leat_commit_destroy (&commit);
     }
+    sim_model_check_told (sim);
 }
 
 void sim_broker_turn (sim_t *sim)

@@ -90,6 +90,8 @@ void sim_model_restarted (sim_t *sim)
     self->memory_hits = 0;
     for (unsigned index = 0; index < SIM_MODEL_STREAMS_MAX; index++) {
         sim_stream_t *stream = &self->streams[index];
+        if (stream->async)
+            sim_model_async_restarted (sim, stream);
         stream->submitted = stream->records_count;
         stream->expiring = stream->expired;
         stream->expired_records = 0;
@@ -162,7 +164,7 @@ void sim_model_group_grow (sim_stream_t *stream, sim_group_t *group)
     if (more)
         memset (group->marks + group->marks_count, 0, more * sizeof *group->marks);
     for (size_t offset = group->marks_count; offset < stream->records_count; offset++) {
-        if (offset < group->first)
+        if (offset < group->first || stream->records[offset].none)
             group->marks[offset].settled = group->marks[offset].acked = true;
     }
     group->marks_count = stream->records_count;

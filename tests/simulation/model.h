@@ -24,6 +24,7 @@ typedef struct {
     uint64_t time_ms;
     uint64_t batch; /* offset at which its batch begins */
     bool trimmed;
+    bool none; /* a reserved offset that got no record, nor will */
 } sim_record_t;
 
 /* One record as one group sees it. What is marked durable is as the store has it; the rest is what
@@ -76,6 +77,9 @@ typedef struct {
     size_t records_room;
     uint64_t submitted; /* next offset, what is under way at the store included */
     uint64_t held_size;
+    bool async;
+    uint64_t reserved; /* durable: no offset below is given anew */
+    uint64_t told;     /* behind the last offset that anybody was told of before it was durable */
     uint64_t processing_ms; /* durable: max_processing */
     uint64_t former_ms;     /* the one before, */
     uint64_t set_us;        /* until then */
@@ -99,6 +103,16 @@ typedef struct {
     uint64_t told_offset;
     uint64_t ever;  /* the largest that was ever committed */
     uint64_t heard; /* the largest that a live session sent to the core */
+
+    /* In async streams. */
+    uint64_t submitted; /* the largest handed to the store in this life */
+    uint64_t submitted_offset;
+    uint64_t promised; /* the largest that was confirmed before it was committed */
+    uint64_t lost;     /* the largest of these when the broker crashed */
+    uint64_t said;     /* the largest that its client said in this life was confirmed */
+    bool claimed;      /* something was confirmed in this turn that is to be handed over in it: */
+    uint64_t claim;
+    uint64_t claim_offset; /* UINT64_MAX: not told */
 } sim_sequence_t;
 
 struct sim_channel {
@@ -206,6 +220,22 @@ void sim_model_timed_out (sim_t *sim, const leat_statistics_t *statistics);
 void sim_model_check_statistics (sim_t *sim, const leat_statistics_t *statistics);
 void sim_model_restarted (sim_t *sim);
 sim_peer_t *sim_model_peer (sim_t *sim, uint64_t number);
+
+/* model_async.c: for model_session.c and model_commit.c, what async streams confirm ahead. */
+/* Is what OPENED or CONFIRMED says, beyond what is committed, right so far? `offset` may be UINT64_MAX. */
+bool sim_model_claimed (sim_t *sim, sim_stream_t *stream, unsigned identity,
+                        sim_sequence_t *sequence, uint64_t told, uint64_t offset);
+void sim_model_said (sim_sequence_t *sequence, uint64_t confirmed);
+void sim_model_handed_over (sim_t *sim, uint32_t stream, const sim_content_t *content,
+                            uint64_t offset);
+/* May a sequence follow that is not the next one, because those between were lost? */
+bool sim_model_may_skip (const sim_t *sim, const sim_stream_t *stream,
+                         const sim_sequence_t *sequence, const sim_content_t *content);
+/* The broker is gone: a new one begins behind what was reserved. */
+void sim_model_async_restarted (sim_t *sim, sim_stream_t *stream);
+/* At the end of a turn, when all commits are handed over; and when a broker has ended in order. */
+void sim_model_check_told (sim_t *sim);
+void sim_model_check_lost (sim_t *sim);
 
 /* model_lease.c: for model_session.c, what consumers' channels say and hear, and their end. */
 void sim_model_consumer_says (sim_t *sim, sim_channel_t *channel, const leat_command_t *command);

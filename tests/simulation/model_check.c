@@ -10,7 +10,7 @@
 void sim_model_confirmed (sim_t *sim, unsigned identity, unsigned stream, uint64_t sequence)
 {
     uint64_t ever = sim->model->sequences[identity][stream].ever;
-    if (sequence > ever)
+    if (sequence > ever && sequence > sim->model->sequences[identity][stream].promised)
         sim_violation (sim, "producers are told of confirmations that the store made true",
                        "identity %u, stream %s: confirmed %llu, committed %llu", identity,
                        sim_stream_name (stream), (unsigned long long) sequence,
@@ -162,6 +162,7 @@ static void s_check_known (sim_t *sim, const sim_stream_t *stream, const sim_gro
 
 void sim_model_check_shut_down (sim_t *sim)
 {
+    sim_model_check_lost (sim);
     for (unsigned index = 0; index < SIM_MODEL_STREAMS_MAX; index++) {
         const sim_stream_t *stream = &sim->model->streams[index];
         for (unsigned number = 0; stream->exists && number < SIM_MODEL_GROUPS_MAX; number++) {
@@ -342,6 +343,7 @@ void sim_model_check_end (sim_t *sim, const leat_statistics_t *statistics)
             sim_violation (sim, "what every group has settled is trimmed", "stream %s holds %llu",
                            stream->name, (unsigned long long) stream->held_size);
     }
+    sim_model_check_lost (sim);
     /* The rest of a batch that is mostly settled is copied out and takes less. */
     bool nothing = !statistics->held_size && !sim->plan.store_reads;
     if (statistics->held_size > held || (held && nothing))

@@ -48,6 +48,7 @@ static void s_stream_created (sim_t *sim, const leat_operation_stream_created_t 
         stream->is_log = created->retention == LEAT_RETENTION_LOG;
         stream->max_age_ms = created->max_age_ms;
         stream->max_size = created->max_size;
+        stream->async = created->durability == LEAT_ASYNC;
         return;
     }
     sim_violation (sim, "few streams are created", "more than %d", SIM_MODEL_STREAMS_MAX);
@@ -130,6 +131,15 @@ static void s_group_lacks (sim_t *sim, const sim_stream_t *stream, sim_group_t *
         group->marks[offset].optional = true;
 }
 
+/* The first offset that got a record. */
+static uint64_t s_oldest (const sim_stream_t *stream)
+{
+    uint64_t offset = 0;
+    while (offset < stream->records_count && stream->records[offset].none)
+        offset++;
+    return offset;
+}
+
 static void s_group_created (sim_t *sim, const leat_operation_group_created_t *created)
 {
     sim_stream_t *stream = sim_model_commit_stream (sim, created->stream);
@@ -141,7 +151,7 @@ static void s_group_created (sim_t *sim, const leat_operation_group_created_t *c
         sim_group_t *group = &stream->groups[index];
         if (group->exists)
             continue;
-        if (index == 0 && created->first > 0 && !stream->is_log)
+        if (index == 0 && created->first > s_oldest (stream) && !stream->is_log)
             sim_violation (sim, "what nobody has settled belongs to the first group",
                            "stream %s, group %.*s begins at %llu", stream->name,
                            (int) created->group_name.size, created->group_name.data,
@@ -170,13 +180,17 @@ static void s_sequence_appended (sim_t *sim, const sim_stream_t *stream, const s
         sim_violation (sim, "a record is committed in the stream it was published into",
                        "stream %s has a record of stream %u", stream->name, content->stream);
     sim_sequence_t *sequence = &sim->model->sequences[content->identity][content->stream];
-    if (sequence->known && content->sequence != sequence->committed + 1)
+    if (sequence->known && content->sequence > sequence->committed + 1
+        && sim_model_may_skip (sim, stream, sequence, content))
+        SIM_COUNT (sim, client_ahead);
+    else if (sequence->known && content->sequence != sequence->committed + 1)
         sim_violation (sim, "each sequence is committed once, in order, without holes",
                        "identity %u, stream %s: sequence %llu after %llu", content->identity,
                        stream->name, (unsigned long long) content->sequence,
                        (unsigned long long) sequence->committed);
     if (!sequence->known && content->author == 0 && !sim->plan.rivals
-        && content->sequence > sequence->ever + 1)
+        && content->sequence > sequence->ever + 1
+        && !sim_model_may_skip (sim, stream, sequence, content))
         sim_violation (sim, "the first sequence is the first unconfirmed one",
                        "identity %u, stream %s: sequence %llu first, %llu were committed",
                        content->identity, stream->name, (unsigned long long) content->sequence,
@@ -288,8 +302,10 @@ static void s_to_be_forgotten (sim_t *sim, const leat_operation_sequence_forgott
 static void s_forgotten (sim_t *sim, const leat_operation_sequence_forgotten_t *forgotten)
 {
     sim_sequence_t *sequence = s_sequence_of (sim, forgotten->stream, forgotten->identity);
-    if (sequence)
-        sequence->known = false;
+    if (!sequence)
+        return;
+    sequence->known = false;
+    sequence->submitted = 0;
 }
 
 static void s_sequence_told (sim_t *sim, const leat_operation_sequence_t *told)
@@ -335,6 +351,10 @@ static void s_apply (sim_t *sim, const leat_operation_t *operation, unsigned pas
         break;
     case LEAT_OPERATION_APPEND:
         s_appended (sim, &operation->append);
+        break;
+    case LEAT_OPERATION_RESERVED:
+        sim_model_commit_stream (sim, operation->reserved.stream)->reserved =
+            operation->reserved.next;
         break;
     case 100 + LEAT_OPERATION_ATTEMPTS:
         sim_model_commit_charged (sim, operation->attempts.stream, operation->attempts.group,
@@ -419,12 +439,15 @@ static void s_submitted (sim_t *sim, const leat_operation_t *operation, unsigned
         sim_content_t content;
         size_t taken = leat_batch_skip (bytes, size, 1);
         bool extended = append->attributes & LEAT_BATCH_EXTENDED;
-        if (sim_content_decode (&content, extended, bytes, taken)
-            && content.identity < SIM_IDENTITIES_MAX && content.stream <= SIM_STREAMS_MAX
+        bool known = sim_content_decode (&content, extended, bytes, taken)
+                     && content.identity < SIM_IDENTITIES_MAX && content.stream <= SIM_STREAMS_MAX;
+        if (known
             && sim->model->sequences[content.identity][content.stream].heard < content.sequence)
             sim_violation (sim, "only records that a live session has sent are taken",
                            "identity %u, stream %u, sequence %llu", content.identity,
                            content.stream, (unsigned long long) content.sequence);
+        if (known)
+            sim_model_handed_over (sim, append->stream, &content, append->first + index);
         bytes += taken;
         size -= taken;
     }

@@ -145,9 +145,11 @@ void sim_model_log_expires (sim_t *sim, const leat_operation_expired_t *expired)
     s_check_due (sim, stream, expired->first);
     s_check_groups (sim, stream, stream->expiring, expired->first);
     SIM_COUNT (sim, logs_expired);
-    SIM_COUNT_MORE (sim, records_expired, expired->first - stream->expiring);
-    stream->expired_records += expired->first - stream->expiring;
-    stream->expiring = expired->first;
+    for (; stream->expiring < expired->first; stream->expiring++) {
+        bool record = !stream->records[stream->expiring].none;
+        SIM_COUNT_MORE (sim, records_expired, record);
+        stream->expired_records += record;
+    }
     s_check_counts (sim, stream);
 }
 
@@ -158,7 +160,8 @@ void sim_model_log_expired (sim_t *sim, const leat_operation_expired_t *expired)
     sim_stream_t *stream = sim_model_commit_stream (sim, expired->stream);
     for (uint64_t offset = stream->expired; offset < expired->first; offset++) {
         sim_record_t *record = &stream->records[offset];
-        stream->held_size -= record->size + (record->batch == offset ? LEAT_BATCH_COST : 0);
+        if (!record->none)
+            stream->held_size -= record->size + (record->batch == offset ? LEAT_BATCH_COST : 0);
         record->trimmed = true;
         for (unsigned number = 0; number < SIM_MODEL_GROUPS_MAX; number++) {
             sim_group_t *group = &stream->groups[number];
@@ -203,7 +206,10 @@ static bool s_is_old (const sim_t *sim, const sim_stream_t *stream)
 /* What the core holds no more, the store is told of. */
 static void s_check_told (sim_t *sim, sim_stream_t *stream, uint64_t patience_us)
 {
-    if (sim_model_log_first (sim, stream) <= stream->expired) {
+    uint64_t expired = stream->expired;
+    while (expired < stream->records_count && stream->records[expired].none)
+        expired++;
+    if (sim_model_log_first (sim, stream) <= expired) {
         stream->untold_since_us = 0;
         return;
     }

@@ -62,11 +62,15 @@ static void s_peer_ended (sim_t *sim, sim_peer_t *peer, bool clean)
 
 /* ---- what the core reads --------------------------------------------------------------------- */
 
-static void s_asks_open (sim_peer_t *peer, const leat_open_t *open)
+static void s_asks_open (sim_t *sim, sim_peer_t *peer, const leat_open_t *open)
 {
     sim_channel_t *channel = s_channel_new (peer, open->channel, false);
     channel->base = open->base;
     sim_model_text (channel->stream_name, open->stream);
+    for (unsigned index = 0; index <= SIM_STREAMS_MAX && peer->identity < SIM_IDENTITIES_MAX;
+         index++)
+        if (strcmp (sim_stream_name (index), channel->stream_name) == 0 && open->base)
+            sim_model_said (&sim->model->sequences[peer->identity][index], open->base - 1);
 }
 
 static void s_asks_attach (sim_peer_t *peer, const leat_attach_t *attach)
@@ -112,7 +116,7 @@ static void s_reads_command (sim_t *sim, sim_peer_t *peer, const leat_command_t 
     sim_channel_t *channel = NULL;
     switch (command->id) {
     case LEAT_OPEN:
-        s_asks_open (peer, &command->open);
+        s_asks_open (sim, peer, &command->open);
         break;
     case LEAT_ATTACH:
         s_asks_attach (peer, &command->attach);
@@ -288,8 +292,14 @@ static void s_hears_opened (sim_t *sim, sim_peer_t *peer, const leat_opened_t *o
     for (unsigned index = 0; index <= SIM_STREAMS_MAX; index++) {
         if (strcmp (sim_stream_name (index), channel->stream_name) != 0)
             continue;
-        const sim_sequence_t *sequence = &sim->model->sequences[peer->identity][index];
+        sim_sequence_t *sequence = &sim->model->sequences[peer->identity][index];
+        sim_stream_t *stream =
+            sim_model_stream_by_name (sim->model, leat_text (channel->stream_name));
         bool has = sequence->known;
+        if (known
+            && sim_model_claimed (sim, stream, peer->identity, sequence, opened->sequence,
+                                  UINT64_MAX))
+            continue;
         uint64_t expected = has ? sequence->committed : channel->base - 1;
         if (known != has || opened->sequence != expected)
             sim_violation (sim, "OPENED tells the last committed sequence",
@@ -348,7 +358,12 @@ static void s_hears_confirmed (sim_t *sim, sim_peer_t *peer, const leat_confirme
     for (unsigned index = 0; index <= SIM_STREAMS_MAX; index++) {
         if (strcmp (sim_stream_name (index), channel->stream_name) != 0)
             continue;
-        const sim_sequence_t *sequence = &sim->model->sequences[peer->identity][index];
+        sim_sequence_t *sequence = &sim->model->sequences[peer->identity][index];
+        sim_stream_t *stream =
+            sim_model_stream_by_name (sim->model, leat_text (channel->stream_name));
+        if (sim_model_claimed (sim, stream, peer->identity, sequence, confirmed->sequence,
+                               confirmed->offset))
+            continue;
         if (!sequence->known || confirmed->sequence != sequence->committed
             || confirmed->offset != sequence->offset)
             sim_violation (

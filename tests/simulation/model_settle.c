@@ -44,7 +44,7 @@ static void s_settle_bit (sim_t *sim, const sim_stream_t *stream, sim_group_t *g
     if (settled)
         s_settle (sim, stream, group, offset);
     else if (offset >= group->floor && offset < group->marks_count && group->marks[offset].settled
-             && !group->marks[offset].dead)
+             && !group->marks[offset].dead && !stream->records[offset].none)
         sim_violation (sim, "what is settled stays settled", "stream %s, group %s, offset %llu",
                        stream->name, group->name, (unsigned long long) offset);
 }

@@ -37,7 +37,7 @@ static leat_request_t *s_stream (sim_t *sim, const char *name)
     /* That it is kept is what matters where something is kept; nothing becomes overdue by it. */
     if (max_processing_ms && !sim->plan.store_memory)
         max_processing_ms += 3600000;
-    uint8_t durability = sim->plan.store_memory ? LEAT_MEMORY : LEAT_SYNC;
+    uint8_t durability = (uint8_t) sim_stream_durability (sim, name);
     if (sim_chance (&sim->operators, 20)) {
         command.id = LEAT_STREAM_CREATE;
         command.stream_create.stream = leat_text (name);

@@ -15,6 +15,14 @@ const char *sim_stream_name (unsigned stream)
     return names[stream];
 }
 
+leat_durability_t sim_stream_durability (const sim_t *self, const char *name)
+{
+    for (unsigned stream = 0; stream < SIM_STREAMS_MAX; stream++)
+        if ((self->plan.async >> stream & 1) && strcmp (sim_stream_name (stream), name) == 0)
+            return LEAT_ASYNC;
+    return self->plan.store_memory ? LEAT_MEMORY : LEAT_SYNC;
+}
+
 const char *sim_group_name (unsigned group)
 {
     return group ? "audit" : "default";
@@ -132,6 +140,12 @@ void sim_plan_draw (sim_t *self)
         leat_limits_default (&usual);
         plan->limits.offences = usual.offences;
     }
+    /* Not drawn, as above. */
+    if (!plan->store_memory && self->seed % 3 == 1) {
+        plan->async = 1 + (unsigned) (self->seed / 3 % ((1 << SIM_STREAMS_MAX) - 1));
+        plan->limits.async_offsets = 1 + self->seed / 7 % 200;
+        plan->limits.async_lag = self->seed % 5 ? 100 : 5;
+    }
     plan->store_reads = !plan->store_memory && sim_chance (random, 60);
     if (plan->store_reads) {
         uint64_t least = 10 * (plan->limits.batch_size + 512);
@@ -173,11 +187,11 @@ void sim_plan_tell (sim_t *self)
 #undef X
     sim_trace (
         self, "plan",
-        "%u streams%s%s%s, %u producers of %u records, %u consumers, %u liars%s%s, store %s, %llu us, "
-        "refuses %u%%, fails %u in 1000",
+        "%u streams%s%s%s (async %x), %u producers of %u records, %u consumers, %u liars%s%s, store %s, "
+        "%llu us, refuses %u%%, fails %u in 1000",
         plan->streams, plan->logs[0] ? ", alpha is a log" : "",
         plan->logs[1] ? ", beta is a log" : "", plan->logs[2] ? ", gamma is a log" : "",
-        plan->producers, plan->records, plan->consumers, plan->liars,
+        plan->async, plan->producers, plan->records, plan->consumers, plan->liars,
         plan->rivals ? " that take identities" : "", plan->operates ? ", operators" : "",
         plan->store_memory  ? "memory"
         : plan->store_reads ? "durable, reads"

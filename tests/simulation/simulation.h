@@ -57,6 +57,7 @@ typedef struct {
     unsigned records;       /* of each producer and stream */
     size_t record_size_max; /* what producers send at most */
     bool store_memory;      /* completes at once, holds nothing over a crash */
+    unsigned async;         /* streams that are so, as bits */
     bool store_reads;       /* reads back, so that the broker keeps little in memory */
     uint64_t store_latency_us;
     unsigned store_refuse_percent;
@@ -125,6 +126,7 @@ void sim_plan_tell (sim_t *self);
  * stream; above it come those of dead letters, in the same order); identities are those of clients and
  * liars, found again by sim_identity_find, which gives SIM_IDENTITIES_MAX for a strange one. */
 const char *sim_stream_name (unsigned stream);
+leat_durability_t sim_stream_durability (const sim_t *self, const char *name);
 const char *sim_group_name (unsigned group);
 void sim_identity_name (unsigned identity, char *name, size_t size);
 unsigned sim_identity_find (leat_text_t name);

@@ -60,13 +60,39 @@ grep -q '^kept .* 2 ' "$work/stdout" || fail "what was set of the stream is gone
 expect 0 "$leat" consume kept.dead --exit-when-empty --quiet
 expect_same <(echo bad) "$work/stdout"
 
-# --- streams that are created, and groups that begin somewhere
+# --- streams that are created
 
 expect 0 "$leat" stream create notes
 expect 0 "$leat" stream create quick --durability async
 expect 0 "$leat" stream list
 grep -qE '^notes +sync ' "$work/stdout" || fail "a stream is not kept as the broker can"
 grep -qE '^quick +async ' "$work/stdout" || fail "an async stream is not called so"
+
+# --- an async stream: what a kill takes is sent again, an offset is given once
+
+quick_says () { # FIELD
+    "$leat" stats --json | "$stats_field" streams name=quick "$1"
+}
+[ "$(quick_says durable)" = false ] || fail "an async stream is called durable"
+expect 0 "$leat" produce quick --id one <(seq 1000)
+kill -KILL "$broker"
+expect_end "$broker" 137
+start_broker -d "$data" "${size[@]}"
+next=$(quick_says next_offset)
+[ "$next" -gt 1000 ] || fail "a broker that was killed begins at offset $next again"
+expect 0 "$leat" produce quick --id one <(seq 2000)
+consume_all quick
+expect_same <(seq 2000) "$work/stdout"
+expect 0 "$leat" produce quick --id one <(seq 2010)
+next=$(quick_says next_offset)
+stop_broker
+start_broker -d "$data" "${size[@]}"
+[ "$(quick_says next_offset)" = "$next" ] || fail "an end in order skips offsets"
+consume_all quick
+expect_same <(seq 2001 2010) "$work/stdout"
+
+# --- and groups that begin somewhere
+
 seq 300000 | sed 's/.*/& & & & & & & & & &/' > "$work/in"
 expect 0 "$leat" group create notes default
 expect 0 "$leat" produce notes "$work/in"

@@ -74,6 +74,10 @@ static void s_line (char *line, size_t size, const leat_operation_t *operation)
                   ULL (dead->offset), dead->attempts, dead->code, dead->dead_stream,
                   ULL (dead->dead_offset), (int) dead->reason.size, dead->reason.data);
         break;
+    case LEAT_OPERATION_RESERVED:
+        snprintf (line, size, "%s %u %llu", name, operation->reserved.stream,
+                  ULL (operation->reserved.next));
+        break;
     case LEAT_OPERATION_EXTENT:
         snprintf (line, size, "%s %u %llu %llu %llu %llu", name, extent->stream,
                   ULL (extent->first), ULL (extent->next), ULL (extent->records),
@@ -577,6 +581,37 @@ static void s_expect_refused (bench_t *bench, leat_operation_t operation, const 
     assert_int_equal (event.result, LEAT_COMMIT_REFUSED);
     assert_string_equal (event.reason, reason);
     bench_expect (bench, event.id + 1, LEAT_COMMIT_OK);
+}
+
+static leat_operation_t s_reserved (uint32_t stream, uint64_t next)
+{
+    leat_operation_t operation = { .id = LEAT_OPERATION_RESERVED };
+    operation.reserved.stream = stream;
+    operation.reserved.next = next;
+    return operation;
+}
+
+/* What is reserved is what was said last, goes with its stream, and is no record. */
+void test_reservations (void **state)
+{
+    bench_t bench;
+    bench_begin (&bench, *state);
+    bench_do (&bench, (leat_operation_t[]){ s_stream (STREAM, "corn"), { 0 } });
+    s_do_append (&bench, 0, 10, "wheat");
+    bench_do (&bench, (leat_operation_t[]){ s_reserved (STREAM, 500), { 0 } });
+    s_expect_state (
+        &bench, (const char *const[]){ STREAM_LINE, "EXTENT 7 0 10 10 5", "RESERVED 7 500", NULL });
+    bench_do (&bench, (leat_operation_t[]){ s_reserved (STREAM, 12), { 0 } });
+    s_do_append (&bench, 12, 2, "rye");
+    s_expect_state (
+        &bench, (const char *const[]){ STREAM_LINE, "EXTENT 7 0 14 12 8", "RESERVED 7 12", NULL });
+    bench_do (&bench,
+              (leat_operation_t[]){ s_stream_deleted (STREAM), s_stream (STREAM, "bran"), { 0 } });
+    s_expect_state (&bench, (const char *const[]){ "STREAM_CREATED 7 bran 2 0 11 12 13 14 15",
+                                                   "EXTENT 7 0 0 0 0", NULL });
+    s_expect_refused (&bench, s_reserved (50, 1),
+                      "RESERVED is for stream 50, which the store does not have");
+    leat_store_close (&bench.store);
 }
 
 void test_commits_that_make_no_sense_are_refused (void **state)

@@ -90,6 +90,8 @@ static void test_nothing_is_left (void **state)
     leat_apply_t *apply = leat_apply_new (rows);
     leat_buffer_t *body = leat_buffer_copy ("x", 1);
     leat_operation_t operations[9] = { { 0 } };
+    operations[7].id = LEAT_OPERATION_RESERVED;
+    operations[7].reserved.stream = 1;
     operations[0].id = LEAT_OPERATION_STREAM_CREATED;
     operations[0].stream_created.stream = 1;
     operations[0].stream_created.stream_name = leat_text ("corn");
