@@ -55,6 +55,10 @@ uint64_t sim_model_log_held (const sim_t *sim, const sim_stream_t *stream)
 static void s_check_due (sim_t *sim, const sim_stream_t *stream, uint64_t first)
 {
     const sim_record_t *last = &stream->records[first - 1];
+    while (last->none && last > stream->records)
+        last--;
+    if (last->none)
+        return; /* nothing ever was there */
     if (first < stream->records_count && stream->records[first].batch != first)
         sim_violation (sim, "whole batches expire", "stream %s, below %llu", stream->name,
                        (unsigned long long) first);
@@ -181,10 +185,18 @@ void sim_model_log_expired (sim_t *sim, const leat_operation_expired_t *expired)
 
 /* ---- what must be gone ------------------------------------------------------------------------ */
 
+/* The first offset from `offset` on that has, or had, a record. */
+static uint64_t s_skip_none (const sim_stream_t *stream, uint64_t offset)
+{
+    while (offset < stream->records_count && stream->records[offset].none)
+        offset++;
+    return offset;
+}
+
 /* Its oldest batch is too old, and nothing of it is at anybody or on its way to be a dead letter. */
 static bool s_is_old (const sim_t *sim, const sim_stream_t *stream)
 {
-    uint64_t first = sim_model_log_first (sim, stream);
+    uint64_t first = s_skip_none (stream, sim_model_log_first (sim, stream));
     if (!stream->max_age_ms || first >= stream->records_count
         || stream->records[first].time_ms + stream->max_age_ms + sim->plan.limits.expiry_delay
                > sim_wall_ms (sim))
@@ -206,10 +218,7 @@ static bool s_is_old (const sim_t *sim, const sim_stream_t *stream)
 /* What the core holds no more, the store is told of. */
 static void s_check_told (sim_t *sim, sim_stream_t *stream, uint64_t patience_us)
 {
-    uint64_t expired = stream->expired;
-    while (expired < stream->records_count && stream->records[expired].none)
-        expired++;
-    if (sim_model_log_first (sim, stream) <= expired) {
+    if (sim_model_log_first (sim, stream) <= s_skip_none (stream, stream->expired)) {
         stream->untold_since_us = 0;
         return;
     }
