@@ -71,7 +71,7 @@ bool leat_watch_begin (leat_client_t *self, leat_watch_t *watch, uint64_t deadli
     watch->wait_us = deadline_us == UINT64_MAX ? UINT64_MAX : deadline_us - now_us;
     self->watched_until_us = deadline_us;
     atomic_store (&self->sleep, watch->wait_us <= LEAT_NAP_US ? LEAT_NAPPING : LEAT_ASLEEP);
-    if (s_look_at_socket (self) || s_has_work (self)) {
+    if (s_has_work (self) || s_look_at_socket (self)) {
         atomic_store (&self->sleep, LEAT_AWAKE);
         return false;
     }
