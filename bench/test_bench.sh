@@ -271,7 +271,7 @@ gone () {
     local pid
     for pid in "$@"; do
         for _ in $(seq 1000); do
-            grep -qs '^State:[[:space:]]*[^Z]' "/proc/$pid/status" || continue 2
+            grep -qsE '^State:[[:space:]]+[^Z[:space:]]' "/proc/$pid/status" || continue 2
             read -r -t 0.01 <> <(:) || true
         done
         return 1
