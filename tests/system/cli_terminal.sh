@@ -50,7 +50,8 @@ shows '2 records confirmed in' || fail "no result on the terminal"
 # --- a file: the line is drawn, and the cursor is left at its beginning
 
 seq 100000 > "$work/in"
-on_terminal 'trap : INT; "$leat" produce full "$work/in"; echo "ended with $?"'
+# Without noflsh a Ctrl-C also wipes what the terminal has not shown yet (termios (3)): how it ended, say.
+on_terminal 'stty noflsh; trap : INT; "$leat" produce full "$work/in"; echo "ended with $?"'
 wait_until "the progress line" shows 'records, .*confirmed, '
 wait_until "the notice" shows "waiting: the broker takes no more"
 press '\003'
