@@ -47,7 +47,10 @@ static void s_expect_records (driver_t *driver, uint64_t offset, uint64_t sequen
     for (size_t i = 0; i < driver->inbox_count && !message; i++)
         if (driver->inbox[i].peer == 2)
             message = &driver->inbox[i];
-    assert_true (message && message->is_batch);
+    if (!message || !message->is_batch) {
+        fail_msg ("nothing, or no DELIVER, for peer 2");
+        abort ();
+    }
     assert_int_equal (message->batch.first, offset);
     assert_int_equal (message->batch.count, count);
     leat_buffer_t *expected = driver_body (driver, sequence, count);
