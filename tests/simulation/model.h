@@ -91,6 +91,7 @@ typedef struct {
     uint64_t expired_records; /* in the core's life */
     uint64_t old_since_us;    /* its oldest batch should be gone, since; 0: no */
     uint64_t untold_since_us; /* the core has dropped what the store still has, since; 0: no */
+    uint64_t untold;          /* and below which offset that is */
     sim_group_t groups[SIM_MODEL_GROUPS_MAX];
 } sim_stream_t;
 

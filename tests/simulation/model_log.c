@@ -215,18 +215,22 @@ static bool s_is_old (const sim_t *sim, const sim_stream_t *stream)
     return true;
 }
 
-/* What the core holds no more, the store is told of. */
+/* What the core holds no more, the store is told of; meanwhile more may expire. */
 static void s_check_told (sim_t *sim, sim_stream_t *stream, uint64_t patience_us)
 {
-    if (sim_model_log_first (sim, stream) <= s_skip_none (stream, stream->expired)) {
+    uint64_t first = sim_model_log_first (sim, stream);
+    uint64_t expired = s_skip_none (stream, stream->expired);
+    if (first <= expired) {
         stream->untold_since_us = 0;
         return;
     }
-    if (!stream->untold_since_us)
+    if (!stream->untold_since_us || expired >= stream->untold) {
         stream->untold_since_us = sim->now_us;
+        stream->untold = first;
+    }
     if (sim->now_us - stream->untold_since_us > patience_us)
         sim_violation (sim, "the store is told what has expired", "stream %s, below %llu",
-                       stream->name, (unsigned long long) sim_model_log_first (sim, stream));
+                       stream->name, (unsigned long long) stream->untold);
 }
 
 void sim_model_log_check (sim_t *sim)
