@@ -114,7 +114,9 @@ static void s_restart (sim_t *sim, const sim_stream_t *stream, sim_sequence_t *s
 {
     (void) stream;
     (void) identity;
-    if (sequence->promised > sequence->lost && sequence->promised > sequence->ever) {
+    /* Not by `ever`: who was forgotten meanwhile has begun anew. */
+    uint64_t kept = sequence->known ? sequence->committed : 0;
+    if (sequence->promised > sequence->lost && sequence->promised > kept) {
         SIM_COUNT (sim, told_lost);
         sequence->lost = sequence->promised;
     }

@@ -305,6 +305,8 @@ static void s_forgotten (sim_t *sim, const leat_operation_sequence_forgotten_t *
     if (!sequence)
         return;
     sequence->known = false;
+    sequence->promised = 0;
+    sequence->lost = 0;
     sequence->submitted = 0;
 }
 
