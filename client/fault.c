@@ -15,12 +15,17 @@ void leat_fault_set (leat_fault_t *self, leat_code_t code, const char *format, .
     va_end (arguments);
 }
 
+leat_text_t leat_fault_reason (unsigned code, leat_text_t reason)
+{
+    if (leat_text_equal (reason, leat_text (leat_code_text (code))))
+        reason.size = 0;
+    return reason;
+}
+
 void leat_fault_refused (leat_fault_t *self, unsigned code, const char *what, leat_text_t reason)
 {
     leat_quote_t quote;
-    /* Who has no other reason gives what the code means. */
-    if (leat_text_equal (reason, leat_text (leat_code_text (code))))
-        reason.size = 0;
+    reason = leat_fault_reason (code, reason);
     /* A refusal with code OK says nothing; the peer breaks the protocol. */
     leat_code_t shown = code == LEAT_OK ? LEAT_MALFORMED : (leat_code_t) code;
     leat_fault_set (self, shown, "the broker refused %s: %s (%u)%s%s; %s", what,

@@ -28,6 +28,10 @@ __attribute__ ((format (printf, 3, 4))) void leat_fault_set (leat_fault_t *self,
  * the code asks for". `what` is ours, `reason` the broker's. */
 void leat_fault_refused (leat_fault_t *self, unsigned code, const char *what, leat_text_t reason);
 
+/* The reason that a broker gave for `code`; empty if that only repeats what the code means, as the reason
+ * of one that has nothing to add does. */
+leat_text_t leat_fault_reason (unsigned code, leat_text_t reason);
+
 /* A text that came from a peer, made fit for a terminal and a log: at most LEAT_QUOTE_MAX bytes,
  * each that is not printable ASCII shown as '?', "..." where it was cut. Returns quote->text. */
 const char *leat_quote (leat_quote_t *quote, leat_text_t text);

@@ -45,9 +45,7 @@ static bool s_welcome (leat_session_t *self, const leat_welcome_t *welcome)
 static bool s_fenced (leat_session_t *self, const leat_fenced_t *fenced)
 {
     leat_quote_t quote;
-    leat_text_t reason = fenced->reason;
-    if (leat_text_equal (reason, leat_text (leat_code_text (LEAT_DISPLACED))))
-        reason.size = 0;
+    leat_text_t reason = leat_fault_reason (LEAT_DISPLACED, fenced->reason);
     leat_fault_set (&self->fault, LEAT_DISPLACED,
                     "another session uses the identity \"%s\" now (epoch %" PRIu64 ")%s%s; give "
                     "each client an identity of its own",

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MPL-2.0 */
 #include "consumers/consumer_state.h"
 
+#include "client/fault.h"
 #include "wire/alloc.h"
 #include "wire/crc32c.h"
 
@@ -197,9 +198,7 @@ static void s_note_error (leat_consumer_engine_t *self, const char *what, unsign
                           leat_text_t reason)
 {
     self->code = (leat_code_t) code;
-    /* Who has no other reason gives what the code means. */
-    if (leat_text_equal (reason, leat_text (leat_code_text (code))))
-        reason.size = 0;
+    reason = leat_fault_reason (code, reason);
     snprintf (self->error, sizeof self->error, "%s stream '%s', group '%s': %s, %s%s%.*s", what,
               self->stream, self->group, leat_code_name (code), leat_code_text (code),
               reason.size ? ": " : "", (int) reason.size, reason.size ? reason.data : "");

@@ -12,7 +12,7 @@
  *             commits, reads v | completions, batches
  *                           store
  *
- * One thread, no lock, no call that waits but the one at the end of a turn in which nothing happened.
+ * One thread, no lock, no call that waits but the one at the end of a turn that has left nothing to do.
  * A turn:
  *
  *   1  tick      the core learns what time it is; what is due happens in 4, after what had arrived
@@ -24,8 +24,8 @@
  *   5  send      the outbox; who cannot be reached is gone, which the next turn acts upon
  *   6  probe     peers whose connections may have ended
  *   7  stats     queries, now and then; and notices, more rarely
- *   8  sleep     if 1 to 7 did nothing: until a socket, the store, the control thread, the core's
- *                next deadline or the next probe
+ *   8  sleep     if 1 to 7 did nothing, or have left nothing to do: until a socket, the store, the
+ *                control thread, the core's next deadline or the next probe
  */
 
 /* Something that the operator should hear of: a sentence, which is valid during the call. */

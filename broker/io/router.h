@@ -100,11 +100,11 @@ bool leat_router_connection (leat_router_t *self, int *fd, bool *ended);
 int leat_router_monitor_fd (const leat_router_t *self);
 
 /* A descriptor to poll for reading. It is edge-triggered: it may only be slept on after
- * leat_router_receive has returned false and before anything else was done with the router. */
+ * leat_router_receive has returned false, or leat_router_is_quiet true, and before anything else was
+ * done with the router. */
 int leat_router_fd (const leat_router_t *self);
 
-/* True if nothing is to be received. If nothing else is done with the router after that, its descriptor
- * may be slept on, too. */
+/* True if nothing is to be received. */
 bool leat_router_is_quiet (leat_router_t *self);
 
 const leat_router_counters_t *leat_router_counters (const leat_router_t *self);
