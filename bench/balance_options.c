@@ -7,7 +7,7 @@
 
 #include "bench/option_values.h"
 
-enum { S_PAIRS = 256, S_TASKS, S_SEED, S_SCENARIOS, S_CONTENDERS, S_REQUIRE, S_JSON };
+enum { S_TASKS = 256, S_SCENARIOS, S_CONTENDERS, S_REQUIRE };
 
 static const struct argp_option s_options[] = {
     { "tasks", S_TASKS, "N", 0, "How many tasks there are (default 20000)", 0 },
@@ -16,11 +16,12 @@ static const struct argp_option s_options[] = {
       0 },
     { "contenders", S_CONTENDERS, "LIST", 0,
       "Who takes part (default leat, push and the brokers that are installed)", 0 },
-    { "pairs", S_PAIRS, "N", 0, "Rounds; in each every contender has a turn (default 3)", 0 },
-    { "seed", S_SEED, "N", 0, "Of the tasks (default 1)", 0 },
+    { "pairs", LEAT_BENCH_OPTION_PAIRS, "N", 0,
+      "Rounds; in each every contender has a turn (default 3)", 0 },
+    { "seed", LEAT_BENCH_OPTION_SEED, "N", 0, "Of the tasks (default 1)", 0 },
     { "require", S_REQUIRE, "LIST", 0,
       "Exit with 1 if ideal / real of leat is below, such as lognormal=0.98,slowdown=0.95", 0 },
-    { "json", S_JSON, NULL, 0, "One object on stdout instead of a table", 0 },
+    { "json", LEAT_BENCH_OPTION_JSON, NULL, 0, "One object on stdout instead of a table", 0 },
     { 0 }
 };
 
@@ -123,19 +124,16 @@ static void s_finish (struct argp_state *state, leat_bench_balance_options_t *se
 static error_t s_parse (int key, char *text, struct argp_state *state)
 {
     leat_bench_balance_options_t *self = state->input;
+    const leat_bench_common_options_t common = { .size = &self->plan.size,
+                                                 .size_min = LEAT_BENCH_WORK_SIZE_MIN,
+                                                 .size_max = LEAT_BENCH_WORK_SIZE_MAX,
+                                                 .rounds = &self->rounds,
+                                                 .rounds_max = 1000,
+                                                 .seed = &self->plan.seed,
+                                                 .json = &self->json };
     switch (key) {
-    case 's':
-        self->plan.size = leat_bench_option_size (state, "size", text, LEAT_BENCH_WORK_SIZE_MIN,
-                                                  LEAT_BENCH_WORK_SIZE_MAX);
-        return 0;
     case S_TASKS:
         self->plan.records = leat_bench_option_count (state, "tasks", text, 1000000);
-        return 0;
-    case S_PAIRS:
-        self->rounds = (unsigned) leat_bench_option_count (state, "pairs", text, 1000);
-        return 0;
-    case S_SEED:
-        self->plan.seed = leat_bench_option_count (state, "seed", text, UINT64_MAX);
         return 0;
     case S_SCENARIOS:
         s_each (state, self, text, s_take_scenario);
@@ -146,17 +144,11 @@ static error_t s_parse (int key, char *text, struct argp_state *state)
     case S_REQUIRE:
         s_each (state, self, text, s_take_requirement);
         return 0;
-    case S_JSON:
-        self->json = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error (state, "what is '%s'? There are options only", text);
-        return 0;
     case ARGP_KEY_END:
         s_finish (state, self);
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return leat_bench_option_common (state, &common, key, text);
     }
 }
 

@@ -1,21 +1,13 @@
 /* Prints what `leat bench balance` found.
  * SPDX-License-Identifier: MPL-2.0 */
 #include "bench/balance.h"
+#include "bench/json.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <unistd.h>
 
 /* ---- for programs ---------------------------------------------------------------------------- */
-
-static json_t *s_json_values (const double *values, unsigned count)
-{
-    json_t *list = json_array ();
-    for (unsigned i = 0; i < count; i++)
-        json_array_append_new (list, json_real (values[i]));
-    return json_pack ("{s:f, s:o}", "median", leat_bench_median (values, count), "rounds", list);
-}
 
 static json_t *s_json_workers (double *const values[LEAT_BENCH_WORKERS], unsigned count)
 {
@@ -38,10 +30,10 @@ static bool s_json (const leat_bench_balance_t *self, const leat_bench_balance_o
             json_array_append_new (
                 list, json_pack ("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "scenario", name,
                                  "name", options->balancers[turn]->name, "ideal_to_real",
-                                 s_json_values (result->ratio, rounds), "real_s",
-                                 s_json_values (result->real_s, rounds), "ideal_s",
-                                 s_json_values (result->ideal_s, rounds), "done_twice",
-                                 s_json_values (result->doubles, rounds), "shares",
+                                 leat_bench_json_values (result->ratio, rounds), "real_s",
+                                 leat_bench_json_values (result->real_s, rounds), "ideal_s",
+                                 leat_bench_json_values (result->ideal_s, rounds), "done_twice",
+                                 leat_bench_json_values (result->doubles, rounds), "shares",
                                  s_json_workers (result->shares, rounds), "service_ms",
                                  s_json_workers (result->service, rounds)));
         }
@@ -51,10 +43,7 @@ static bool s_json (const leat_bench_balance_t *self, const leat_bench_balance_o
                    (json_int_t) options->plan.records, "record_size",
                    (json_int_t) options->plan.size, "rounds", (json_int_t) rounds, "processors",
                    (json_int_t) sysconf (_SC_NPROCESSORS_ONLN), "results", list);
-    bool good = json_dumpf (root, stdout, JSON_INDENT (2) | JSON_REAL_PRECISION (6)) == 0
-                && putchar ('\n') != EOF && fflush (stdout) == 0;
-    json_decref (root);
-    return good;
+    return leat_bench_json_print (root);
 }
 
 /* ---- for people ------------------------------------------------------------------------------ */

@@ -3,7 +3,6 @@
 #include "bench/durable.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 
 #include "bench/durable_options.h"
 #include "bench/durable_round.h"
+#include "bench/json.h"
 #include "bench/statistics.h"
 #include "bench/swing.h"
 #include "cli/message.h"
@@ -161,14 +161,6 @@ static bool s_print (const leat_bench_durable_options_t *options, const s_result
     return fflush (stdout) == 0;
 }
 
-static json_t *s_json_values (const double *values, unsigned count)
-{
-    json_t *list = json_array ();
-    for (unsigned i = 0; i < count; i++)
-        json_array_append_new (list, json_real (values[i]));
-    return json_pack ("{s:f, s:o}", "median", leat_bench_median (values, count), "rounds", list);
-}
-
 static bool s_print_json (const leat_bench_durable_options_t *options, const s_result_t *result)
 {
     unsigned rounds = options->rounds;
@@ -177,27 +169,25 @@ static bool s_print_json (const leat_bench_durable_options_t *options, const s_r
         json_array_append_new (
             ways, json_pack ("{s:s, s:o, s:o, s:o, s:o, s:o}", "name",
                              leat_bench_durable_names[way], "records_per_second",
-                             s_json_values (result->records_per_second[way], rounds), "seconds",
-                             s_json_values (result->elapsed[way], rounds), "single_p50_us",
-                             s_json_values (result->p50[way], rounds), "single_p90_us",
-                             s_json_values (result->p90[way], rounds), "single_p99_us",
-                             s_json_values (result->p99[way], rounds)));
+                             leat_bench_json_values (result->records_per_second[way], rounds),
+                             "seconds", leat_bench_json_values (result->elapsed[way], rounds),
+                             "single_p50_us", leat_bench_json_values (result->p50[way], rounds),
+                             "single_p90_us", leat_bench_json_values (result->p90[way], rounds),
+                             "single_p99_us", leat_bench_json_values (result->p99[way], rounds)));
     json_t *root = json_pack (
         "{s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o}, s:o, s:f, s:f, s:f, s:f}",
         "benchmark", "durable", "record_size", (json_int_t) options->plan.size, "rounds",
         (json_int_t) rounds, "processors", (json_int_t) sysconf (_SC_NPROCESSORS_ONLN), "records",
-        s_json_values (result->records, rounds), "transactions",
-        s_json_values (result->transactions, rounds), "rows", s_json_values (result->rows, rounds),
-        "cpu_ns_per_record", "producer", s_json_values (result->cpu[LEAT_BENCH_PRODUCER], rounds),
-        "broker", s_json_values (result->cpu[LEAT_BENCH_MIDDLE], rounds), "consumer",
-        s_json_values (result->cpu[LEAT_BENCH_CONSUMER], rounds), "lmdb",
-        s_json_values (result->lmdb_cpu, rounds), "contenders", ways, "lmdb_to_leat",
+        leat_bench_json_values (result->records, rounds), "transactions",
+        leat_bench_json_values (result->transactions, rounds), "rows",
+        leat_bench_json_values (result->rows, rounds), "cpu_ns_per_record", "producer",
+        leat_bench_json_values (result->cpu[LEAT_BENCH_PRODUCER], rounds), "broker",
+        leat_bench_json_values (result->cpu[LEAT_BENCH_MIDDLE], rounds), "consumer",
+        leat_bench_json_values (result->cpu[LEAT_BENCH_CONSUMER], rounds), "lmdb",
+        leat_bench_json_values (result->lmdb_cpu, rounds), "contenders", ways, "lmdb_to_leat",
         result->ratio.ratio, "file_to_leat", result->file_ratio.ratio, "single_leat_to_lmdb",
         result->single_ratio.ratio, "single_leat_to_file", result->single_file_ratio.ratio);
-    bool good = json_dumpf (root, stdout, JSON_INDENT (2) | JSON_REAL_PRECISION (6)) == 0
-                && putchar ('\n') != EOF && fflush (stdout) == 0;
-    json_decref (root);
-    return good;
+    return leat_bench_json_print (root);
 }
 
 /* Says what was asked for and not reached; returns whether all was. */

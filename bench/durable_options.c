@@ -13,7 +13,7 @@
 #define S_SIZE_MAX 65536
 #define S_SWING_MIN (UINT64_C (1) << 20)
 
-enum { S_PAIRS = 256, S_SEED, S_REQUIRE, S_REQUIRE_SINGLE, S_SWING, S_JSON };
+enum { S_REQUIRE = 256, S_REQUIRE_SINGLE, S_SWING };
 
 static const struct argp_option s_option_table[] = {
     { "directory", 'd', "DIR", 0,
@@ -26,8 +26,9 @@ static const struct argp_option s_option_table[] = {
       "Send N records, whatever time they take; one at a time at most N, and no longer than "
       "--seconds",
       0 },
-    { "pairs", S_PAIRS, "N", 0, "Rounds (default 5), or with --swing swings (default 2)", 0 },
-    { "seed", S_SEED, "N", 0, "Of the records' content (default 1)", 0 },
+    { "pairs", LEAT_BENCH_OPTION_PAIRS, "N", 0,
+      "Rounds (default 5), or with --swing swings (default 2)", 0 },
+    { "seed", LEAT_BENCH_OPTION_SEED, "N", 0, "Of the records' content (default 1)", 0 },
     { "require", S_REQUIRE, "RATIO", 0,
       "Exit with 1 if the time that LMDB alone takes is less than RATIO of Leat's", 0 },
     { "require-single", S_REQUIRE_SINGLE, "RATIO", 0,
@@ -36,7 +37,7 @@ static const struct argp_option s_option_table[] = {
       "Measure how long commits take while the backlog of 50 streams goes up and down between the "
       "two sizes, and nothing else",
       0 },
-    { "json", S_JSON, NULL, 0, "One object on stdout instead of a table", 0 },
+    { "json", LEAT_BENCH_OPTION_JSON, NULL, 0, "One object on stdout instead of a table", 0 },
     { 0 }
 };
 
@@ -63,26 +64,20 @@ static void s_parse_swing (struct argp_state *state, leat_bench_durable_options_
 static error_t s_parse_value (int key, char *text, struct argp_state *state)
 {
     leat_bench_durable_options_t *self = state->input;
+    const leat_bench_common_options_t common = { .size = &self->plan.size,
+                                                 .size_min = LEAT_BENCH_SIZE_MIN,
+                                                 .size_max = S_SIZE_MAX,
+                                                 .seconds = &self->seconds,
+                                                 .rounds = &self->rounds,
+                                                 .rounds_max = LEAT_BENCH_DURABLE_ROUNDS_MAX,
+                                                 .seed = &self->plan.seed,
+                                                 .json = &self->json };
     switch (key) {
     case 'd':
         self->directory = text;
         return 0;
-    case 's':
-        self->plan.size =
-            leat_bench_option_size (state, "size", text, LEAT_BENCH_SIZE_MIN, S_SIZE_MAX);
-        return 0;
-    case 't':
-        self->seconds = leat_bench_option_number (state, "seconds", text, false);
-        return 0;
     case 'n':
         self->plan.records = leat_bench_option_count (state, "records", text, UINT64_C (1) << 40);
-        return 0;
-    case S_PAIRS:
-        self->rounds = (unsigned) leat_bench_option_count (state, "pairs", text,
-                                                           LEAT_BENCH_DURABLE_ROUNDS_MAX);
-        return 0;
-    case S_SEED:
-        self->plan.seed = leat_bench_option_count (state, "seed", text, UINT64_MAX);
         return 0;
     case S_REQUIRE:
         self->require = leat_bench_option_number (state, "require", text, false);
@@ -93,21 +88,14 @@ static error_t s_parse_value (int key, char *text, struct argp_state *state)
     case S_SWING:
         s_parse_swing (state, self, text);
         return 0;
-    case S_JSON:
-        self->json = true;
-        return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return leat_bench_option_common (state, &common, key, text);
     }
 }
 
 static error_t s_parse (int key, char *text, struct argp_state *state)
 {
     leat_bench_durable_options_t *self = state->input;
-    if (key == ARGP_KEY_ARG) {
-        argp_error (state, "what is '%s'? There are options only", text);
-        return 0;
-    }
     if (key != ARGP_KEY_END)
         return s_parse_value (key, text, state);
     if (self->swing_high && (self->require > 0 || self->require_single > 0))

@@ -3,13 +3,13 @@
 #include "bench/fair.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "bench/json.h"
 #include "bench/leat.h"
 #include "bench/option_values.h"
 #include "bench/paced.h"
@@ -38,7 +38,7 @@ typedef struct {
 
 /* ---- options --------------------------------------------------------------------------------- */
 
-enum { S_PAIRS = 256, S_FLOOD, S_WARM_UP, S_SEED, S_JSON, S_NICE };
+enum { S_FLOOD = 256, S_NICE };
 
 static const struct argp_option s_option_table[] = {
     { "flood", S_FLOOD, "N", 0,
@@ -47,12 +47,14 @@ static const struct argp_option s_option_table[] = {
     { "rate", 'r', "N", 0, "Records a second of the paced stream (default 1000)", 0 },
     { "size", 's', "SIZE", 0, "Bytes of a record (default 100)", 0 },
     { "seconds", 't', "SECONDS", 0, "How long a round measures (default 5)", 0 },
-    { "warm-up", S_WARM_UP, "SECONDS", 0, "What comes before, unmeasured (default 1)", 0 },
+    { "warm-up", LEAT_BENCH_OPTION_WARM_UP, "SECONDS", 0,
+      "What comes before, unmeasured (default 1)", 0 },
     { "nice", S_NICE, "N", 0,
       "Niceness of the brokers, -20 to 19; below 0 needs the privilege (default 0)", 0 },
-    { "pairs", S_PAIRS, "N", 0, "Rounds; each has one of every row (default 3)", 0 },
-    { "seed", S_SEED, "N", 0, "Of the records' content (default 1)", 0 },
-    { "json", S_JSON, NULL, 0, "One object on stdout instead of a table", 0 },
+    { "pairs", LEAT_BENCH_OPTION_PAIRS, "N", 0, "Rounds; each has one of every row (default 3)",
+      0 },
+    { "seed", LEAT_BENCH_OPTION_SEED, "N", 0, "Of the records' content (default 1)", 0 },
+    { "json", LEAT_BENCH_OPTION_JSON, NULL, 0, "One object on stdout instead of a table", 0 },
     { 0 }
 };
 
@@ -78,19 +80,18 @@ static int s_niceness (struct argp_state *state, const char *text)
 static error_t s_parse (int key, char *text, struct argp_state *state)
 {
     s_options_t *self = state->input;
+    const leat_bench_common_options_t common = { .size = &self->plan.size,
+                                                 .size_min = LEAT_BENCH_SIZE_MIN,
+                                                 .size_max = S_SIZE_MAX,
+                                                 .seconds = &self->seconds,
+                                                 .warm_up_seconds = &self->warm_up_seconds,
+                                                 .rounds = &self->rounds,
+                                                 .rounds_max = S_ROUNDS_MAX,
+                                                 .seed = &self->plan.seed,
+                                                 .json = &self->json };
     switch (key) {
-    case 's':
-        self->plan.size =
-            leat_bench_option_size (state, "size", text, LEAT_BENCH_SIZE_MIN, S_SIZE_MAX);
-        return 0;
-    case 't':
-        self->seconds = leat_bench_option_number (state, "seconds", text, false);
-        return 0;
     case 'r':
         self->plan.rate = leat_bench_option_number (state, "rate", text, false);
-        return 0;
-    case S_WARM_UP:
-        self->warm_up_seconds = leat_bench_option_number (state, "warm-up", text, true);
         return 0;
     case S_FLOOD:
         self->flood =
@@ -99,23 +100,11 @@ static error_t s_parse (int key, char *text, struct argp_state *state)
     case S_NICE:
         self->nice = s_niceness (state, text);
         return 0;
-    case S_PAIRS:
-        self->rounds = (unsigned) leat_bench_option_count (state, "pairs", text, S_ROUNDS_MAX);
-        return 0;
-    case S_SEED:
-        self->plan.seed = leat_bench_option_count (state, "seed", text, UINT64_MAX);
-        return 0;
-    case S_JSON:
-        self->json = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error (state, "what is '%s'? There are options only", text);
-        return 0;
     case ARGP_KEY_END:
         s_finish (state, self);
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return leat_bench_option_common (state, &common, key, text);
     }
 }
 
@@ -368,14 +357,6 @@ static bool s_print (const s_options_t *options, const s_result_t *result)
     return fflush (stdout) == 0;
 }
 
-static json_t *s_json_values (const double *values, unsigned count)
-{
-    json_t *list = json_array ();
-    for (unsigned i = 0; i < count; i++)
-        json_array_append_new (list, json_real (values[i]));
-    return json_pack ("{s:f, s:o}", "median", leat_bench_median (values, count), "rounds", list);
-}
-
 static bool s_print_json (const s_options_t *options, const s_result_t *result)
 {
     json_t *root = json_pack (
@@ -385,14 +366,12 @@ static bool s_print_json (const s_options_t *options, const s_result_t *result)
     for (s_scene_t scene = 0; scene < S_SCENES; scene++) {
         json_t *object = json_object ();
         for (unsigned k = 0; k < S_VALUES; k++)
-            json_object_set_new (object, s_value_names[k],
-                                 s_json_values (result->values[scene][k], options->rounds));
+            json_object_set_new (
+                object, s_value_names[k],
+                leat_bench_json_values (result->values[scene][k], options->rounds));
         json_object_set_new (root, s_scene_names[scene], object);
     }
-    bool good = json_dumpf (root, stdout, JSON_INDENT (2) | JSON_REAL_PRECISION (6)) == 0
-                && putchar ('\n') != EOF && fflush (stdout) == 0;
-    json_decref (root);
-    return good;
+    return leat_bench_json_print (root);
 }
 
 int leat_bench_fair_command (int argc, char **argv)

@@ -18,6 +18,11 @@ static int s_remove (const char *path, const struct stat *status, int type, stru
     return 0;
 }
 
+void leat_bench_folder_remove (const char *path)
+{
+    nftw (path, s_remove, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 bool leat_bench_folder_begin (leat_bench_folder_t *self, const char *directory)
 {
     int size = snprintf (self->path, sizeof self->path, "%s/leat-bench-XXXXXX", directory);
@@ -30,7 +35,7 @@ bool leat_bench_folder_begin (leat_bench_folder_t *self, const char *directory)
 
 void leat_bench_folder_end (leat_bench_folder_t *self)
 {
-    nftw (self->path, s_remove, 16, FTW_DEPTH | FTW_PHYS);
+    leat_bench_folder_remove (self->path);
     self->path[0] = '\0';
 }
 
@@ -39,7 +44,7 @@ void leat_bench_folder_clear (const leat_bench_folder_t *self, const char *name,
 {
     snprintf (path, LEAT_BENCH_FOLDER_PATH, "%.*s/%s", LEAT_BENCH_FOLDER_PATH / 2, self->path,
               name);
-    nftw (path, s_remove, 16, FTW_DEPTH | FTW_PHYS);
+    leat_bench_folder_remove (path);
 }
 
 uint64_t leat_bench_folder_free (const char *directory)

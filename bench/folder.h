@@ -18,6 +18,9 @@ bool leat_bench_folder_begin (leat_bench_folder_t *self, const char *directory);
 /* Removes it with all that is in it. */
 void leat_bench_folder_end (leat_bench_folder_t *self);
 
+/* Removes whatever is at the path, with all that is in it. */
+void leat_bench_folder_remove (const char *path);
+
 /* Writes the path of `name` in it, and removes what is there. */
 void leat_bench_folder_clear (const leat_bench_folder_t *self, const char *name,
                               char path[LEAT_BENCH_FOLDER_PATH]);

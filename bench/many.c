@@ -3,12 +3,12 @@
 #include "bench/many.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/json.h"
 #include "bench/leat.h"
 #include "bench/option_values.h"
 #include "bench/process_usage.h"
@@ -50,39 +50,39 @@ typedef struct {
 
 /* ---- options --------------------------------------------------------------------------------- */
 
-enum { S_PAIRS = 256, S_PEERS, S_WARM_UP, S_IDLE, S_SEED, S_REQUIRE, S_REQUIRE_IDLE, S_JSON };
+enum { S_PEERS = 256, S_IDLE, S_REQUIRE, S_REQUIRE_IDLE };
 
 static const struct argp_option s_option_table[] = {
     { "peers", S_PEERS, "N", 0,
       "Producers, and as many consumers and streams, up to 2000 (default 1000)", 0 },
     { "size", 's', "SIZE", 0, "Bytes of a record (default 100)", 0 },
     { "seconds", 't', "SECONDS", 0, "How long a round measures (default 2)", 0 },
-    { "warm-up", S_WARM_UP, "SECONDS", 0, "What comes before, unmeasured (default 1)", 0 },
+    { "warm-up", LEAT_BENCH_OPTION_WARM_UP, "SECONDS", 0,
+      "What comes before, unmeasured (default 1)", 0 },
     { "idle", S_IDLE, "SECONDS", 0,
       "How long the idle broker is watched, in the first round; 0: not at all (default 10)", 0 },
-    { "pairs", S_PAIRS, "N", 0, "Rounds; each has one of both (default 3)", 0 },
-    { "seed", S_SEED, "N", 0, "Of the records' content (default 1)", 0 },
+    { "pairs", LEAT_BENCH_OPTION_PAIRS, "N", 0, "Rounds; each has one of both (default 3)", 0 },
+    { "seed", LEAT_BENCH_OPTION_SEED, "N", 0, "Of the records' content (default 1)", 0 },
     { "require", S_REQUIRE, "RATIO", 0, "Exit with 1 if many / one is below RATIO", 0 },
     { "require-idle", S_REQUIRE_IDLE, "PERCENT", 0,
       "Exit with 1 if the idle broker uses more than so much of a core", 0 },
-    { "json", S_JSON, NULL, 0, "One object on stdout instead of a table", 0 },
+    { "json", LEAT_BENCH_OPTION_JSON, NULL, 0, "One object on stdout instead of a table", 0 },
     { 0 }
 };
 
 static error_t s_parse (int key, char *text, struct argp_state *state)
 {
     s_options_t *self = state->input;
+    const leat_bench_common_options_t common = { .size = &self->plan.size,
+                                                 .size_min = LEAT_BENCH_SWARM_SIZE_MIN,
+                                                 .size_max = S_SIZE_MAX,
+                                                 .seconds = &self->seconds,
+                                                 .warm_up_seconds = &self->warm_up_seconds,
+                                                 .rounds = &self->rounds,
+                                                 .rounds_max = S_ROUNDS_MAX,
+                                                 .seed = &self->plan.seed,
+                                                 .json = &self->json };
     switch (key) {
-    case 's':
-        self->plan.size =
-            leat_bench_option_size (state, "size", text, LEAT_BENCH_SWARM_SIZE_MIN, S_SIZE_MAX);
-        return 0;
-    case 't':
-        self->seconds = leat_bench_option_number (state, "seconds", text, false);
-        return 0;
-    case S_WARM_UP:
-        self->warm_up_seconds = leat_bench_option_number (state, "warm-up", text, true);
-        return 0;
     case S_IDLE:
         self->idle_seconds = leat_bench_option_number (state, "idle", text, true);
         return 0;
@@ -90,30 +90,18 @@ static error_t s_parse (int key, char *text, struct argp_state *state)
         self->peers =
             (unsigned) leat_bench_option_count (state, "peers", text, LEAT_BENCH_SWARM_MAX);
         return 0;
-    case S_PAIRS:
-        self->rounds = (unsigned) leat_bench_option_count (state, "pairs", text, S_ROUNDS_MAX);
-        return 0;
-    case S_SEED:
-        self->plan.seed = leat_bench_option_count (state, "seed", text, UINT64_MAX);
-        return 0;
     case S_REQUIRE:
         self->require = leat_bench_option_number (state, "require", text, false);
         return 0;
     case S_REQUIRE_IDLE:
         self->require_idle = leat_bench_option_number (state, "require-idle", text, false);
         return 0;
-    case S_JSON:
-        self->json = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error (state, "what is '%s'? There are options only", text);
-        return 0;
     case ARGP_KEY_END:
         if (self->require_idle > 0 && self->idle_seconds <= 0)
             argp_error (state, "--require-idle asks for what --idle 0 leaves out");
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return leat_bench_option_common (state, &common, key, text);
     }
 }
 
@@ -289,31 +277,21 @@ static bool s_print (const s_options_t *options, const s_result_t *result)
     return fflush (stdout) == 0;
 }
 
-static json_t *s_json_values (const double *values, unsigned count)
-{
-    json_t *list = json_array ();
-    for (unsigned i = 0; i < count; i++)
-        json_array_append_new (list, json_real (values[i]));
-    return json_pack ("{s:f, s:o}", "median", leat_bench_median (values, count), "rounds", list);
-}
-
 static bool s_print_json (const s_options_t *options, const s_result_t *result)
 {
     json_t *root = json_pack (
         "{s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:f, s:f, s:f, s:f}", "benchmark", "many", "peers",
         (json_int_t) options->peers, "record_size", (json_int_t) options->plan.size, "rounds",
         (json_int_t) options->rounds, "processors", (json_int_t) sysconf (_SC_NPROCESSORS_ONLN),
-        "records_per_second_one", s_json_values (result->one, options->rounds),
-        "records_per_second_many", s_json_values (result->many, options->rounds), "many_to_one",
-        result->ratio.ratio, "broker_memory", result->first.memory, "broker_memory_with_peers",
-        result->first.memory_peers, "broker_memory_per_peer", result->memory_peer);
+        "records_per_second_one", leat_bench_json_values (result->one, options->rounds),
+        "records_per_second_many", leat_bench_json_values (result->many, options->rounds),
+        "many_to_one", result->ratio.ratio, "broker_memory", result->first.memory,
+        "broker_memory_with_peers", result->first.memory_peers, "broker_memory_per_peer",
+        result->memory_peer);
     if (result->first.idle_per_cent >= 0)
         json_object_set_new (root, "idle_per_cent_of_a_core",
                              json_real (result->first.idle_per_cent));
-    bool good = json_dumpf (root, stdout, JSON_INDENT (2) | JSON_REAL_PRECISION (6)) == 0
-                && putchar ('\n') != EOF && fflush (stdout) == 0;
-    json_decref (root);
-    return good;
+    return leat_bench_json_print (root);
 }
 
 /* Says what was asked for and not reached; returns whether all was. */

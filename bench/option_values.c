@@ -49,6 +49,36 @@ size_t leat_bench_option_size (struct argp_state *state, const char *option, con
     return (size_t) size;
 }
 
+error_t leat_bench_option_common (struct argp_state *state, const leat_bench_common_options_t *self,
+                                  int key, const char *text)
+{
+    switch (key) {
+    case 's':
+        *self->size = leat_bench_option_size (state, "size", text, self->size_min, self->size_max);
+        return 0;
+    case 't':
+        *self->seconds = leat_bench_option_number (state, "seconds", text, false);
+        return 0;
+    case LEAT_BENCH_OPTION_WARM_UP:
+        *self->warm_up_seconds = leat_bench_option_number (state, "warm-up", text, true);
+        return 0;
+    case LEAT_BENCH_OPTION_PAIRS:
+        *self->rounds = (unsigned) leat_bench_option_count (state, "pairs", text, self->rounds_max);
+        return 0;
+    case LEAT_BENCH_OPTION_SEED:
+        *self->seed = leat_bench_option_count (state, "seed", text, UINT64_MAX);
+        return 0;
+    case LEAT_BENCH_OPTION_JSON:
+        *self->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error (state, "what is '%s'? There are options only", text);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
 void leat_bench_option_parse (const struct argp *argp, const char *full_name, int argc, char **argv,
                               void *input)
 {

@@ -13,16 +13,7 @@
 /* A body of this size fits a frame that every broker takes. */
 #define S_SIZE_MAX ((uint64_t) 1024 * 1024 - 1024)
 
-enum {
-    S_PAIRS = 256,
-    S_SEED,
-    S_WARM_UP,
-    S_FRAME,
-    S_CONTENDERS,
-    S_REQUIRE,
-    S_REQUIRE_PROXY,
-    S_JSON
-};
+enum { S_FRAME = 256, S_CONTENDERS, S_REQUIRE, S_REQUIRE_PROXY };
 
 #define S_COMMON_OPTIONS                                                                           \
     { "broker",                                                                                    \
@@ -33,17 +24,27 @@ enum {
       0 },                                                                                         \
         { "size", 's', "SIZE", 0, "Bytes of a record, such as 100 or 4KiB (default 100)", 0 },     \
         { "seconds", 't', "SECONDS", 0, "How long a round measures (default 2; latency: 5)", 0 },  \
-        { "warm-up", S_WARM_UP, "SECONDS", 0, "What comes before, unmeasured (default 0.5)", 0 },  \
-        { "pairs", S_PAIRS, "N", 0, "Rounds; in each every contender has a turn (default 5)", 0 }, \
+        { "warm-up",                                                                               \
+          LEAT_BENCH_OPTION_WARM_UP,                                                               \
+          "SECONDS",                                                                               \
+          0,                                                                                       \
+          "What comes before, unmeasured (default 0.5)",                                           \
+          0 },                                                                                     \
+        { "pairs",                                                                                 \
+          LEAT_BENCH_OPTION_PAIRS,                                                                 \
+          "N",                                                                                     \
+          0,                                                                                       \
+          "Rounds; in each every contender has a turn (default 5)",                                \
+          0 },                                                                                     \
         { "contenders",                                                                            \
           S_CONTENDERS,                                                                            \
           "LIST",                                                                                  \
           0,                                                                                       \
           "Who takes part, of relay,proxy,router,leat (default all of them that apply)",           \
           0 },                                                                                     \
-        { "seed", S_SEED, "N", 0, "Of the records' content (default 1)", 0 },                      \
+        { "seed", LEAT_BENCH_OPTION_SEED, "N", 0, "Of the records' content (default 1)", 0 },      \
     {                                                                                              \
-        "json", S_JSON, NULL, 0, "One object on stdout instead of a table", 0                      \
+        "json", LEAT_BENCH_OPTION_JSON, NULL, 0, "One object on stdout instead of a table", 0      \
     }
 
 static const struct argp_option s_throughput_options[] = {
@@ -113,6 +114,15 @@ static error_t s_parse (int key, char *text, struct argp_state *state)
 {
     leat_bench_options_t *self = state->input;
     const char *why;
+    const leat_bench_common_options_t common = { .size = &self->plan.size,
+                                                 .size_min = LEAT_BENCH_SIZE_MIN,
+                                                 .size_max = S_SIZE_MAX,
+                                                 .seconds = &self->seconds,
+                                                 .warm_up_seconds = &self->warm_up_seconds,
+                                                 .rounds = &self->rounds,
+                                                 .rounds_max = LEAT_BENCH_ROUNDS_MAX,
+                                                 .seed = &self->plan.seed,
+                                                 .json = &self->json };
     switch (key) {
     case 'b':
         why = leat_text_endpoint_check (text);
@@ -122,28 +132,11 @@ static error_t s_parse (int key, char *text, struct argp_state *state)
             argp_error (state, "--broker: an endpoint is not that long");
         self->plan.broker = text;
         return 0;
-    case 's':
-        self->plan.size =
-            leat_bench_option_size (state, "size", text, LEAT_BENCH_SIZE_MIN, S_SIZE_MAX);
-        return 0;
-    case 't':
-        self->seconds = leat_bench_option_number (state, "seconds", text, false);
-        return 0;
     case 'n':
         self->plan.records = leat_bench_option_count (state, "records", text, UINT64_C (1) << 40);
         return 0;
     case 'r':
         self->plan.rate = leat_bench_option_number (state, "rate", text, false);
-        return 0;
-    case S_WARM_UP:
-        self->warm_up_seconds = leat_bench_option_number (state, "warm-up", text, true);
-        return 0;
-    case S_PAIRS:
-        self->rounds =
-            (unsigned) leat_bench_option_count (state, "pairs", text, LEAT_BENCH_ROUNDS_MAX);
-        return 0;
-    case S_SEED:
-        self->plan.seed = leat_bench_option_count (state, "seed", text, UINT64_MAX);
         return 0;
     case S_FRAME:
         self->plan.frame_size =
@@ -158,17 +151,11 @@ static error_t s_parse (int key, char *text, struct argp_state *state)
     case S_REQUIRE_PROXY:
         self->require_proxy = leat_bench_option_number (state, "require-proxy", text, false);
         return 0;
-    case S_JSON:
-        self->json = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error (state, "what is '%s'? There are options only", text);
-        return 0;
     case ARGP_KEY_END:
         s_finish (state, self);
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return leat_bench_option_common (state, &common, key, text);
     }
 }
 

@@ -2,10 +2,11 @@
  * SPDX-License-Identifier: MPL-2.0 */
 #include "bench/report.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <unistd.h>
+
+#include "bench/json.h"
 
 static const char *const s_percentile_names[LEAT_BENCH_PERCENTILES] = { "p50", "p90", "p99",
                                                                         "p99.9", "max" };
@@ -56,14 +57,6 @@ static double s_most (const double *values, unsigned count)
 
 /* ---- for programs ---------------------------------------------------------------------------- */
 
-static json_t *s_json_values (const double *values, unsigned count)
-{
-    json_t *list = json_array ();
-    for (unsigned i = 0; i < count; i++)
-        json_array_append_new (list, json_real (values[i]));
-    return json_pack ("{s:f, s:o}", "median", leat_bench_median (values, count), "rounds", list);
-}
-
 static json_t *s_json_roles (double *const values[LEAT_BENCH_ROLES], unsigned count)
 {
     json_t *object = json_object ();
@@ -81,14 +74,15 @@ static json_t *s_json_contender (const leat_bench_measurement_t *measurement,
     json_t *object = json_pack ("{s:s, s:s}", "name", options->contenders[turn]->name, "about",
                                 options->contenders[turn]->about);
     json_object_set_new (object, "records_per_second",
-                         s_json_values (result->records_per_second, rounds));
+                         leat_bench_json_values (result->records_per_second, rounds));
     if (options->latency) {
         json_t *latency = json_object ();
         for (int k = 0; k < LEAT_BENCH_PERCENTILES; k++)
             json_object_set_new (latency, s_percentile_names[k],
-                                 s_json_values (result->percentiles_us[k], rounds));
+                                 leat_bench_json_values (result->percentiles_us[k], rounds));
         json_object_set_new (object, "latency_us", latency);
-        json_object_set_new (object, "awake_p50_us", s_json_values (result->awake_p50_us, rounds));
+        json_object_set_new (object, "awake_p50_us",
+                             leat_bench_json_values (result->awake_p50_us, rounds));
     }
     json_object_set_new (object, "cpu_ns_per_record", s_json_roles (result->cpu_ns, rounds));
     json_object_set_new (object, "sleeps_per_thousand_records",
@@ -117,10 +111,7 @@ static bool s_json (const leat_bench_measurement_t *measurement,
         "processors", (json_int_t) sysconf (_SC_NPROCESSORS_ONLN), "rate", options->plan.rate);
     json_object_set_new (root, "contenders", contenders);
     json_object_set_new (root, "leat_to", ratios);
-    bool good = json_dumpf (root, stdout, JSON_INDENT (2) | JSON_REAL_PRECISION (6)) == 0
-                && putchar ('\n') != EOF && fflush (stdout) == 0;
-    json_decref (root);
-    return good;
+    return leat_bench_json_print (root);
 }
 
 /* ---- for people ------------------------------------------------------------------------------ */

@@ -5,7 +5,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -20,6 +19,7 @@
 #include <unistd.h>
 
 #include "bench/contender.h"
+#include "bench/folder.h"
 #include "wire/alloc.h"
 
 #define S_START_NS UINT64_C (50000000000)
@@ -230,15 +230,6 @@ static void s_end (s_run_t *self)
         s_wait (self, 100);
 }
 
-static int s_remove (const char *path, const struct stat *status, int type, struct FTW *place)
-{
-    (void) status;
-    (void) type;
-    (void) place;
-    remove (path);
-    return 0;
-}
-
 int leat_bench_server_run (const leat_bench_server_t *self, leat_bench_round_t *round, int ready)
 {
     s_run_t run = { .server = self, .round = round };
@@ -272,7 +263,7 @@ int leat_bench_server_run (const leat_bench_server_t *self, leat_bench_round_t *
     if (rc == 0 && !told)
         rc = s_failed (&run, "ended by itself");
     s_end (&run);
-    nftw (run.directory, s_remove, 16, FTW_DEPTH | FTW_PHYS);
+    leat_bench_folder_remove (run.directory);
     close (run.signals);
     return rc;
 }

@@ -3,13 +3,13 @@
 #include "bench/swing.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "bench/folder.h"
+#include "bench/json.h"
 #include "bench/leat.h"
 #include "bench/processes.h"
 #include "bench/statistics.h"
@@ -204,10 +204,7 @@ static bool s_print_json (const s_run_t *self)
                        (json_int_t) self->swing->samples_count[direction], "megabytes_per_second",
                        s_rate (self, (leat_bench_direction_t) direction)));
     }
-    bool good = json_dumpf (root, stdout, JSON_INDENT (2) | JSON_REAL_PRECISION (6)) == 0
-                && putchar ('\n') != EOF && fflush (stdout) == 0;
-    json_decref (root);
-    return good;
+    return leat_bench_json_print (root);
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */

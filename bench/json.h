@@ -1,0 +1,16 @@
+/* What the benchmarks' JSON has in common.
+ * SPDX-License-Identifier: MPL-2.0 */
+#ifndef LEAT_BENCH_JSON_H
+#define LEAT_BENCH_JSON_H
+
+#include <stdbool.h>
+
+#include <jansson.h>
+
+/* {"median": M, "rounds": [...]} of the values of `count` rounds. */
+json_t *leat_bench_json_values (const double *values, unsigned count);
+
+/* Writes the object to stdout, and releases it; false if it could not be written. */
+bool leat_bench_json_print (json_t *root);
+
+#endif
