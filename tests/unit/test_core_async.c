@@ -223,14 +223,21 @@ static void test_refused (void **state)
     driver_destroy (&driver);
 }
 
-/* A full store is asked again once it is not full any more, though nobody else comes. */
-static void test_refused_by_a_full_store (void **state)
+/* Three records are stored, and two more that were confirmed have been refused. The store holds. */
+static driver_t *s_owing (void)
 {
     driver_t *driver = s_begin (STEP);
     driver_publish (driver, 1, 1, 1, 3);
     driver->store = DRIVER_HOLD;
     driver_publish (driver, 1, 1, 4, 2);
     driver_complete (driver, 0, LEAT_COMMIT_REFUSED);
+    return driver;
+}
+
+/* A full store is asked again once it is not full any more, though nobody else comes. */
+static void test_refused_by_a_full_store (void **state)
+{
+    driver_t *driver = s_owing ();
     leat_core_store_full (driver->core, true);
     driver_wait (driver, 5000);
     assert_int_equal (driver->pending_count, 0);
@@ -269,11 +276,7 @@ static void test_late_store (void **state)
 /* An end in order loses nothing and skips no offset. */
 static void test_end_in_order (void **state)
 {
-    driver_t *driver = s_begin (STEP);
-    driver_publish (driver, 1, 1, 1, 3);
-    driver->store = DRIVER_HOLD;
-    driver_publish (driver, 1, 1, 4, 2);
-    driver_complete (driver, 0, LEAT_COMMIT_REFUSED);
+    driver_t *driver = s_owing ();
     leat_core_shutdown (driver->core, 100);
     driver_turn (driver);
     driver_complete (driver, 0, LEAT_COMMIT_OK);
@@ -290,11 +293,7 @@ static void test_end_in_order (void **state)
 /* Who has records that are still to be committed is not forgotten. */
 static void test_not_forgotten (void **state)
 {
-    driver_t *driver = s_begin (STEP);
-    driver_publish (driver, 1, 1, 1, 3);
-    driver->store = DRIVER_HOLD;
-    driver_publish (driver, 1, 1, 4, 2);
-    driver_complete (driver, 0, LEAT_COMMIT_REFUSED);
+    driver_t *driver = s_owing ();
     leat_core_store_full (driver->core, true);
     driver_lose (driver, 1);
     driver_leap (driver, 8 * 24 * 3600 * 1000u);
