@@ -45,8 +45,7 @@ const char *leat_limits_check (const leat_limits_t *limits)
         || !limits->offences || !limits->expiry_batches || !limits->async_offsets)
         return "sessions, identities, streams, groups, channels, credit_records, attempts, commits, "
                "commit_records, commit_size, work_in_hand, offences, expiry_batches and "
-               "async_offsets must be at "
-               "least 1";
+               "async_offsets must be at least 1";
     if (limits->credit_size < limits->record_size)
         return "credit_size must hold a record of record_size";
     if (!limits->heartbeat_interval || limits->heartbeat_timeout < 2 * limits->heartbeat_interval
