@@ -108,10 +108,11 @@ typedef struct {
     /* In async streams. */
     uint64_t submitted; /* the largest handed to the store in this life */
     uint64_t submitted_offset;
-    uint64_t promised; /* the largest that was confirmed before it was committed */
-    uint64_t lost;     /* the largest of these when the broker crashed */
-    uint64_t said;     /* the largest that its client said in this life was confirmed */
-    bool claimed;      /* something was confirmed in this turn that is to be handed over in it: */
+    uint64_t promised;  /* the largest that was confirmed before it was committed */
+    uint64_t lost;      /* the largest of these when the broker crashed */
+    uint64_t lost_ever; /* that, of what was forgotten since: its client knows it still */
+    uint64_t said;      /* the largest that its client said in this life was confirmed */
+    bool claimed;       /* something was confirmed in this turn that is to be handed over in it: */
     uint64_t claim;
     uint64_t claim_offset; /* UINT64_MAX: not told */
 } sim_sequence_t;

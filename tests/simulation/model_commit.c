@@ -189,7 +189,7 @@ static void s_sequence_appended (sim_t *sim, const sim_stream_t *stream, const s
                        stream->name, (unsigned long long) content->sequence,
                        (unsigned long long) sequence->committed);
     if (!sequence->known && content->author == 0 && !sim->plan.rivals
-        && content->sequence > sequence->ever + 1
+        && content->sequence > sequence->ever + 1 && content->sequence > sequence->lost_ever + 1
         && !sim_model_may_skip (sim, stream, sequence, content))
         sim_violation (sim, "the first sequence is the first unconfirmed one",
                        "identity %u, stream %s: sequence %llu first, %llu were committed",
@@ -306,6 +306,8 @@ static void s_forgotten (sim_t *sim, const leat_operation_sequence_forgotten_t *
         return;
     sequence->known = false;
     sequence->promised = 0;
+    if (sequence->lost_ever < sequence->lost)
+        sequence->lost_ever = sequence->lost;
     sequence->lost = 0;
     sequence->submitted = 0;
 }
