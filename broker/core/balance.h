@@ -28,6 +28,8 @@ void core_consumer_counts (core_consumer_t *consumer, bool takes);
 /* Nothing is ready that could be handed out soon, and somebody has nothing to do: asks those for records
  * who have too many. */
 void core_recall (leat_core_t *core, core_group_t *group);
+/* What is ready has to be read first, and somebody has nothing to do: does the same, but not at once. */
+void core_recall_while_reading (leat_core_t *core, core_group_t *group);
 /* Asks the consumer for all that it has not started, unless something is asked for already. */
 void core_recall_all (leat_core_t *core, core_consumer_t *consumer);
 /* No answer is waited for any more: it came, or none will. To be placed by the caller. */

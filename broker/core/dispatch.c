@@ -299,9 +299,7 @@ static void s_spread (leat_core_t *core, core_group_t *group)
         core_consumer_t *consumer = s_first (core, group);
         core_batch_t *batch = s_batch_of (core, group, &work);
         if (!batch) {
-            /* Until it is read. Without memory that may take long; what others have is at hand. */
-            if (group->starving)
-                core_recall (core, group);
+            core_recall_while_reading (core, group);
             return;
         }
         if (s_skip_old (core, group, batch, &work))

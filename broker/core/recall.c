@@ -136,7 +136,9 @@ static uint64_t s_count (const leat_core_t *core, const core_consumer_t *from,
 
 static void s_look_again (leat_core_t *core, core_timer_t *timer)
 {
-    core_group_wake (core, CORE_OWNER (timer, core_group_t, second_look));
+    core_group_t *group = CORE_OWNER (timer, core_group_t, second_look);
+    group->looks_again = true;
+    core_group_wake (core, group);
 }
 
 static void s_look_later (leat_core_t *core, core_group_t *group)
@@ -163,6 +165,7 @@ void core_recall (leat_core_t *core, core_group_t *group)
     uint64_t coming = group->recalled;
     core_consumer_t *to = RB_MIN (core_ready_consumers, &group->ready_consumers);
     bool any = s_is_free (core, to);
+    group->looks_again = false;
     for (int i = 0; i < LOOKS && s_is_free (core, to) && !RB_EMPTY (&group->holders); i++) {
         core_consumer_t *next = RB_NEXT (core_ready_consumers, , to);
         uint64_t wanted = core_consumer_ceiling (core, to);
@@ -180,5 +183,16 @@ void core_recall (leat_core_t *core, core_group_t *group)
         to = next;
     }
     if (any)
+        s_look_later (core, group);
+}
+
+/* Mostly what is read is there before anything could come back. But without memory, or where the store is
+ * slower than those who wait for it, something is being read all the time, and what one has who is late
+ * must not wait until all is read. */
+void core_recall_while_reading (leat_core_t *core, core_group_t *group)
+{
+    if (group->looks_again)
+        core_recall (core, group);
+    else if (s_is_free (core, RB_MIN (core_ready_consumers, &group->ready_consumers)))
         s_look_later (core, group);
 }

@@ -376,6 +376,7 @@ struct core_group {
     bool awake;
     TAILQ_ENTRY (core_group) in_awake; /* in core->awake: dispatch has something to look at */
     core_timer_t patience; /* looks again at consumers that are to run dry for a suspect */
+    bool looks_again;                              /* it has fired, nobody was looked at since */
     bool starving;
     TAILQ_ENTRY (core_group) in_starving; /* in core->starving: no memory to read into */
     bool asks;                            /* it has asked since it was its turn */

@@ -339,6 +339,38 @@ static void test_turn_is_passed_on (void **state)
     driver_destroy (&driver);
 }
 
+/* The store is slower than who takes what it brings, so that something is being read all the time. What waits
+ * behind a record that takes long moves on all the same, and not only once all is read. */
+static void test_recall_while_reading (void **state)
+{
+    driver_t *driver = s_driver ();
+    driver_hello (driver, 2, "slow");
+    driver_attach (driver, 2, 1, "orders", 2, 1);
+    leat_batch_t held = driver_expect_deliver (driver, 2, 1, 0, 2);
+    driver_hello (driver, 3, "taker");
+    driver_attach (driver, 3, 1, "orders", 10, 1);
+    uint64_t ms = 0;
+    leat_core_read_t read;
+    for (; !driver_waiting (driver, 2) && driver_group (driver, "orders").ready > 0; ms++) {
+        driver_wait (driver, 1);
+        if (ms % 5 == 0 && leat_core_next_read (driver->core, &read))
+            s_answer (driver, &read, BATCHES);
+        driver_turn (driver);
+        s_settle_all (driver, 3);
+    }
+    assert_true (ms < 50);
+    const leat_recall_t *recall = &driver_expect (driver, 2, LEAT_RECALL)->recall;
+    assert_int_equal (recall->ranges.count, 1);
+    leat_range_t range = leat_ranges_get (&recall->ranges, 0);
+    assert_int_equal (range.epoch, held.epoch);
+    assert_int_equal (range.first, 1);
+    assert_int_equal (range.count, 1);
+    /* It goes out before what is read. */
+    driver_return (driver, 2, 1, range.epoch, range.first, range.count);
+    driver_expect_deliver (driver, 3, 1, 1, 1);
+    driver_destroy (&driver);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +383,7 @@ int main (void)
         cmocka_unit_test (test_damage_without_end),
         cmocka_unit_test (test_groups_take_turns),
         cmocka_unit_test (test_turn_is_passed_on),
+        cmocka_unit_test (test_recall_while_reading),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
