@@ -67,9 +67,9 @@ void core_log_grown (leat_core_t *core, core_batch_t *batch)
 static bool s_header (const s_front_t *front, core_stream_t *stream, core_header_t *header)
 {
     const core_batch_t *batch = front->batch;
+    uint64_t end = batch->first + batch->count;
     if (!batch->away) {
-        *header =
-            (core_header_t){ batch->first + batch->count, batch->time_ms, s_batch_size (batch) };
+        *header = (core_header_t){ batch->first, end, batch->time_ms, s_batch_size (batch) };
         return true;
     }
     while (stream->edge_count && stream->edge[stream->edge_first].end <= front->to) {
@@ -79,6 +79,9 @@ static bool s_header (const s_front_t *front, core_stream_t *stream, core_header
     if (!stream->edge_count)
         return false;
     *header = stream->edge[stream->edge_first];
+    /* A crash has left offsets without records: they go along with what is behind them, which counts there. */
+    if (header->first >= end)
+        *header = (core_header_t){ .end = end, .time_ms = header->time_ms };
     return true;
 }
 

@@ -398,6 +398,7 @@ typedef struct {
     uint64_t time_ms;
     uint64_t size;
 } core_header_t;
+    uint64_t first;
 
 enum { CORE_EDGE = 64 }; /* headers that are known of one stream at a time */
 

@@ -570,8 +570,10 @@ void leat_core_looked (leat_core_t *self, uint64_t token, leat_code_t code,
         return;
     core_stream_t *stream = read->stream;
     /* A header that is damaged tells no time: what it heads can be read by nobody, and may go. */
-    core_header_t header = { batch->first + batch->count, code == LEAT_OK ? batch->time_ms : 0,
-                             size };
+    core_header_t header = { .first = batch->first,
+                             .end = batch->first + batch->count,
+                             .time_ms = code == LEAT_OK ? batch->time_ms : 0,
+                             .size = size };
     bool any = (code == LEAT_OK || code == LEAT_DAMAGED) && batch->count;
     if (last)
         s_drop (self, read, &self->reads_waiting);

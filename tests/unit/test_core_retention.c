@@ -493,6 +493,47 @@ static void test_size_of_what_is_away (void **state)
     driver_destroy (&driver);
 }
 
+/* A crash has left offsets without records before what was published since. The header of that comes behind those
+ * of what is away, and must not be reckoned twice. */
+static void test_hole_takes_nothing (void **state)
+{
+    enum { KEPT = 10, END = 20 * PER_BATCH, PUBLISHED = 6 };
+    driver_t *driver = driver_new (NULL);
+    driver->durable = true;
+    driver->reads = true;
+    driver->record_size = 1000;
+    leat_operation_t operations[] = {
+        { .id = LEAT_OPERATION_STREAM_CREATED,
+          .stream_created = { .stream = 1,
+                              .stream_name = leat_text ("orders"),
+                              .durability = LEAT_ASYNC,
+                              .retention = LEAT_RETENTION_LOG,
+                              .max_size = 5 * PER_BATCH * 1100 } },
+        { .id = LEAT_OPERATION_EXTENT,
+          .extent = { .stream = 1, .first = 0, .next = END, .records = END, .size = KEPT * 1000 } },
+    };
+    driver_keep (driver, operations, 2);
+    driver_restart (driver);
+    driver_hello (driver, 1, "mill");
+    driver_open (driver, 1, 1, "orders");
+    s_publish (driver, 0, PUBLISHED);
+    uint64_t each = (driver_stream (driver, "orders").bytes - KEPT * 1000) / PUBLISHED;
+    leat_core_read_t read;
+    assert_true (leat_core_next_read (driver->core, &read));
+    for (uint64_t i = 0; i < KEPT + PUBLISHED; i++) {
+        leat_batch_t header = { .first = i < KEPT ? i * PER_BATCH : END + (i - KEPT) * PER_BATCH,
+                                .count = PER_BATCH,
+                                .time_ms = driver->wall_ms };
+        leat_core_looked (driver->core, read.token, LEAT_OK, &header, i < KEPT ? 1000 : each,
+                          i + 1 == KEPT + PUBLISHED);
+    }
+    driver_turn (driver);
+    leat_stream_statistics_t stream = driver_stream (driver, "orders");
+    assert_int_equal (stream.first_offset, END + PER_BATCH);
+    assert_int_equal (stream.bytes, 5 * each);
+    driver_destroy (&driver);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -510,6 +551,7 @@ int main (void)
         cmocka_unit_test (test_settings),
         cmocka_unit_test (test_headers_tell_the_age_of_what_is_away),
         cmocka_unit_test (test_size_of_what_is_away),
+        cmocka_unit_test (test_hole_takes_nothing),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
