@@ -308,6 +308,9 @@ static void s_returned (leat_core_t *core, core_consumer_t *consumer,
         core_recall_over (core, consumer);
     }
     core_consumer_place (core, consumer);
+    /* One that is stuck may have been asked for less, before or because that filled a command. */
+    if (given && consumer->stuck)
+        core_processing_balance (core, consumer->group);
 }
 
 /* One that has started all it had may be able to start more. */

@@ -270,6 +270,28 @@ static void test_stuck (void **state)
     driver_destroy (&driver);
 }
 
+/* It was asked for some of what waits when it became stuck: for the rest it is asked when that is answered. */
+static void test_stuck_while_asked (void **state)
+{
+    driver_t *driver = s_begin (10, 1000);
+    s_consumer (driver, 2, 100, 1);
+    leat_batch_t batch = driver_expect_deliver (driver, 2, 1, 0, 10);
+    driver_wait (driver, 10);
+    s_consumer (driver, 3, 100, 1);
+    s_expect_recall (driver, 2, batch.epoch, 2, 8);
+    driver_wait (driver, 1100);
+    s_expect_revoked (driver, 2, batch.epoch, 0, 1);
+    driver_expect_deliver (driver, 3, 1, 0, 1);
+    driver_allow (driver, 3, 1, 0, 0); /* others may be busy for ever */
+    driver_expect_nothing (driver, 2);
+    driver_return (driver, 2, 1, batch.epoch, 2, 8);
+    s_expect_recall (driver, 2, batch.epoch, 1, 1);
+    driver_return (driver, 2, 1, batch.epoch, 1, 1);
+    driver_expect_nothing (driver, 2);
+    assert_int_equal (driver_group (driver, "orders").ready, 9);
+    driver_destroy (&driver);
+}
+
 /* Where all are stuck they get what there is; who comes then gets it instead. */
 static void test_all_stuck (void **state)
 {
@@ -438,6 +460,7 @@ int main (void)
         cmocka_unit_test (test_one_of_many),
         cmocka_unit_test (test_dead_at_last),
         cmocka_unit_test (test_stuck),
+        cmocka_unit_test (test_stuck_while_asked),
         cmocka_unit_test (test_all_stuck),
         cmocka_unit_test (test_changed),
         cmocka_unit_test (test_many_reports),
