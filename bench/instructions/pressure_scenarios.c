@@ -302,6 +302,6 @@ const scenario_t pressure_scenarios[] = {
     { "losses", "peer", "N producers and N consumers are lost in one turn",
       "what a peer has is in lists of its own", false, s_losses },
     { "suspects", "record", "N consumers work off suspects of N dead ones",
-      "each settle looks at all consumers that have a suspect", false, s_suspects },
+      "who holds a suspect is not looked at; consumers and marks are in trees", false, s_suspects },
     { 0 }
 };

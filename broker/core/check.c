@@ -34,7 +34,11 @@ static uint64_t s_check_consumer (const core_consumer_t *consumer)
     leat_assert (consumer->recalled <= consumer->position);
     leat_assert (consumer->recall_end || !consumer->recalled);
     leat_assert (!consumer->holds || (unsaid && !consumer->recall_end));
-    leat_assert (!consumer->holds_suspect || consumer->leased <= 1);
+    leat_assert (!consumer->holds_suspect || consumer->leased == 1);
+    leat_assert (!consumer->waits
+                 == (consumer->state != CORE_CONSUMER_ISOLATING || consumer->holds_suspect));
+    leat_assert (!consumer->waits
+                 || (consumer->waits == &consumer->group->dry) == !consumer->leased);
     return records;
 }
 
@@ -69,6 +73,8 @@ static void s_check_group (core_group_t *group)
     uint64_t rate = 0;
     uint64_t recalled = 0;
     uint32_t takers = 0;
+    uint32_t isolating = 0;
+    uint32_t waiting = 0;
     TAILQ_FOREACH (consumer, &group->consumers, in_group) {
         stuck += consumer->stuck;
         leased += s_check_consumer (consumer);
@@ -76,7 +82,11 @@ static void s_check_group (core_group_t *group)
         rate += consumer->rate;
         recalled += consumer->recalled;
         takers += consumer->takes;
+        isolating += consumer->state == CORE_CONSUMER_ISOLATING;
+        waiting += !!consumer->waits;
     }
+    leat_assert (isolating == group->isolating_count);
+    leat_assert (waiting == group->waiting_count);
     leat_assert (rate == group->rate);
     leat_assert (recalled == group->recalled);
     leat_assert (takers == group->taker_count);

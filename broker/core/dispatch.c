@@ -48,11 +48,25 @@ static void s_remove_holder (core_consumer_t *consumer)
     consumer->holds = false;
 }
 
+/* Puts it among those that wait for a suspect, unless `list` is NULL. */
+static void s_wait_for_suspect (core_consumer_t *consumer, struct core_isolating *list)
+{
+    if (consumer->waits == list)
+        return;
+    if (consumer->waits)
+        TAILQ_REMOVE (consumer->waits, consumer, in_waits);
+    if (list)
+        TAILQ_INSERT_TAIL (list, consumer, in_waits);
+    consumer->group->waiting_count += !!list;
+    consumer->group->waiting_count -= !!consumer->waits;
+    consumer->waits = list;
+}
+
 static void s_isolation_end (core_consumer_t *consumer)
 {
     if (consumer->state != CORE_CONSUMER_ISOLATING)
         return;
-    TAILQ_REMOVE (&consumer->group->isolating, consumer, in_isolating);
+    s_wait_for_suspect (consumer, NULL);
     consumer->group->isolating_count--;
     consumer->state = CORE_CONSUMER_FULL;
     consumer->holds_suspect = false;
@@ -100,6 +114,21 @@ static void s_place_ready (const leat_core_t *core, core_consumer_t *consumer)
     RB_INSERT (core_ready_consumers, &consumer->group->ready_consumers, consumer);
 }
 
+/* It holds its suspect, runs dry for one, waits for one, or is let go. */
+static void s_place_isolating (const leat_core_t *core, core_consumer_t *consumer)
+{
+    core_group_t *group = consumer->group;
+    consumer->holds_suspect = consumer->holds_suspect && consumer->leased;
+    if (consumer->holds_suspect) {
+        s_wait_for_suspect (consumer, NULL);
+    } else if (consumer->credit_records && !s_gets_nothing (consumer)) {
+        s_wait_for_suspect (consumer, consumer->leased ? &group->drying : &group->dry);
+    } else {
+        s_isolation_end (consumer);
+        consumer->isolating_since_us = core->now_us;
+    }
+}
+
 void core_consumer_place (leat_core_t *core, core_consumer_t *consumer)
 {
     s_remove (consumer);
@@ -112,6 +141,8 @@ void core_consumer_place (leat_core_t *core, core_consumer_t *consumer)
         consumer->holds = true;
         RB_INSERT (core_holders, &consumer->group->holders, consumer);
     }
+    if (consumer->state == CORE_CONSUMER_ISOLATING)
+        s_place_isolating (core, consumer);
     if (consumer->state != CORE_CONSUMER_ISOLATING)
         s_place_ready (core, consumer);
 }
@@ -321,12 +352,17 @@ static void s_spread (leat_core_t *core, core_group_t *group)
 
 static void s_isolate (leat_core_t *core, core_consumer_t *consumer)
 {
-    s_remove (consumer);
     consumer->state = CORE_CONSUMER_ISOLATING;
-    consumer->holds_suspect = false;
     consumer->isolating_since_us = core->now_us;
-    TAILQ_INSERT_TAIL (&consumer->group->isolating, consumer, in_isolating);
     consumer->group->isolating_count++;
+    core_consumer_place (core, consumer);
+}
+
+static void s_let_go (leat_core_t *core, core_consumer_t *consumer)
+{
+    s_isolation_end (consumer);
+    consumer->isolating_since_us = core->now_us;
+    core_consumer_place (core, consumer);
 }
 
 static void s_patience_over (leat_core_t *core, core_timer_t *timer)
@@ -334,39 +370,31 @@ static void s_patience_over (leat_core_t *core, core_timer_t *timer)
     core_group_wake (core, CORE_OWNER (timer, core_group_t, patience));
 }
 
-/* Serves the consumers that have run dry; lets those go that are not needed or take too long. Returns
- * how many are still to run dry. */
-static uint64_t s_serve_isolating (leat_core_t *core, core_group_t *group)
+/* Serves the consumers that have run dry; lets those go that are not needed or take too long. Who holds a
+ * suspect is not looked at, however many they are. */
+static void s_serve_isolating (leat_core_t *core, core_group_t *group)
 {
-    uint64_t running_dry = 0;
     core_consumer_t *consumer;
-    core_consumer_t *next;
-    for (consumer = TAILQ_FIRST (&group->isolating); consumer; consumer = next) {
-        next = TAILQ_NEXT (consumer, in_isolating);
-        core_mark_t *mark = TAILQ_FIRST (&group->suspects);
-        if (consumer->leased && consumer->holds_suspect)
-            continue;
-        bool late = consumer->leased && core->now_us - consumer->isolating_since_us > patience_us;
-        if (!mark || late || !consumer->credit_records || s_gets_nothing (consumer)) {
-            s_isolation_end (consumer);
-            consumer->isolating_since_us = core->now_us;
-            core_consumer_place (core, consumer);
-        } else if (consumer->leased) {
-            running_dry++;
-        } else {
-            core_batch_t *batch = core_batch_at (group->stream, mark->offset);
-            leat_assert (batch);
-            if (batch->away) {
-                core_read (core, group, mark->offset, false);
-                continue; /* it has run dry, and gets the suspect when that is read */
-            }
-            consumer->holds_suspect = true;
-            s_deliver (core, consumer, batch, mark->offset, 1, mark);
+    core_mark_t *mark;
+    while ((consumer = TAILQ_FIRST (&group->dry)) && (mark = TAILQ_FIRST (&group->suspects))) {
+        core_batch_t *batch = core_batch_at (group->stream, mark->offset);
+        leat_assert (batch);
+        if (batch->away) {
+            core_read (core, group, mark->offset, false);
+            break; /* it gets the suspect when that is read */
         }
+        consumer->holds_suspect = true;
+        s_deliver (core, consumer, batch, mark->offset, 1, mark);
     }
-    if (running_dry && !group->patience.due_us)
-        core_timer_set (core, &group->patience, core->now_us + patience_us + 1, s_patience_over);
-    return running_dry;
+    bool needed = !TAILQ_EMPTY (&group->suspects);
+    while ((consumer = TAILQ_FIRST (&group->dry)) && !needed)
+        s_let_go (core, consumer);
+    while ((consumer = TAILQ_FIRST (&group->drying))
+           && (!needed || core->now_us - consumer->isolating_since_us > patience_us))
+        s_let_go (core, consumer);
+    if (consumer && !group->patience.due_us)
+        core_timer_set (core, &group->patience, consumer->isolating_since_us + patience_us + 1,
+                        s_patience_over);
 }
 
 /* The least loaded consumer that is free for a suspect; one that was let go lately only if there is
@@ -386,15 +414,16 @@ static core_consumer_t *s_choose_for_suspect (leat_core_t *core, core_group_t *g
 
 static void s_serve_suspects (leat_core_t *core, core_group_t *group)
 {
-    uint64_t running_dry = s_serve_isolating (core, group);
+    s_serve_isolating (core, group);
     /* One consumer at least goes on with the others' work, where there is more than one. */
     uint32_t most = group->consumer_count > 1 ? group->consumer_count - 1 : 1;
-    while (group->mark_counts[CORE_MARK_SUSPECT] > running_dry && group->isolating_count < most) {
+    while (group->mark_counts[CORE_MARK_SUSPECT] > group->waiting_count
+           && group->isolating_count < most) {
         core_consumer_t *consumer = s_choose_for_suspect (core, group);
         if (!consumer)
             return;
         s_isolate (core, consumer);
-        running_dry = s_serve_isolating (core, group);
+        s_serve_isolating (core, group);
     }
 }
 

@@ -204,7 +204,8 @@ struct core_consumer {
     uint32_t unsaid;             /* these, and those of which it has not said whether they were */
     uint64_t isolating_since_us; /* began, or was given up in favour of another */
     bool holds_suspect;
-    TAILQ_ENTRY (core_consumer) in_isolating; /* in group->isolating */
+    struct core_isolating *waits; /* for a suspect, isolating: group->drying, or group->dry */
+    TAILQ_ENTRY (core_consumer) in_waits;
     bool asks_empty;
     uint64_t empty_token;
     LIST_HEAD (, core_waiter) waiters; /* what it waits for */
@@ -337,6 +338,7 @@ struct core_mark {
 };
 
 TAILQ_HEAD (core_marks_queue, core_mark);
+TAILQ_HEAD (core_isolating, core_consumer);
 
 struct core_group {
     RB_ENTRY (core_group) by_name;
@@ -363,8 +365,10 @@ struct core_group {
     TAILQ_HEAD (, core_consumer) consumers;
     uint32_t consumer_count;
     uint32_t stuck_count;
-    TAILQ_HEAD (, core_consumer) isolating;
-    uint32_t isolating_count;
+    struct core_isolating drying; /* run dry for a suspect, who began first is first */
+    struct core_isolating dry;    /* hold nothing, and get one each */
+    uint32_t waiting_count;       /* consumers in these two */
+    uint32_t isolating_count;     /* and those that hold a suspect */
     RB_HEAD (core_ready_consumers, core_consumer) ready_consumers;
     RB_HEAD (core_holders, core_consumer) holders; /* of unstarted records, not asked for any yet */
     uint32_t taker_count;                          /* consumers that are not paused */
@@ -372,11 +376,11 @@ struct core_group {
     uint32_t rate_count;                           /* so many */
     uint64_t recalled;                             /* records asked back, see recall.c */
     core_timer_t second_look;                      /* whether a recall is worth it by now */
+    bool looks_again;                              /* it has fired, nobody was looked at since */
     TAILQ_HEAD (, core_consumer) askers;           /* of EMPTY */
     bool awake;
     TAILQ_ENTRY (core_group) in_awake; /* in core->awake: dispatch has something to look at */
     core_timer_t patience; /* looks again at consumers that are to run dry for a suspect */
-    bool looks_again;                              /* it has fired, nobody was looked at since */
     bool starving;
     TAILQ_ENTRY (core_group) in_starving; /* in core->starving: no memory to read into */
     bool asks;                            /* it has asked since it was its turn */
@@ -394,11 +398,11 @@ struct core_group {
 
 /* Of a batch that is away, as the store has told. */
 typedef struct {
+    uint64_t first;
     uint64_t end; /* offset behind it */
     uint64_t time_ms;
     uint64_t size;
 } core_header_t;
-    uint64_t first;
 
 enum { CORE_EDGE = 64 }; /* headers that are known of one stream at a time */
 

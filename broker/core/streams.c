@@ -239,7 +239,8 @@ core_group_t *core_group_make (leat_core_t *core, core_stream_t *stream, leat_te
     TAILQ_INIT (&group->suspects);
     TAILQ_INIT (&group->consumers);
     TAILQ_INIT (&group->askers);
-    TAILQ_INIT (&group->isolating);
+    TAILQ_INIT (&group->drying);
+    TAILQ_INIT (&group->dry);
     RB_INIT (&group->ready_consumers);
     RB_INIT (&group->holders);
     RB_INSERT (core_groups, &stream->groups, group);
