@@ -26,7 +26,8 @@ enum {
 
 static const struct argp_option s_options[] = {
     { "durability", OPTION_DURABILITY, "HOW", 0,
-      "memory, async (not durable: confirmed just before it is on the disk) or sync (default: memory); a broker without a data directory has memory only, and one with it keeps memory streams as sync ones",
+      "memory (gone when the broker ends), async (not durable: confirmed just before it is on the disk) or sync "
+      "(default: sync; memory from a broker without a data directory, which has nothing else)",
       0 },
     { "retention", OPTION_RETENTION, "HOW", 0,
       "work: records are kept until every group has settled them; log: until they are too old, or the "
@@ -102,14 +103,16 @@ static uint64_t s_number (const char *option, const char *value, const char *wor
 
 static error_t s_parse_value (int key, char *value, struct argp_state *state)
 {
-    static const char *const durabilities[] = { "memory", "async", "sync" };
+    static const char *const durabilities[] = { "async", "sync",
+                                                "memory" }; /* from LEAT_ASYNC on */
     static const char *const retentions[] = { "work", "log" };
     settings_t *settings = state->input;
     leat_stream_settings_t *values = &settings->values;
     switch (key) {
     case OPTION_DURABILITY:
         values->durability =
-            (leat_durability_t) s_choice ("durability", value, durabilities, 3, state);
+            (leat_durability_t) (LEAT_ASYNC
+                                 + s_choice ("durability", value, durabilities, 3, state));
         break;
     case OPTION_RETENTION:
         values->retention = (leat_retention_t) s_choice ("retention", value, retentions, 2, state);
@@ -296,11 +299,6 @@ static int s_complete (settings_t *settings)
         return LEAT_EXIT_FAILED;
     const json_t *stream = json_array_get (streams, 0);
     /* Where there is none, the broker says so in its own words. */
-    const char *durability = json_string_value (json_object_get (stream, "durability"));
-    if (!s_said (settings, OPTION_DURABILITY) && durability)
-        values->durability = strcmp (durability, "sync") == 0    ? LEAT_SYNC
-                             : strcmp (durability, "async") == 0 ? LEAT_ASYNC
-                                                                 : LEAT_MEMORY;
     const char *retention = json_string_value (json_object_get (stream, "retention"));
     if (!s_said (settings, OPTION_RETENTION) && retention)
         values->retention =

@@ -269,7 +269,7 @@ static int s_settings (leat_admin_t *self, uint8_t id, const char *stream,
     static const leat_stream_settings_t defaults;
     if (settings == NULL)
         settings = &defaults;
-    if (!s_valid (stream) || settings->durability > LEAT_SYNC
+    if (!s_valid (stream) || settings->durability > LEAT_MEMORY
         || settings->retention > LEAT_RETENTION_LOG)
         return s_invalid ();
     leat_command_t command = { .id = id };

@@ -26,9 +26,11 @@ typedef struct leat_admin leat_admin_t;
 
 /* Of a stream; begins as zero ({ 0 }). */
 typedef struct {
-    leat_durability_t durability; /* a broker without a data directory has LEAT_MEMORY only; with it
-                                   * the stream is kept so at least */
-    leat_retention_t retention;   /* stays as it is once the stream has groups */
+    leat_durability_t
+        durability; /* stays as the stream was created; a broker without a data directory
+                                   * has LEAT_MEMORY only. With one a restart leaves of a LEAT_MEMORY
+                                   * stream nothing but its name, its settings and its groups */
+    leat_retention_t retention; /* stays as it is once the stream has groups */
 
     /* Of LEAT_RETENTION_LOG, whose records stay when they are settled: they go when they are older, or the
      * oldest when the stream is larger (in bytes; with whole batches, as they were published). 0: no such
@@ -52,7 +54,7 @@ LEAT_EXPORT void leat_admin_destroy (leat_admin_t **self_p);
 LEAT_EXPORT int leat_admin_stream_create (leat_admin_t *self, const char *stream,
                                           const leat_stream_settings_t *settings, int timeout_ms);
 
-/* Sets all of them; durability has to be what it was, and retention too once there are groups. */
+/* Sets all of them; durability has to be what it was, or LEAT_DURABILITY_DEFAULT, and retention too once there are groups. */
 LEAT_EXPORT int leat_admin_stream_set (leat_admin_t *self, const char *stream,
                                        const leat_stream_settings_t *settings, int timeout_ms);
 

@@ -31,9 +31,11 @@ typedef enum {
 
 /* How safe the committed records of a stream are. */
 typedef enum {
-    LEAT_MEMORY = 0, /* until the broker ends */
-    LEAT_ASYNC = 1,  /* not durable: a crash may take what was confirmed in the last 100 ms */
-    LEAT_SYNC = 2    /* on disk before they are confirmed */
+    LEAT_DURABILITY_DEFAULT =
+        0,          /* in requests: LEAT_SYNC with a data directory, else LEAT_MEMORY */
+    LEAT_ASYNC = 1, /* not durable: a crash may take those of the last 100 ms */
+    LEAT_SYNC = 2,  /* on disk before they are confirmed */
+    LEAT_MEMORY = 3 /* until the broker ends */
 } leat_durability_t;
 
 /* How long a stream keeps a record. */

@@ -101,8 +101,8 @@ static core_request_t *s_wait (leat_core_t *core, uint64_t peer, uint32_t number
     request->peer = peer;
     request->number = number;
     snprintf (request->body, sizeof request->body, "{}");
-    core_data (core);
-    TAILQ_INSERT_TAIL (&core->data->requests, request, next);
+    core_data (core, core_stored (core));
+    TAILQ_INSERT_TAIL (&core_stored (core)->data->requests, request, next);
     core->request_count++;
     return request;
 }
@@ -164,7 +164,7 @@ static bool s_may_list (leat_core_t *core, core_session_t *session)
     return false;
 }
 
-static const char *const s_durabilities[] = { "memory", "async", "sync" };
+static const char *const s_durabilities[] = { "default", "async", "sync", "memory" };
 
 static void s_stream_list (leat_core_t *core, uint64_t peer, const leat_stream_list_t *command)
 {
@@ -199,13 +199,16 @@ static void s_stream_list (leat_core_t *core, uint64_t peer, const leat_stream_l
     s_end_list (&list);
 }
 
-/* STREAM_CREATE and STREAM_SET have the same fields. */
+/* STREAM_CREATE and STREAM_SET have the same fields; `usual` is for who asked for no durability. */
 static leat_code_t s_settings (const leat_core_t *core, const leat_stream_create_t *command,
-                               core_settings_t *settings, const char **reason)
+                               leat_durability_t usual, core_settings_t *settings,
+                               const char **reason)
 {
+    leat_durability_t durability =
+        command->durability ? (leat_durability_t) command->durability : usual;
     *reason = NULL;
-    if (command->durability > LEAT_SYNC) {
-        *reason = "durability is 0 (memory), 1 (async) or 2 (sync)";
+    if (durability > LEAT_MEMORY) {
+        *reason = "durability is 0 (default), 1 (async), 2 (sync) or 3 (memory)";
         return LEAT_MALFORMED;
     }
     if (command->retention > LEAT_RETENTION_LOG) {
@@ -225,7 +228,7 @@ static leat_code_t s_settings (const leat_core_t *core, const leat_stream_create
         *reason = "max_size must hold a batch of batch_size and 512 bytes more";
         return LEAT_MALFORMED;
     }
-    if (command->durability != LEAT_MEMORY && !core->durable) {
+    if (durability != LEAT_MEMORY && !core->durable) {
         *reason = "this broker keeps streams in memory only; durability can be memory";
         return LEAT_NOT_HANDLED;
     }
@@ -234,7 +237,7 @@ static leat_code_t s_settings (const leat_core_t *core, const leat_stream_create
                   "max_size can be 0";
         return LEAT_NOT_HANDLED;
     }
-    *settings = (core_settings_t){ .durability = (leat_durability_t) command->durability,
+    *settings = (core_settings_t){ .durability = durability,
                                    .retention = (leat_retention_t) command->retention,
                                    .max_age_ms = command->max_age_ms,
                                    .max_size = command->max_size,
@@ -264,7 +267,7 @@ static void s_commit_settings (leat_core_t *core, uint64_t peer, uint32_t number
     operation.stream_set.max_processing_ms = settings->max_processing_ms;
     operation.stream_set.max_attempts = settings->max_attempts;
     operation.stream_set.dead_size = settings->dead_size;
-    leat_commit_add (core_data (core), &operation);
+    leat_commit_add (core_data (core, core_stored (core)), &operation);
     core_request_t *request = s_wait (core, peer, number);
     request->stream = stream;
     request->settings = *settings;
@@ -274,10 +277,7 @@ static void s_stream_create (leat_core_t *core, uint64_t peer, const leat_stream
 {
     core_settings_t settings;
     const char *reason;
-    leat_code_t code = s_settings (core, command, &settings, &reason);
-    /* Better than asked for: a broker with a directory has no streams in memory alone. */
-    if (code == LEAT_OK && core->durable && settings.durability == LEAT_MEMORY)
-        settings.durability = LEAT_SYNC;
+    leat_code_t code = s_settings (core, command, core_usual_durability (core), &settings, &reason);
     if (!leat_name_valid (command->stream)) {
         code = LEAT_BAD_NAME;
         reason = "a stream's name has letters, digits, '.', '_' and '-', not '.' or '-' first";
@@ -320,8 +320,9 @@ static void s_stream_set (leat_core_t *core, uint64_t peer, const leat_stream_se
     };
     core_settings_t settings;
     const char *reason;
-    leat_code_t code = s_settings (core, &fields, &settings, &reason);
     core_stream_t *stream = core_stream_find (core, command->stream);
+    leat_durability_t usual = stream ? stream->settings.durability : core_usual_durability (core);
+    leat_code_t code = s_settings (core, &fields, usual, &settings, &reason);
     if (!leat_name_valid (command->stream)) {
         code = LEAT_BAD_NAME;
         reason = NULL;

@@ -24,12 +24,12 @@ bool core_stream_is_async (const core_stream_t *stream)
     return stream->settings.durability == LEAT_ASYNC && !stream->holds_dead;
 }
 
-static void s_reserve (leat_core_t *core, core_stream_t *stream, uint64_t next)
+void core_stream_reserve (leat_core_t *core, core_stream_t *stream, uint64_t next)
 {
     leat_operation_t operation = { .id = LEAT_OPERATION_RESERVED };
     operation.reserved.stream = stream->id;
     operation.reserved.next = next;
-    leat_commit_add (core_data (core), &operation);
+    leat_commit_add (core_data (core, core_stored (core)), &operation);
     stream->reserving = next;
 }
 
@@ -42,7 +42,7 @@ void core_async_added (leat_core_t *core, core_batch_t *batch)
     if (!core_stream_is_async (stream) || core->reservations_ended
         || end + step / 2 <= stream->reserving)
         return;
-    s_reserve (core, stream, end + step);
+    core_stream_reserve (core, stream, end + step);
     batch->reserves = end + step;
 }
 
@@ -135,5 +135,5 @@ void core_async_end (leat_core_t *core)
     core_stream_t *stream;
     RB_FOREACH (stream, core_streams, &core->streams)
         if (stream->reserving > stream->next_offset)
-            s_reserve (core, stream, stream->next_offset);
+            core_stream_reserve (core, stream, stream->next_offset);
 }

@@ -41,6 +41,7 @@ core_batch_t *core_batch_make (leat_core_t *core, core_stream_t *stream, uint64_
     stream->held_size += batch->cost;
     stream->next_offset = first + count;
     core->held_size += batch->cost;
+    core_fleeting_grown (core, stream, batch->cost, 0);
     return batch;
 }
 
@@ -65,6 +66,7 @@ void core_batch_destroy (leat_core_t *core, core_batch_t *batch)
     stream->stored_size -= batch->stored_size;
     stream->held_size -= batch->cost;
     core->held_size -= batch->cost;
+    core_fleeting_grown (core, stream, 0, batch->cost);
     core->credit_freed = true;
     leat_buffer_release (&batch->body);
     s_parts_free (batch);
@@ -259,6 +261,7 @@ static void s_compact (leat_core_t *core, core_batch_t *batch)
         cost = batch->cost; /* tiny records: the account must never grow by this */
     batch->stream->held_size -= batch->cost - cost;
     core->held_size -= batch->cost - cost;
+    core_fleeting_grown (core, batch->stream, cost, batch->cost);
     batch->cost = cost;
     core->credit_freed = true;
 }

@@ -197,12 +197,18 @@ void leat_core_check (const leat_core_t *self)
         return;
     uint64_t held = 0;
     uint64_t granted = 0;
+    uint64_t fleeting = 0;
     core_stream_t *stream;
     RB_FOREACH (stream, core_streams, &core->streams) {
         s_check_stream (core, stream);
         held += stream->held_size;
         granted += stream->granted_size;
+        if (stream->fleeting)
+            fleeting += stream->held_size + stream->granted_size;
+        leat_assert (!stream->fleeting || stream->next_offset <= stream->reserved
+                     || core->reservations_ended);
     }
+    leat_assert (fleeting == core->fleeting_size);
     leat_assert (held == core->held_size);
     leat_assert (granted == core->granted_size);
     leat_assert (granted == s_check_sessions (core));

@@ -6,16 +6,18 @@
 
 /* ---- building -------------------------------------------------------------------------------- */
 
-static core_commit_t *s_record_new (leat_core_t *core, bool settles)
+static core_commit_t *s_record_new (leat_core_t *core, core_lane_t *lane, bool settles)
 {
     core_commit_t *record = leat_alloc (sizeof *record);
-    record->id = core->next_commit_id++;
+    record->lane = lane;
+    record->id = lane->fleeting ? ++core->last_fleeting_commit : core->next_commit_id++;
     record->chain = core->chain;
     record->commit = leat_commit_new (record->id, record->chain);
     record->settles = settles;
     TAILQ_INIT (&record->batches);
     TAILQ_INIT (&record->streams);
     TAILQ_INIT (&record->groups);
+    TAILQ_INIT (&record->reserving);
     TAILQ_INIT (&record->dying);
     TAILQ_INIT (&record->forgotten);
     STAILQ_INIT (&record->trims);
@@ -25,15 +27,23 @@ static core_commit_t *s_record_new (leat_core_t *core, bool settles)
     return record;
 }
 
-leat_commit_t *core_data (leat_core_t *core)
+leat_commit_t *core_data (leat_core_t *core, core_lane_t *lane)
 {
-    if (!core->data)
-        core->data = s_record_new (core, false);
-    return core->data->commit;
+    if (!lane->data)
+        lane->data = s_record_new (core, lane, false);
+    return lane->data->commit;
 }
 
+static void s_committed (leat_core_t *core, core_commit_t *record);
+
+/* One of fleeting streams is done by that. */
 static void s_hand_over (leat_core_t *core, core_commit_t *record)
 {
+    if (record->lane->fleeting) {
+        core_fleeting_tell (core, record);
+        s_committed (core, record);
+        return;
+    }
     record->since_us = core->now_us;
     STAILQ_INSERT_TAIL (&core->ready, record, in_ready);
     TAILQ_INSERT_TAIL (&core->under_way, record, next);
@@ -42,25 +52,26 @@ static void s_hand_over (leat_core_t *core, core_commit_t *record)
     core_async_handed_over (core, record);
 }
 
-void core_data_close (leat_core_t *core)
+void core_data_close (leat_core_t *core, core_lane_t *lane)
 {
-    if (!core->data)
-        return;
-    s_hand_over (core, core->data);
-    core->data = NULL;
+    core_commit_t *record = lane->data;
+    lane->data = NULL;
+    if (record)
+        s_hand_over (core, record);
 }
 
 void core_data_add_batch (leat_core_t *core, core_batch_t *batch)
 {
-    if (core->data && core->data->record_count) {
-        bool records = core->data->record_count + batch->count > core->limits.commit_records;
-        bool size = leat_commit_size (core->data->commit) >= core->limits.commit_size;
+    core_lane_t *lane = core_lane (core, batch->stream);
+    if (lane->data && lane->data->record_count) {
+        bool records = lane->data->record_count + batch->count > core->limits.commit_records;
+        bool size = leat_commit_size (lane->data->commit) >= core->limits.commit_size;
         if (records)
             core_limit_hit (core, LEAT_LIMIT_commit_records);
         if (size)
             core_limit_hit (core, LEAT_LIMIT_commit_size);
         if (records || size)
-            core_data_close (core);
+            core_data_close (core, lane);
     }
     leat_operation_t append = { .id = LEAT_OPERATION_APPEND };
     append.append.stream = batch->stream->id;
@@ -70,7 +81,7 @@ void core_data_add_batch (leat_core_t *core, core_batch_t *batch)
     append.append.time_ms = batch->time_ms;
     append.append.crc32c = batch->crc32c;
     append.append.body = (leat_slice_t){ batch->body, 0, leat_buffer_size (batch->body) };
-    leat_commit_add (core_data (core), &append);
+    leat_commit_add (core_data (core, lane), &append);
     const core_sequence_t *sequence = batch->sequence;
     if (sequence) {
         leat_operation_t operation = { .id = LEAT_OPERATION_SEQUENCE };
@@ -82,19 +93,21 @@ void core_data_add_batch (leat_core_t *core, core_batch_t *batch)
         operation.sequence.sequence = batch->last_sequence;
         operation.sequence.offset = batch->first + batch->count - 1;
         operation.sequence.time_ms = core->wall_ms;
-        leat_commit_add (core->data->commit, &operation);
+        leat_commit_add (lane->data->commit, &operation);
     }
     core_async_added (core, batch);
-    TAILQ_INSERT_TAIL (&core->data->batches, batch, in_commit);
-    core->data->record_count += batch->count;
+    core_fleeting_reserve (core, batch->stream, batch->first + batch->count);
+    TAILQ_INSERT_TAIL (&lane->data->batches, batch, in_commit);
+    lane->data->record_count += batch->count;
 }
 
 void core_data_add_dead (leat_core_t *core, core_mark_t *mark, const leat_operation_t *operation)
 {
-    leat_commit_add (core_data (core), operation);
+    core_lane_t *lane = core_lane (core, mark->group->stream);
+    leat_commit_add (core_data (core, lane), operation);
     core_mark_written (mark); /* by that, before or instead of a commit of settles */
-    TAILQ_REMOVE (&core->dying, mark, in_queue);
-    mark->commit = core->data;
+    TAILQ_REMOVE (&lane->dying, mark, in_queue);
+    mark->commit = lane->data;
     TAILQ_INSERT_TAIL (&mark->commit->dying, mark, in_queue);
 }
 
@@ -111,8 +124,9 @@ void core_data_add_stream (leat_core_t *core, core_stream_t *stream)
     created->max_processing_ms = stream->settings.max_processing_ms;
     created->max_attempts = stream->settings.max_attempts;
     created->dead_size = stream->settings.dead_size;
-    leat_commit_add (core_data (core), &operation);
-    TAILQ_INSERT_TAIL (&core->data->streams, stream, in_commit);
+    leat_commit_add (core_data (core, core_stored (core)), &operation);
+    TAILQ_INSERT_TAIL (&core_stored (core)->data->streams, stream, in_commit);
+    core_fleeting_reserve (core, stream, 0);
 }
 
 void core_data_add_group (leat_core_t *core, core_group_t *group)
@@ -122,8 +136,8 @@ void core_data_add_group (leat_core_t *core, core_group_t *group)
     operation.group_created.group = group->id;
     operation.group_created.group_name = (leat_text_t){ group->name, group->name_size };
     operation.group_created.first = group->start;
-    leat_commit_add (core_data (core), &operation);
-    TAILQ_INSERT_TAIL (&core->data->groups, group, in_commit);
+    leat_commit_add (core_data (core, core_stored (core)), &operation);
+    TAILQ_INSERT_TAIL (&core_stored (core)->data->groups, group, in_commit);
 }
 
 /* ---- settles --------------------------------------------------------------------------------- */
@@ -134,7 +148,7 @@ void core_trim (leat_core_t *core, const core_batch_t *batch)
     trim->stream = batch->stream->id;
     trim->first = batch->first;
     trim->count = batch->count;
-    STAILQ_INSERT_TAIL (&core->trims, trim, next);
+    STAILQ_INSERT_TAIL (&core_lane (core, batch->stream)->trims, trim, next);
 }
 
 void core_waiter_add (leat_core_t *core, core_consumer_t *consumer, uint64_t token, bool leave)
@@ -144,8 +158,9 @@ void core_waiter_add (leat_core_t *core, core_consumer_t *consumer, uint64_t tok
     waiter->token = token;
     waiter->leave = leave;
     LIST_INSERT_HEAD (&consumer->waiters, waiter, of_consumer);
-    TAILQ_INSERT_TAIL (&core->waiters, waiter, next);
-    core->settles_due = true;
+    core_lane_t *lane = core_lane (core, consumer->group->stream);
+    TAILQ_INSERT_TAIL (&lane->waiters, waiter, next);
+    lane->settles_due = true;
 }
 
 /* They keep their place among those who wait for a commit; nobody is told. */
@@ -237,7 +252,7 @@ static void s_add_group (leat_commit_t *commit, core_group_t *group)
 static void s_add_expiries (leat_core_t *core, core_commit_t *record)
 {
     core_trim_t *expiry;
-    STAILQ_CONCAT (&record->expiries, &core->expiries);
+    STAILQ_CONCAT (&record->expiries, &record->lane->expiries);
     STAILQ_FOREACH (expiry, &record->expiries, next) {
         leat_operation_t operation = { .id = LEAT_OPERATION_EXPIRED };
         operation.expired.stream = expiry->stream;
@@ -250,25 +265,29 @@ static void s_add_expiries (leat_core_t *core, core_commit_t *record)
     }
 }
 
-static void s_build_settles (leat_core_t *core)
+static void s_build_settles (leat_core_t *core, core_lane_t *lane)
 {
-    core->settles_due = false;
-    core_timer_stop (core, &core->settle_timer);
-    core_commit_t *record = s_record_new (core, true);
+    lane->settles_due = false;
+    core_timer_stop (core, &lane->settle_timer);
+    core_commit_t *record = s_record_new (core, lane, true);
     s_add_expiries (core, record);
     core_group_t *group;
-    while ((group = TAILQ_FIRST (&core->dirty_groups))) {
-        TAILQ_REMOVE (&core->dirty_groups, group, in_dirty);
+    core_group_t *next;
+    for (group = TAILQ_FIRST (&lane->dirty_groups); group; group = next) {
+        next = TAILQ_NEXT (group, in_dirty);
+        if (lane->fleeting && !group->committed)
+            continue; /* its creation goes another way, and may not have arrived */
+        TAILQ_REMOVE (&lane->dirty_groups, group, in_dirty);
         group->dirty = false;
         s_add_group (record->commit, group);
         if (leat_commit_size (record->commit) < core->limits.commit_size)
             continue;
         core_limit_hit (core, LEAT_LIMIT_commit_size);
         s_hand_over (core, record);
-        record = s_record_new (core, true);
+        record = s_record_new (core, lane, true);
     }
-    STAILQ_CONCAT (&record->trims, &core->trims);
-    TAILQ_CONCAT (&record->waiters, &core->waiters, next);
+    STAILQ_CONCAT (&record->trims, &lane->trims);
+    TAILQ_CONCAT (&record->waiters, &lane->waiters, next);
     const core_trim_t *trim;
     STAILQ_FOREACH (trim, &record->trims, next) {
         leat_operation_t operation = { .id = LEAT_OPERATION_TRIM };
@@ -280,18 +299,34 @@ static void s_build_settles (leat_core_t *core)
     s_hand_over (core, record);
 }
 
+/* False if nothing is to be built. */
+static bool s_build_due_settles (leat_core_t *core, core_lane_t *lane)
+{
+    bool due = lane->settles_due
+               && (!TAILQ_EMPTY (&lane->dirty_groups) || !TAILQ_EMPTY (&lane->waiters)
+                   || !STAILQ_EMPTY (&lane->expiries));
+    lane->settles_due = false;
+    if (due)
+        s_build_settles (core, lane);
+    return due;
+}
+
+bool core_fleeting_commit (leat_core_t *core)
+{
+    core_lane_t *lane = &core->lanes[CORE_FLEETING];
+    bool any = lane->data != NULL;
+    core_data_close (core, lane);
+    return s_build_due_settles (core, lane) || any;
+}
+
 void core_commits_build (leat_core_t *core)
 {
     if (core->commits_under_way >= core->limits.commits) {
         core_limit_hit (core, LEAT_LIMIT_commits);
         return;
     }
-    core_data_close (core);
-    bool something = !TAILQ_EMPTY (&core->dirty_groups) || !TAILQ_EMPTY (&core->waiters)
-                     || !STAILQ_EMPTY (&core->expiries);
-    if (core->settles_due && something)
-        s_build_settles (core);
-    core->settles_due = false;
+    core_data_close (core, core_stored (core));
+    s_build_due_settles (core, core_stored (core));
 }
 
 leat_commit_t *leat_core_next_commit (leat_core_t *self)
@@ -307,9 +342,10 @@ leat_commit_t *leat_core_next_commit (leat_core_t *self)
 
 bool core_commits_idle (const leat_core_t *core)
 {
-    return TAILQ_EMPTY (&core->under_way) && !core->data && TAILQ_EMPTY (&core->waiters)
-           && TAILQ_EMPTY (&core->dirty_groups) && STAILQ_EMPTY (&core->expiries)
-           && TAILQ_EMPTY (&core->owed) && (TAILQ_EMPTY (&core->dying) || core->store_retry.due_us);
+    const core_lane_t *lane = &core->lanes[CORE_STORED];
+    return TAILQ_EMPTY (&core->under_way) && !lane->data && TAILQ_EMPTY (&lane->waiters)
+           && TAILQ_EMPTY (&lane->dirty_groups) && STAILQ_EMPTY (&lane->expiries)
+           && TAILQ_EMPTY (&core->owed) && (TAILQ_EMPTY (&lane->dying) || core->store_retry.due_us);
 }
 
 static void s_trims_free (struct core_trims *trims)
@@ -344,24 +380,27 @@ static void s_record_drop (leat_core_t *core, core_commit_t *record)
         mark->state = CORE_MARK_LEASED;
         mark->group->mark_counts[mark->state]++;
     }
+    core_fleeting_refused (core, record);
     s_record_free (core, record);
 }
 
 /* For the core's own end, when nobody is left who could be told anything. */
 void core_commits_destroy (leat_core_t *core)
 {
-    if (core->data)
-        s_record_drop (core, core->data);
     core_commit_t *record;
+    for (core_lane_t *lane = core->lanes; lane < core->lanes + CORE_LANES; lane++) {
+        if (lane->data)
+            s_record_drop (core, lane->data);
+        core_waiter_t *waiter;
+        while ((waiter = TAILQ_FIRST (&lane->waiters)))
+            s_waiter_free (&lane->waiters, waiter);
+        s_trims_free (&lane->trims);
+        s_trims_free (&lane->expiries);
+    }
     while ((record = TAILQ_FIRST (&core->under_way))) {
         TAILQ_REMOVE (&core->under_way, record, next);
         s_record_drop (core, record);
     }
-    core_waiter_t *waiter;
-    while ((waiter = TAILQ_FIRST (&core->waiters)))
-        s_waiter_free (&core->waiters, waiter);
-    s_trims_free (&core->trims);
-    s_trims_free (&core->expiries);
 }
 
 /* ---- completions ----------------------------------------------------------------------------- */
@@ -421,13 +460,19 @@ static void s_data_committed (leat_core_t *core, core_commit_t *record)
         TAILQ_REMOVE (&record->forgotten, identity, in_commit);
         core_identity_forgotten (core, identity);
     }
+    core_data_close (core, &core->lanes[CORE_FLEETING]); /* what they forgot there */
     core_stream_t *stream;
     TAILQ_FOREACH (stream, &record->streams, in_commit)
         stream->committed = true;
+    core_fleeting_reserved (record);
+    if (!record->lane->fleeting)
+        core->lanes[CORE_FLEETING].dying_waits = false;
     core_group_t *group;
     TAILQ_FOREACH (group, &record->groups, in_commit) {
         group->committed = true;
         core_group_wake (core, group);
+        if (group->dirty)
+            core_settle_soon (core, core_lane (core, group->stream));
     }
     core_requests_committed (core, &record->requests);
     s_answer_waiting (core);
@@ -479,6 +524,7 @@ static void s_undo_data (leat_core_t *core, core_commit_t *record)
         core_identity_remembered (core, identity);
     }
     core_requests_undone (core, &record->requests);
+    core_fleeting_refused (core, record);
     core_group_t *group;
     while ((group = TAILQ_LAST (&record->groups, core_new_groups))) {
         TAILQ_REMOVE (&record->groups, group, in_commit);
@@ -514,16 +560,19 @@ static void s_undo_data (leat_core_t *core, core_commit_t *record)
 
 static void s_undo_settles (leat_core_t *core, core_commit_t *record)
 {
-    STAILQ_CONCAT (&core->trims, &record->trims);
-    STAILQ_CONCAT (&record->expiries, &core->expiries);
-    STAILQ_CONCAT (&core->expiries, &record->expiries);
-    if (!STAILQ_EMPTY (&core->expiries))
-        core_settle_soon (core);
+    core_lane_t *lane = record->lane;
+    STAILQ_CONCAT (&lane->trims, &record->trims);
+    STAILQ_CONCAT (&record->expiries, &lane->expiries);
+    STAILQ_CONCAT (&lane->expiries, &record->expiries);
+    if (!STAILQ_EMPTY (&lane->expiries))
+        core_settle_soon (core, lane);
     /* Before those that came since: answers keep their order. */
-    TAILQ_CONCAT (&record->waiters, &core->waiters, next);
-    TAILQ_CONCAT (&core->waiters, &record->waiters, next);
+    TAILQ_CONCAT (&record->waiters, &lane->waiters, next);
+    TAILQ_CONCAT (&lane->waiters, &record->waiters, next);
     core_stream_t *stream;
     RB_FOREACH (stream, core_streams, &core->streams) {
+        if (stream->fleeting)
+            continue;
         core_group_t *group;
         RB_FOREACH (group, core_groups, &stream->groups) {
             /* What exactly was in it is not kept: all is written again, which does no harm. */
@@ -551,8 +600,8 @@ static void s_undo (leat_core_t *core, core_commit_t *record)
 
 static void s_dying_again (leat_core_t *core, core_timer_t *timer)
 {
-    (void) core;
-    (void) timer; /* that it has fired is all: core_dying_commit looks at the timer */
+    (void) timer; /* that it has fired is most: core_dying_commit looks at the timer */
+    core->lanes[CORE_FLEETING].dying_waits = false;
 }
 
 /* The store refuses the rest of the chain too, so everything under way is undone at once; what the
@@ -560,19 +609,28 @@ static void s_dying_again (leat_core_t *core, core_timer_t *timer)
 static void s_refused (leat_core_t *core)
 {
     core->chain++;
-    if (core->data) {
-        s_undo (core, core->data);
-        s_record_free (core, core->data);
-        core->data = NULL;
+    core_commit_t *record = core_stored (core)->data;
+    if (record) {
+        s_undo (core, record);
+        s_record_free (core, record);
+        core_stored (core)->data = NULL;
         core->next_commit_id--;
     }
-    core_commit_t *record;
     TAILQ_FOREACH_REVERSE (record, &core->under_way, core_commits, next)
         if (!record->void_)
             s_undo (core, record);
     s_answer_waiting (core);
     /* A full store will not have room in the next millisecond. */
     core_timer_set (core, &core->store_retry, core->now_us + 1000000, s_dying_again);
+}
+
+static void s_committed (leat_core_t *core, core_commit_t *record)
+{
+    if (record->settles)
+        s_settles_committed (core, record);
+    else
+        s_data_committed (core, record);
+    s_record_free (core, record);
 }
 
 void leat_core_completed (leat_core_t *self, uint64_t commit, leat_commit_result_t result)
@@ -591,11 +649,10 @@ void leat_core_completed (leat_core_t *self, uint64_t commit, leat_commit_result
         if (!record->void_)
             s_refused (self);
     }
-    if (result == LEAT_COMMIT_OK && record->settles)
-        s_settles_committed (self, record);
-    else if (result == LEAT_COMMIT_OK)
-        s_data_committed (self, record);
     TAILQ_REMOVE (&self->under_way, record, next);
     self->commits_under_way--;
-    s_record_free (self, record);
+    if (result == LEAT_COMMIT_OK)
+        s_committed (self, record);
+    else
+        s_record_free (self, record);
 }

@@ -12,6 +12,7 @@ leat_core_t *leat_core_new (const leat_core_options_t *options)
     self->limits = options->limits;
     self->durable = options->durable;
     self->reads = options->reads;
+    self->tells = options->tells;
     self->software = leat_copy_text (options->software, strlen (options->software));
     self->incarnation = options->incarnation;
     self->seed = options->seed;
@@ -33,18 +34,23 @@ leat_core_t *leat_core_new (const leat_core_options_t *options)
     TAILQ_INIT (&self->waiting);
     TAILQ_INIT (&self->awake);
     TAILQ_INIT (&self->asked);
-    TAILQ_INIT (&self->dirty_groups);
-    STAILQ_INIT (&self->trims);
-    STAILQ_INIT (&self->expiries);
     TAILQ_INIT (&self->logs);
     TAILQ_INIT (&self->losers);
-    TAILQ_INIT (&self->waiters);
     TAILQ_INIT (&self->crowded);
     TAILQ_INIT (&self->starving);
     TAILQ_INIT (&self->reads_asked);
     TAILQ_INIT (&self->reads_waiting);
-    TAILQ_INIT (&self->dying);
     TAILQ_INIT (&self->owed);
+    TAILQ_INIT (&self->reserving);
+    STAILQ_INIT (&self->told);
+    for (core_lane_t *lane = self->lanes; lane < self->lanes + CORE_LANES; lane++) {
+        TAILQ_INIT (&lane->dirty_groups);
+        STAILQ_INIT (&lane->trims);
+        STAILQ_INIT (&lane->expiries);
+        TAILQ_INIT (&lane->waiters);
+        TAILQ_INIT (&lane->dying);
+    }
+    self->lanes[CORE_FLEETING].fleeting = true;
     TAILQ_INIT (&self->under_way);
     STAILQ_INIT (&self->ready);
     return self;
@@ -57,6 +63,9 @@ void leat_core_destroy (leat_core_t **self_p)
         return;
     core_sessions_destroy (self);
     core_commits_destroy (self);
+    leat_commit_t *told;
+    while ((told = leat_core_next_told (self)))
+        leat_commit_destroy (&told);
     core_stream_t *stream;
     while ((stream = RB_MIN (core_streams, &self->streams)))
         core_stream_destroy (self, stream);
@@ -428,15 +437,17 @@ void leat_core_run (leat_core_t *self)
         return;
     core_timers_fire (self);
     core_logs_run (self);
+    core_fleeting_commit (self);
     do {
         core_credit_run (self);
         if (!self->shutting_down)
             core_dispatch (self);
         core_dying_commit (self);
-    } while (core_reads_pass_on (self));
+    } while (core_fleeting_commit (self) || core_reads_pass_on (self));
     core_async_commit (self);
     if (self->shutting_down)
         core_async_end (self);
+    core_fleeting_run (self);
     core_commits_build (self);
     core_groups_tell_empty (self);
     core_confirms_send (self);
@@ -448,7 +459,8 @@ void leat_core_run (leat_core_t *self)
 void leat_core_shutdown (leat_core_t *self, uint32_t retry_after_ms)
 {
     self->shutting_down = true;
-    self->settles_due = true;
+    self->lanes[CORE_STORED].settles_due = true;
+    self->lanes[CORE_FLEETING].settles_due = true;
     self->retry_after_ms = retry_after_ms;
 }
 

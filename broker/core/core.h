@@ -34,6 +34,7 @@ typedef struct {
     uint64_t seed;        /* of jitter */
     bool durable;         /* the store survives a power cut once it says OK */
     bool reads;           /* the store reads back, so that not all has to stay in memory */
+    bool tells; /* leat_core_next_told is asked; else commits of memory streams are forgotten */
     const char *software; /* told in WELCOME; copied */
 } leat_core_options_t;
 
@@ -99,6 +100,11 @@ leat_outbox_t *leat_core_outbox (leat_core_t *self);
 
 /* The next commit for the store, or NULL. The caller owns it. */
 leat_commit_t *leat_core_next_commit (leat_core_t *self);
+
+/* The next commit of memory streams beside a store: it is done already, and no store is to have it. For
+ * whoever looks on; NULL if there is none. The caller owns it. To be asked after each input, before the
+ * outbox is looked at, if the options said so. */
+leat_commit_t *leat_core_next_told (leat_core_t *self);
 
 /* The next read for the store: the batch of stream number `stream` that holds `offset`, or the next one
  * there is, and those behind it until they cost `size` (leat_batch_cost). Where `headers` is not 0 it is a

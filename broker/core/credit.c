@@ -21,12 +21,22 @@ static uint64_t s_below (uint64_t ceiling, uint64_t a, uint64_t b)
     return a + b < ceiling ? ceiling - a - b : 0;
 }
 
+/* Fleeting streams together leave half of the memory to those that are read back, which could not go on
+ * otherwise until somebody settles what the former hold. */
+static uint64_t s_below_half (const leat_core_t *core, const core_stream_t *stream)
+{
+    return stream->fleeting ? s_below (core->limits.memory_size / 2, core->fleeting_size, 0)
+                            : UINT64_MAX;
+}
+
 static uint64_t s_available (const leat_core_t *core, const core_stream_t *stream)
 {
     uint64_t reads = core->reading_size + core_reads_want (core);
     uint64_t memory =
         s_below (core->limits.memory_size / 16 * 15, core->held_size + reads, core->granted_size);
     uint64_t own = s_below (core->limits.stream_size, stream->held_size, stream->granted_size);
+    uint64_t half = s_below_half (core, stream);
+    memory = memory < half ? memory : half;
     return memory < own ? memory : own;
 }
 
@@ -35,6 +45,7 @@ static void s_granted_change (leat_core_t *core, core_producer_t *producer, uint
 {
     core->granted_size += more - less;
     producer->channel.stream->granted_size += more - less;
+    core_fleeting_grown (core, producer->channel.stream, more, less);
 }
 
 static void s_need (leat_core_t *core, core_producer_t *producer)
@@ -161,8 +172,8 @@ static void s_retry (leat_core_t *core, core_timer_t *timer)
 }
 
 /* Somebody of `stream` (or nobody's) waits for `size`: takes back what others have not used for a
- * while. Returns whether it is the stream that is full, so that only what its own producers have would
- * help. */
+ * while. Returns whether others may get some still: only what the stream's own producers have would help, or
+ * those of all fleeting ones. */
 static bool s_press (leat_core_t *core, const core_stream_t *stream, const core_producer_t *needy,
                      uint64_t size)
 {
@@ -184,7 +195,7 @@ static bool s_press (leat_core_t *core, const core_stream_t *stream, const core_
     }
     if (!core->credit_retry.due_us)
         core_timer_set (core, &core->credit_retry, core->now_us + pressure_idle_us, s_retry);
-    return full;
+    return full || (stream && s_below_half (core, stream) < size);
 }
 
 void core_credit_press (leat_core_t *core, uint64_t size)

@@ -76,6 +76,8 @@ void core_confirms_send (leat_core_t *core);
 
 /* async.c: calls for batches of other streams do nothing, but for core_async_refused. */
 bool core_stream_is_async (const core_stream_t *stream);
+/* Has the store know that offsets below `next` may have been told. */
+void core_stream_reserve (leat_core_t *core, core_stream_t *stream, uint64_t next);
 /* The batch is in a commit that is being built. */
 void core_async_added (leat_core_t *core, core_batch_t *batch);
 /* The commit is handed to the store: what may be confirmed is. */
@@ -88,6 +90,33 @@ void core_async_refused (leat_core_t *core, core_batch_t *batch);
 void core_async_commit (leat_core_t *core);
 /* The broker ends in order: gives back what is reserved and was not used, so that no offset is skipped. */
 void core_async_end (leat_core_t *core);
+
+/* fleeting.c */
+/* Of streams that nobody asked for. */
+static inline leat_durability_t core_usual_durability (const leat_core_t *core)
+{
+    return core->durable ? LEAT_SYNC : LEAT_MEMORY;
+}
+/* Its settings are known: where its records are kept. */
+void core_stream_begin (leat_core_t *core, core_stream_t *stream);
+/* May so many offsets of the stream be given? */
+bool core_fleeting_has_offsets (leat_core_t *core, core_stream_t *stream, uint64_t count);
+/* Offsets below `end` are given, or asked for: more are reserved in time. */
+void core_fleeting_reserve (leat_core_t *core, core_stream_t *stream, uint64_t end);
+void core_fleeting_reserve_no_more (leat_core_t *core, core_stream_t *stream);
+/* Builds the commit that reserves them; it is done, or refused. */
+void core_fleeting_run (leat_core_t *core);
+void core_fleeting_reserved (core_commit_t *record);
+void core_fleeting_refused (leat_core_t *core, core_commit_t *record);
+/* It was done: whoever asked is told. */
+void core_fleeting_tell (leat_core_t *core, core_commit_t *record);
+/* Memory of the stream is held or granted, or no longer. */
+static inline void core_fleeting_grown (leat_core_t *core, const core_stream_t *stream,
+                                        uint64_t more, uint64_t less)
+{
+    if (stream->fleeting)
+        core->fleeting_size += more - less;
+}
 
 /* credit.c */
 void core_credit_begin (leat_core_t *core, core_producer_t *producer);
@@ -231,7 +260,7 @@ void core_group_wake (leat_core_t *core, core_group_t *group);
 /* The same for all groups of the stream. */
 void core_groups_wake (leat_core_t *core, core_stream_t *stream);
 /* Commits what is to go with settles soon. */
-void core_settle_soon (leat_core_t *core);
+void core_settle_soon (leat_core_t *core, core_lane_t *lane);
 /* Settled state or marks changed: commit them soon. */
 void core_group_dirty (leat_core_t *core, core_group_t *group);
 /* Records, none of them settled yet, are settled. */
@@ -257,7 +286,7 @@ void core_mark_release (leat_core_t *core, core_mark_t *mark);
 void core_group_give_back (leat_core_t *core, core_group_t *group, uint64_t first, uint64_t count,
                            core_mark_t *mark);
 void core_mark_kill (leat_core_t *core, core_mark_t *mark, leat_code_t code, leat_text_t reason);
-/* Builds dead letters of the marks in core->dying into the data commit. */
+/* Builds dead letters of the marks that are dying into data commits. */
 void core_dying_commit (leat_core_t *core);
 bool core_group_is_empty (const core_group_t *group);
 /* Look at the end of this turn whether it is empty, if anybody asks about it. */
@@ -298,10 +327,21 @@ void core_waiter_answer (leat_core_t *core, core_waiter_t *waiter);
 void core_dispatch (leat_core_t *core);
 
 /* commits.c */
+/* Where commits of the stream's records and settles go, and those of all that is to outlive the broker:
+ * streams, groups, their settings. */
+static inline core_lane_t *core_lane (leat_core_t *core, const core_stream_t *stream)
+{
+    return &core->lanes[stream->fleeting ? CORE_FLEETING : CORE_STORED];
+}
+
+static inline core_lane_t *core_stored (leat_core_t *core)
+{
+    return &core->lanes[CORE_STORED];
+}
 /* The data commit that is being built. */
-leat_commit_t *core_data (leat_core_t *core);
+leat_commit_t *core_data (leat_core_t *core, core_lane_t *lane);
 /* What comes next goes into another one. */
-void core_data_close (leat_core_t *core);
+void core_data_close (leat_core_t *core, core_lane_t *lane);
 void core_data_add_batch (leat_core_t *core, core_batch_t *batch);
 void core_data_add_dead (leat_core_t *core, core_mark_t *mark, const leat_operation_t *operation);
 void core_data_add_stream (leat_core_t *core, core_stream_t *stream);
@@ -310,6 +350,8 @@ void core_trim (leat_core_t *core, const core_batch_t *batch);
 void core_waiter_add (leat_core_t *core, core_consumer_t *consumer, uint64_t token, bool leave);
 void core_waiters_drop (core_consumer_t *consumer);
 void core_commits_build (leat_core_t *core);
+/* Does all commits of fleeting streams that can be built; false if there was none. */
+bool core_fleeting_commit (leat_core_t *core);
 bool core_commits_idle (const leat_core_t *core);
 void core_commits_destroy (leat_core_t *core);
 

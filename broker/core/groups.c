@@ -35,24 +35,25 @@ void core_groups_wake (leat_core_t *core, core_stream_t *stream)
 
 static void s_settle_due (leat_core_t *core, core_timer_t *timer)
 {
-    (void) timer;
-    core->settles_due = true;
+    (void) core;
+    CORE_OWNER (timer, core_lane_t, settle_timer)->settles_due = true;
 }
 
-void core_settle_soon (leat_core_t *core)
+void core_settle_soon (leat_core_t *core, core_lane_t *lane)
 {
-    if (!core->settle_timer.due_us)
-        core_timer_set (core, &core->settle_timer, core->now_us + core->limits.settle_delay * 1000,
+    if (!lane->settle_timer.due_us)
+        core_timer_set (core, &lane->settle_timer, core->now_us + core->limits.settle_delay * 1000,
                         s_settle_due);
 }
 
 void core_group_dirty (leat_core_t *core, core_group_t *group)
 {
-    core_settle_soon (core);
+    core_lane_t *lane = core_lane (core, group->stream);
+    core_settle_soon (core, lane);
     if (group->dirty)
         return;
     group->dirty = true;
-    TAILQ_INSERT_TAIL (&core->dirty_groups, group, in_dirty);
+    TAILQ_INSERT_TAIL (&lane->dirty_groups, group, in_dirty);
 }
 
 void core_group_settle (leat_core_t *core, core_group_t *group, uint64_t first, uint64_t count)
@@ -156,7 +157,7 @@ static struct core_marks_queue *s_queue (leat_core_t *core, core_mark_t *mark)
     if (mark->state == CORE_MARK_SUSPECT)
         return &mark->group->suspects;
     if (mark->state == CORE_MARK_DYING)
-        return mark->commit ? &mark->commit->dying : &core->dying;
+        return mark->commit ? &mark->commit->dying : &core_lane (core, mark->group->stream)->dying;
     return NULL;
 }
 
@@ -266,7 +267,7 @@ void core_mark_kill (leat_core_t *core, core_mark_t *mark, leat_code_t code, lea
     mark->code = code;
     free (mark->reason);
     mark->reason = leat_copy_text (reason.data, reason.size);
-    core->dying_waits = false;
+    core_lane (core, mark->group->stream)->dying_waits = false;
     core_mark_set (core, mark, CORE_MARK_DYING);
     core_mark_changed (core, mark);
 }
@@ -331,7 +332,15 @@ static void s_park (leat_core_t *core, core_mark_t *mark)
     core_mark_changed (core, mark);
 }
 
-/* False if the record has to be read first. */
+/* Fleeting dead letters wait for the store to know their stream, and for nothing else of it. */
+static bool s_may_append (leat_core_t *core, core_stream_t *dead)
+{
+    return !dead || !dead->fleeting
+           || (dead->committed && !core->reservations_ended
+               && core_fleeting_has_offsets (core, dead, 1));
+}
+
+/* False if the record has to be read first, or its stream is not there yet. */
 static bool s_bury (leat_core_t *core, core_mark_t *mark)
 {
     uint64_t time_ms;
@@ -341,10 +350,12 @@ static bool s_bury (leat_core_t *core, core_mark_t *mark)
         core_read (core, mark->group, mark->offset, false);
         return false;
     }
-    leat_buffer_t *body = s_dead_body (mark, &time_ms);
-    uint64_t cost = leat_batch_cost (leat_buffer_size (body));
     core_stream_t *dead =
         mark->group->stream->holds_dead ? NULL : core_stream_for_dead (core, mark->group->stream);
+    if (!s_may_append (core, dead))
+        return false;
+    leat_buffer_t *body = s_dead_body (mark, &time_ms);
+    uint64_t cost = leat_batch_cost (leat_buffer_size (body));
     uint64_t there = !dead ? 0 : dead->reads ? dead->stored_size : dead->held_size;
     if (there + cost > core_dead_size (core, mark->group->stream)) {
         core_limit_hit (core, LEAT_LIMIT_dead_size);
@@ -376,20 +387,26 @@ static bool s_bury (leat_core_t *core, core_mark_t *mark)
     return true;
 }
 
-void core_dying_commit (leat_core_t *core)
+static void s_bury_all (leat_core_t *core, core_lane_t *lane)
 {
-    if (core->store_retry.due_us || core->dying_waits || TAILQ_EMPTY (&core->dying)
-        || core->commits_under_way >= core->limits.commits)
+    if (lane->dying_waits || TAILQ_EMPTY (&lane->dying))
         return;
     core_mark_t *mark;
     core_mark_t *next;
-    core_data_close (core);
-    for (mark = TAILQ_FIRST (&core->dying); mark; mark = next) {
+    core_data_close (core, lane);
+    for (mark = TAILQ_FIRST (&lane->dying); mark; mark = next) {
         next = TAILQ_NEXT (mark, in_queue);
         if (!s_bury (core, mark))
-            core->dying_waits = true;
+            lane->dying_waits = true;
     }
-    core_data_close (core);
+    core_data_close (core, lane);
+}
+
+void core_dying_commit (leat_core_t *core)
+{
+    s_bury_all (core, &core->lanes[CORE_FLEETING]);
+    if (!core->store_retry.due_us && core->commits_under_way < core->limits.commits)
+        s_bury_all (core, core_stored (core));
 }
 
 /* ---- empty ----------------------------------------------------------------------------------- */

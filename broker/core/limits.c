@@ -42,10 +42,11 @@ const char *leat_limits_check (const leat_limits_t *limits)
     if (!limits->sessions || !limits->identities || !limits->streams || !limits->groups
         || !limits->channels || !limits->credit_records || !limits->attempts || !limits->commits
         || !limits->commit_records || !limits->commit_size || !limits->work_in_hand
-        || !limits->offences || !limits->expiry_batches || !limits->async_offsets)
+        || !limits->offences || !limits->expiry_batches || !limits->async_offsets
+        || !limits->memory_offsets)
         return "sessions, identities, streams, groups, channels, credit_records, attempts, commits, "
-               "commit_records, commit_size, work_in_hand, offences, expiry_batches and "
-               "async_offsets must be at least 1";
+               "commit_records, commit_size, work_in_hand, offences, expiry_batches, "
+               "async_offsets and memory_offsets must be at least 1";
     if (limits->credit_size < limits->record_size)
         return "credit_size must hold a record of record_size";
     if (!limits->heartbeat_interval || limits->heartbeat_timeout < 2 * limits->heartbeat_interval

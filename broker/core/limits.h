@@ -73,6 +73,9 @@
     X (async_offsets, 262144, count,                                                                  \
        "offsets of an async stream reserved ahead, for what is under way; a crash leaves at most "    \
        "one and a half times as many unused")                                                         \
+    X (memory_offsets, 4294967296, count,                                                             \
+       "offsets of a memory stream beside durable ones that are reserved ahead, which takes the "     \
+       "fastest one minutes to use; a crash leaves at most one and a half times as many unused")      \
     X (settle_delay, 100, ms, "settles are committed at most so late; losing them only redelivers")
 
 typedef struct {

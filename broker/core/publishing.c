@@ -72,8 +72,10 @@ void core_publish_open (leat_core_t *core, core_session_t *session, const leat_o
 bool core_producer_may_begin (const core_producer_t *producer)
 {
     const core_sequence_t *sequence = producer->sequence;
-    return producer->channel.stream->committed && !sequence->identity->forgetting
-           && sequence->accepted == sequence->committed;
+    const core_stream_t *stream = producer->channel.stream;
+    return stream->committed && !sequence->identity->forgetting
+           && sequence->accepted == sequence->committed
+           && (!stream->fleeting || stream->reserved > stream->next_offset);
 }
 
 void core_producer_answer (leat_core_t *core, core_producer_t *producer)
@@ -193,6 +195,14 @@ static void s_refuse_batch (leat_core_t *core, core_session_t *session, const le
     core_refuse_full (core, session->peer, &refused);
 }
 
+/* Would the store take so many records? Fleeting ones do not get there. */
+static bool s_has_store (leat_core_t *core, core_stream_t *stream, uint64_t count)
+{
+    if (stream->fleeting)
+        return core_fleeting_has_offsets (core, stream, count);
+    return !core->store_full && !stream->owed_count;
+}
+
 /* Is the batch sound, and are its records the next ones? A duplicate is not refused but confirmed
  * once more when what it repeats is committed: LEAT_OK with *duplicate. */
 static leat_code_t s_admit (leat_core_t *core, const core_session_t *session,
@@ -212,7 +222,7 @@ static leat_code_t s_admit (leat_core_t *core, const core_session_t *session,
     }
     if (batch->first != sequence->accepted + 1)
         return LEAT_OUT_OF_SEQUENCE;
-    if (core->store_full || producer->channel.stream->owed_count)
+    if (!s_has_store (core, producer->channel.stream, batch->count))
         return LEAT_STORE_FULL;
     if (session->window_used + cost > core->limits.window_size)
         return LEAT_OVER_CREDIT;

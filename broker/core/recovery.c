@@ -18,9 +18,24 @@ static bool s_settings (core_settings_t *settings, const leat_operation_stream_s
                                    .max_processing_ms = operation->max_processing_ms,
                                    .max_attempts = operation->max_attempts,
                                    .dead_size = operation->dead_size };
-    return operation->durability <= LEAT_SYNC && operation->retention <= LEAT_RETENTION_LOG
+    return operation->durability >= LEAT_ASYNC && operation->durability <= LEAT_MEMORY
+           && operation->retention <= LEAT_RETENTION_LOG
            && operation->max_age_ms <= CORE_TIME_MAX_MS
            && operation->max_processing_ms <= CORE_TIME_MAX_MS;
+}
+
+/* Dead letters of a fleeting stream are fleeting, and no others: they go in commits with its settles. */
+static bool s_fits_dead (leat_core_t *core, leat_text_t name, const core_settings_t *settings)
+{
+    char dead[LEAT_NAME_MAX + 1];
+    leat_text_t other = { dead, 0 };
+    if (leat_name_reserved (name))
+        other = (leat_text_t){ name.data, name.size - strlen (".dead") };
+    else if (name.size <= LEAT_STREAM_NAME_MAX)
+        other.size = (size_t) snprintf (dead, sizeof dead, "%.*s.dead", (int) name.size, name.data);
+    const core_stream_t *stream = core_stream_find (core, other);
+    return !stream
+           || (stream->settings.durability == LEAT_MEMORY) == (settings->durability == LEAT_MEMORY);
 }
 
 static leat_code_t s_stream_created (leat_core_t *core,
@@ -37,10 +52,12 @@ static leat_code_t s_stream_created (leat_core_t *core,
     if (!leat_name_valid (operation->stream_name) || !operation->stream
         || operation->stream == UINT32_MAX || !s_settings (&settings, &set)
         || core_stream_by_id (core, operation->stream)
-        || core_stream_find (core, operation->stream_name))
+        || core_stream_find (core, operation->stream_name)
+        || !s_fits_dead (core, operation->stream_name, &settings))
         return LEAT_MALFORMED;
     core_stream_t *stream = core_stream_make (core, operation->stream_name, operation->stream);
     stream->settings = settings;
+    core_stream_begin (core, stream);
     stream->committed = true;
     return LEAT_OK;
 }
@@ -49,7 +66,8 @@ static leat_code_t s_stream_set (leat_core_t *core, const leat_operation_stream_
 {
     core_stream_t *stream = core_stream_by_id (core, operation->stream);
     core_settings_t settings;
-    if (!stream || !s_settings (&settings, operation))
+    if (!stream || !s_settings (&settings, operation)
+        || (settings.durability == LEAT_MEMORY) != (stream->settings.durability == LEAT_MEMORY))
         return LEAT_MALFORMED;
     stream->settings = settings;
     return LEAT_OK;
@@ -113,8 +131,9 @@ static leat_code_t s_append (leat_core_t *core, const leat_operation_append_t *o
     core_stream_t *stream = core_stream_by_id (core, operation->stream);
     const uint8_t *bytes = leat_slice_bytes (operation->body);
     size_t size = operation->body.size;
-    if (!stream || operation->first < stream->next_offset || operation->first > OFFSET_MAX
-        || !operation->count || leat_crc32c (bytes, size) != operation->crc32c
+    if (!stream || stream->fleeting || operation->first < stream->next_offset
+        || operation->first > OFFSET_MAX || !operation->count
+        || leat_crc32c (bytes, size) != operation->crc32c
         || leat_batch_check (bytes, size, operation->count,
                              operation->attributes & LEAT_BATCH_EXTENDED, SIZE_MAX)
                != LEAT_OK)
@@ -131,8 +150,10 @@ static leat_code_t s_append (leat_core_t *core, const leat_operation_append_t *o
 static leat_code_t s_extent (leat_core_t *core, const leat_operation_extent_t *operation)
 {
     core_stream_t *stream = core_stream_by_id (core, operation->stream);
-    if (!stream || !stream->reads || operation->first < stream->next_offset
-        || operation->next < operation->first || operation->next > OFFSET_MAX)
+    bool none = operation->first == operation->next; /* as of a fleeting stream */
+    if (!stream || !(stream->fleeting ? none : stream->reads)
+        || operation->first < stream->next_offset || operation->next < operation->first
+        || operation->next > OFFSET_MAX)
         return LEAT_MALFORMED;
     if (operation->first < operation->next)
         core_batch_make_away (core, stream, operation->first, operation->next - operation->first,
@@ -444,6 +465,7 @@ void core_recovered (leat_core_t *core)
     RB_FOREACH (stream, core_streams, &core->streams) {
         s_reach (stream, stream->reserved);
         stream->reserving = stream->reserved;
+        core_fleeting_reserve (core, stream, stream->next_offset);
         if (core_is_log (stream))
             core_log_begin (core, stream);
         else

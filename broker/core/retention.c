@@ -212,11 +212,11 @@ static void s_note (leat_core_t *core, core_stream_t *stream, uint64_t to, uint6
     if (!stream->expiry) {
         stream->expiry = leat_alloc (sizeof *stream->expiry);
         stream->expiry->stream = stream->id;
-        STAILQ_INSERT_TAIL (&core->expiries, stream->expiry, next);
+        STAILQ_INSERT_TAIL (&core_lane (core, stream)->expiries, stream->expiry, next);
     }
     stream->expiry->first = to;
     stream->expiry->count += records;
-    core_settle_soon (core);
+    core_settle_soon (core, core_lane (core, stream));
 }
 
 static void s_drop (leat_core_t *core, core_stream_t *stream, uint64_t to, uint64_t size)

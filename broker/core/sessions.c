@@ -126,6 +126,24 @@ static void s_identity_destroy (leat_core_t *core, core_identity_t *identity)
     free (identity);
 }
 
+/* Those whose commits go that way. False if there are none. */
+static bool s_forget_sequences (leat_core_t *core, core_identity_t *identity, core_lane_t *lane)
+{
+    bool any = false;
+    core_sequence_t *sequence;
+    RB_FOREACH (sequence, core_sequences, &identity->sequences) {
+        if (!sequence->known || core_lane (core, sequence->stream) != lane)
+            continue;
+        leat_operation_t operation = { .id = LEAT_OPERATION_SEQUENCE_FORGOTTEN };
+        operation.sequence_forgotten.stream = sequence->stream->id;
+        operation.sequence_forgotten.identity =
+            (leat_text_t){ identity->name, identity->name_size };
+        leat_commit_add (core_data (core, lane), &operation);
+        any = true;
+    }
+    return any;
+}
+
 static void s_identity_expired (leat_core_t *core, core_timer_t *timer)
 {
     core_identity_t *identity = CORE_OWNER (timer, core_identity_t, expiry);
@@ -140,20 +158,13 @@ static void s_identity_expired (leat_core_t *core, core_timer_t *timer)
             return;
         }
     }
-    RB_FOREACH (sequence, core_sequences, &identity->sequences) {
-        if (!sequence->known)
-            continue;
-        leat_operation_t operation = { .id = LEAT_OPERATION_SEQUENCE_FORGOTTEN };
-        operation.sequence_forgotten.stream = sequence->stream->id;
-        operation.sequence_forgotten.identity =
-            (leat_text_t){ identity->name, identity->name_size };
-        leat_commit_add (core_data (core), &operation);
-        identity->forgetting = true;
+    identity->forgetting = s_forget_sequences (core, identity, core_stored (core));
+    if (identity->forgetting) {
+        TAILQ_INSERT_TAIL (&core_stored (core)->data->forgotten, identity, in_commit);
+        return;
     }
-    if (identity->forgetting)
-        TAILQ_INSERT_TAIL (&core->data->forgotten, identity, in_commit);
-    else
-        s_identity_destroy (core, identity);
+    s_forget_sequences (core, identity, &core->lanes[CORE_FLEETING]);
+    s_identity_destroy (core, identity);
 }
 
 /* Only now: if the store had refused, or the broker had ended before, it would be known still. The name
@@ -161,6 +172,7 @@ static void s_identity_expired (leat_core_t *core, core_timer_t *timer)
 void core_identity_forgotten (leat_core_t *core, core_identity_t *identity)
 {
     identity->forgetting = false;
+    s_forget_sequences (core, identity, &core->lanes[CORE_FLEETING]);
     if (!identity->session) {
         s_identity_destroy (core, identity);
         return;

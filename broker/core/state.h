@@ -53,6 +53,7 @@ typedef struct core_commit core_commit_t;
 typedef struct core_request core_request_t;
 typedef struct core_processing core_processing_t;
 typedef struct core_trim core_trim_t;
+typedef struct core_lane core_lane_t;
 
 /* ---- timers (timers.c) ----------------------------------------------------------------------- */
 
@@ -387,7 +388,7 @@ struct core_group {
     bool asked;
     TAILQ_ENTRY (core_group) in_asked; /* in core->asked: it may be empty now, and has askers */
     bool dirty;
-    TAILQ_ENTRY (core_group) in_dirty; /* in core->dirty_groups: settled state to commit */
+    TAILQ_ENTRY (core_group) in_dirty; /* in dirty_groups of its lane: settled state to commit */
     uint64_t expired_untold; /* records lost to it that leat_core_next_loss has not told of */
     TAILQ_ENTRY (core_group) in_losers;
     uint64_t settled_count; /* statistics */
@@ -416,11 +417,15 @@ struct core_stream {
     TAILQ_ENTRY (core_stream) in_commit; /* that creates it */
     bool holds_dead;                     /* its name ends in .dead */
     core_settings_t settings;            /* as they are committed */
+    bool fleeting;                       /* of durability memory beside a store: fleeting.c */
     uint64_t next_offset;
     uint64_t committed_offset; /* everything below is committed */
-    uint64_t reserved;         /* async: the store knows that offsets below may have been told; */
-    uint64_t reserving;        /* that, once it has what is under way */
-    uint64_t owed_count;       /* batches in core->owed */
+    uint64_t reserved; /* async, fleeting: the store knows that offsets below may have been told; */
+    uint64_t reserving;                     /* that, once it has what is under way */
+    uint64_t reach;                         /* fleeting: offsets below were given, or asked for; */
+    bool reserves;                          /* more is to be reserved */
+    TAILQ_ENTRY (core_stream) in_reserving; /* in core, or in the commit that does it */
+    uint64_t owed_count;                    /* batches in core->owed */
     RB_HEAD (core_batches, core_batch) batches;
     uint64_t batch_count;
     uint64_t record_count;
@@ -443,7 +448,7 @@ struct core_stream {
     uint32_t edge_first;
     uint32_t edge_count;
     bool looks;             /* more of them were asked for */
-    core_trim_t *expiry;    /* in core->expiries, if something has expired since the last commit */
+    core_trim_t *expiry;    /* in its lane, if something has expired since the last commit */
     uint64_t expired_count; /* statistics */
     RB_HEAD (core_groups, core_group) groups;
     uint32_t group_count;
@@ -481,11 +486,30 @@ typedef struct core_waiter {
 TAILQ_HEAD (core_waiters, core_waiter);
 
 TAILQ_HEAD (core_requests, core_request); /* see administration.h */
+TAILQ_HEAD (core_reserving, core_stream);
+
+/* What is to go into commits. One lane leads to the store. The other is for fleeting streams: its commits
+ * are done as soon as they are built, and none waits for one of the store. */
+struct core_lane {
+    bool fleeting;
+    core_commit_t *data; /* being built, or NULL */
+    TAILQ_HEAD (, core_group) dirty_groups;
+    struct core_trims trims;       /* to go into the next commit of settles */
+    struct core_trims expiries;    /* likewise */
+    struct core_waiters waiters;   /* likewise */
+    struct core_marks_queue dying; /* to be made dead letters */
+    bool dying_waits;              /* all that are left wait for a read, or for their stream */
+    core_timer_t settle_timer;     /* settles are committed when it fires, or before */
+    bool settles_due;
+};
+
+enum { CORE_STORED, CORE_FLEETING, CORE_LANES };
 
 /* A commit at the store. Data (appends, creations), dead letters and settles go in commits of their own,
  * so that a store without space can refuse the first and take the others. */
 struct core_commit {
     TAILQ_ENTRY (core_commit) next;
+    core_lane_t *lane;
     STAILQ_ENTRY (core_commit) in_ready;
     leat_commit_t *commit; /* what the store gets; NULL once it has it */
     uint64_t id;
@@ -497,6 +521,7 @@ struct core_commit {
     uint64_t record_count;
     TAILQ_HEAD (core_new_streams, core_stream) streams; /* that it creates */
     TAILQ_HEAD (core_new_groups, core_group) groups;
+    struct core_reserving reserving; /* streams for which it reserves offsets */
     struct core_marks_queue dying;
     TAILQ_HEAD (, core_identity) forgotten; /* that it forgets */
     struct core_trims trims;
@@ -504,6 +529,13 @@ struct core_commit {
     struct core_waiters waiters;
     struct core_requests requests;
 };
+
+typedef struct core_told_commit {
+    STAILQ_ENTRY (core_told_commit) next;
+    leat_commit_t *commit;
+} core_told_commit_t;
+
+STAILQ_HEAD (core_told, core_told_commit);
 
 /* ---- reads (window.c) ------------------------------------------------------------------------ */
 
@@ -586,10 +618,6 @@ struct leat_core {
     TAILQ_HEAD (, core_channel) waiting;   /* channels whose stream or group is being committed */
     TAILQ_HEAD (, core_group) awake;
     TAILQ_HEAD (, core_group) asked;
-    TAILQ_HEAD (, core_group) dirty_groups;
-    struct core_trims trims;          /* to go into the next commit of settles */
-    struct core_trims expiries;       /* likewise */
-    struct core_waiters waiters;      /* likewise */
     TAILQ_HEAD (, core_stream) logs;  /* in which something may have expired */
     TAILQ_HEAD (, core_group) losers; /* to which something has expired that they had not settled */
     TAILQ_HEAD (, core_stream) crowded;
@@ -598,15 +626,16 @@ struct leat_core {
     uint64_t last_read;              /* token */
     uint64_t reading_size;           /* memory that is kept for what they bring */
     TAILQ_HEAD (, core_group) starving;
-    struct core_marks_queue dying; /* to be made dead letters */
-    bool dying_waits;              /* all that are left wait for a read */
-    struct core_new_batches owed;  /* of async streams: refused, to be committed again, in order */
+    struct core_new_batches owed; /* of async streams: refused, to be committed again, in order */
     bool reservations_ended;
-    core_timer_t store_retry;  /* runs for a while after a refusal */
-    core_timer_t settle_timer; /* settles are committed when it fires, or before */
-    bool settles_due;
+    struct core_reserving reserving; /* fleeting streams that need offsets reserved */
+    uint64_t fleeting_size;          /* what such streams hold, and their producers were granted */
+    struct core_told told;           /* commits of theirs, for whoever asked to be told */
+    bool tells;
+    uint64_t last_fleeting_commit;
+    core_timer_t store_retry; /* runs for a while after a refusal */
 
-    core_commit_t *data; /* being built, or NULL */
+    core_lane_t lanes[CORE_LANES];
     TAILQ_HEAD (core_commits, core_commit) under_way;
     STAILQ_HEAD (, core_commit) ready; /* of these: not handed to the store yet */
     uint64_t commits_under_way;

@@ -43,8 +43,7 @@ core_stream_t *core_stream_make (leat_core_t *core, leat_text_t name, uint32_t i
     stream->name = leat_copy_text (name.data, name.size);
     stream->name_size = name.size;
     stream->holds_dead = leat_name_reserved (name);
-    stream->settings.durability = core->durable ? LEAT_SYNC : LEAT_MEMORY;
-    stream->reads = core->reads;
+    stream->settings.durability = core_usual_durability (core);
     TAILQ_INIT (&stream->idle);
     stream->next_group_id = 1;
     RB_INIT (&stream->batches);
@@ -70,6 +69,7 @@ core_stream_t *core_stream_create (leat_core_t *core, leat_text_t name,
     core_stream_t *stream = core_stream_make (core, name, core->next_stream_id);
     if (settings)
         stream->settings = *settings;
+    core_stream_begin (core, stream);
     core_data_add_stream (core, stream);
     return stream;
 }
@@ -106,7 +106,8 @@ core_stream_t *core_stream_for_dead (leat_core_t *core, core_stream_t *stream)
     int size = snprintf (name, sizeof name, "%.*s.dead", (int) stream->name_size, stream->name);
     leat_text_t text = { name, (size_t) size };
     core_stream_t *dead = core_stream_find (core, text);
-    return dead ? dead : core_stream_create (core, text, NULL);
+    const core_settings_t fleeting = { .durability = LEAT_MEMORY };
+    return dead ? dead : core_stream_create (core, text, stream->fleeting ? &fleeting : NULL);
 }
 
 uint64_t core_attempts (const leat_core_t *core, const core_stream_t *stream)
@@ -135,6 +136,7 @@ void core_stream_destroy (leat_core_t *core, core_stream_t *stream)
     if (stream->crowded)
         TAILQ_REMOVE (&core->crowded, stream, in_crowded);
     core_credit_forget (core, stream);
+    core_fleeting_reserve_no_more (core, stream);
     core_log_end (core, stream);
     RB_REMOVE (core_streams, &core->streams, stream);
     RB_REMOVE (core_streams_by_id, &core->streams_by_id, stream);
@@ -296,7 +298,7 @@ void core_group_destroy (leat_core_t *core, core_group_t *group)
     if (group->asked)
         TAILQ_REMOVE (&core->asked, group, in_asked);
     if (group->dirty)
-        TAILQ_REMOVE (&core->dirty_groups, group, in_dirty);
+        TAILQ_REMOVE (&core_lane (core, stream)->dirty_groups, group, in_dirty);
     if (group->expired_untold)
         TAILQ_REMOVE (&core->losers, group, in_losers);
     RB_REMOVE (core_groups, &stream->groups, group);

@@ -209,7 +209,7 @@ void core_batch_make_away (leat_core_t *core, core_stream_t *stream, uint64_t fi
 static void s_wake_all (leat_core_t *core, core_stream_t *stream)
 {
     core_groups_wake (core, stream);
-    core->dying_waits = false;
+    core_stored (core)->dying_waits = false;
 }
 
 /* ---- asking ---------------------------------------------------------------------------------- */
@@ -292,7 +292,7 @@ void core_reads_retry (leat_core_t *core)
         return;
     group->asks = false;
     core_group_wake (core, group);
-    core->dying_waits = false;
+    core_stored (core)->dying_waits = false;
 }
 
 bool core_reads_pass_on (leat_core_t *core)

@@ -80,7 +80,7 @@ static void s_finish_stream (lists_t *lists)
 
 static const char *s_durability (leat_durability_t durability)
 {
-    static const char *const names[] = { "memory", "async", "sync" };
+    static const char *const names[] = { "default", "async", "sync", "memory" };
     return names[durability];
 }
 
@@ -266,7 +266,8 @@ char *leat_report_stats (const leat_report_source_t *source)
         json, "durability_note",
         json_string (engine->durable
                          ? "confirmed records of sync streams survive a power cut; async streams "
-                           "are not durable: a crash may take what was confirmed last"
+                           "are not durable: a crash may take what was confirmed last; memory "
+                           "streams are empty when the broker starts again"
                          : "streams live in memory: their records are lost when the broker ends"));
     json_t *endpoints = json_array ();
     for (size_t index = 0; index < source->endpoint_count; index++)

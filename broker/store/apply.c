@@ -151,9 +151,9 @@ static leat_apply_result_t s_stream_created (leat_apply_t *self,
 {
     int name_size = (int) operation->stream_name.size;
     const char *name = operation->stream_name.data;
-    if (operation->durability != LEAT_ASYNC && operation->durability != LEAT_SYNC)
-        return apply_refuse (self, "stream %.*s is not durable; this store keeps none of that kind",
-                             name_size, name);
+    if (operation->durability < LEAT_ASYNC || operation->durability > LEAT_MEMORY)
+        return apply_refuse (self, "stream %.*s has no durability that this store knows: %u",
+                             name_size, name, operation->durability);
     stream_t *stream;
     leat_apply_result_t result = apply_stream (self, operation->stream, &stream);
     uint32_t place = stream ? stream->row.place : 0;
@@ -242,6 +242,9 @@ static leat_apply_result_t s_append (leat_apply_t *self, const leat_operation_ap
         apply_stream_known (self, LEAT_OPERATION_APPEND, operation->stream, &stream);
     if (result)
         return result;
+    if (stream->row.durability == LEAT_MEMORY)
+        return apply_refuse (self, "APPEND is for stream %u, whose records are kept in memory only",
+                             operation->stream);
     leat_extent_t *extent = &stream->extent;
     if (operation->first < extent->next)
         return LEAT_APPLY_OK; /* it was applied before */

@@ -279,14 +279,14 @@ static void s_count (json_t *object, const char *name)
 
 static void s_dump_stream (dump_t *self, const leat_operation_stream_created_t *created)
 {
-    static const char *const durabilities[] = { "memory", "async", "sync" };
+    static const char *const durabilities[] = { "?", "async", "sync", "memory" };
     self->stream = json_object ();
     json_array_append_new (self->streams, self->stream);
     json_object_set_new (self->stream, "name", s_text (created->stream_name));
     json_object_set_new (self->stream, "number", s_number (created->stream));
     json_object_set_new (
         self->stream, "durability",
-        json_string (created->durability <= LEAT_SYNC ? durabilities[created->durability] : "?"));
+        json_string (created->durability <= LEAT_MEMORY ? durabilities[created->durability] : "?"));
     json_object_set_new (self->stream, "retention",
                          json_string (created->retention == LEAT_RETENTION_LOG ? "log" : "work"));
     json_object_set_new (self->stream, "max_age_ms", s_number (created->max_age_ms));

@@ -135,8 +135,8 @@ extern const leat_store_engine_t leat_store_memory;
 /* Keeps everything in a directory, by LMDB; docs/store.md tells what lies where and what is synced
  * when. Commits and reads have a thread each. Recovery states an EXTENT for each stream and no APPEND.
  *
- *  - A commit that creates a stream with durability `memory` is REFUSED: such streams are for the
- *    memory engine.
+ *  - Of a stream with durability `memory` its name, settings, groups and RESERVED are kept; a commit that
+ *    appends to it is REFUSED. What else there is of it the core does not hand over.
  *  - `async` streams are kept as `sync` ones are: OK comes when the transaction is synced, and that is not put
  *    off. That their records are confirmed before is the core's doing.
  *  - Below the reserve (map pages, and blocks that are allocated for the file) commits that append are

@@ -378,6 +378,7 @@ static void test_limits_and_flags (void **state)
     s_expect_value ("start | LATEST", LEAT_START_LATEST);
     s_expect_value ("start | OFFSET", LEAT_START_OFFSET);
     s_expect_value ("start | TIME", LEAT_START_TIME);
+    s_expect_value ("durability | DEFAULT", LEAT_DURABILITY_DEFAULT);
     s_expect_value ("durability | MEMORY", LEAT_MEMORY);
     s_expect_value ("durability | ASYNC", LEAT_ASYNC);
     s_expect_value ("durability | SYNC", LEAT_SYNC);

@@ -36,6 +36,15 @@ void sim_broker_destroy (sim_broker_t **self_p)
 /* After each input, so that the model sees what the core wrote before it sees the next input. */
 static void s_drain (sim_t *sim)
 {
+    leat_commit_t *commit;
+    while ((commit = leat_core_next_told (sim->broker->core))) {
+        leat_buffer_t *bytes = leat_commit_encode (commit);
+        sim_trace (sim, "broker", "does %u operations in memory", leat_commit_operations (commit));
+        sim_trace_commit (sim, bytes);
+        sim_model_did (sim, bytes);
+        leat_buffer_release (&bytes);
+        leat_commit_destroy (&commit);
+    }
     leat_message_t message;
     leat_outbox_t *outbox = leat_core_outbox (sim->broker->core);
     while (leat_outbox_next (outbox, &message)) {
@@ -69,7 +78,7 @@ static void s_begin_store (sim_t *sim)
             operation.stream_created.retention = LEAT_RETENTION_LOG;
             operation.stream_created.max_age_ms = plan->max_age_ms;
             operation.stream_created.max_size = plan->max_size;
-        } else if (!(plan->async >> stream & 1))
+        } else if (!((plan->async | plan->fleeting) >> stream & 1))
             continue;
         leat_commit_add (commit, &operation);
         id++;
@@ -89,6 +98,7 @@ static void s_begin (sim_t *sim)
                                     .seed = sim_random (&sim->random),
                                     .durable = !sim->plan.store_memory,
                                     .reads = sim->plan.store_reads,
+                                    .tells = true,
                                     .software = "leat simulated" };
     self->core = leat_core_new (&options);
     self->shutting_down = false;
@@ -132,6 +142,7 @@ static void s_count (sim_t *sim, const leat_statistics_t *now)
     LIMIT (dead, dead_size);
     LIMIT (lag, async_lag);
     LIMIT (offsets, async_offsets);
+    LIMIT (fleeting, memory_offsets);
 #undef LIMIT
     *before = *now;
 }

@@ -92,6 +92,8 @@ void sim_model_restarted (sim_t *sim)
         sim_stream_t *stream = &self->streams[index];
         if (stream->async)
             sim_model_async_restarted (sim, stream);
+        if (stream->fleeting)
+            sim_model_fleeting_restarted (sim, stream);
         stream->submitted = stream->records_count;
         stream->expiring = stream->expired;
         stream->expired_records = 0;

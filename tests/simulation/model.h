@@ -78,6 +78,7 @@ typedef struct {
     uint64_t submitted; /* next offset, what is under way at the store included */
     uint64_t held_size;
     bool async;
+    bool fleeting;     /* nothing of it but its name outlives the broker */
     uint64_t reserved; /* durable: no offset below is given anew */
     uint64_t told;     /* behind the last offset that anybody was told of before it was durable */
     uint64_t processing_ms; /* durable: max_processing */
@@ -210,6 +211,12 @@ void sim_model_submitted (sim_t *sim, leat_buffer_t *bytes);
 void sim_model_committed (sim_t *sim, leat_buffer_t *bytes);
 void sim_model_forget (sim_t *sim);
 
+/* model_fleeting.c: the core has done a commit of memory streams beside the store; what is submitted to the
+ * store has nothing of theirs in it; the broker is gone, and with it what one of them held. */
+void sim_model_did (sim_t *sim, leat_buffer_t *bytes);
+void sim_model_check_stored (sim_t *sim, leat_buffer_t *bytes);
+void sim_model_fleeting_restarted (sim_t *sim, sim_stream_t *stream);
+
 /* model_session.c: the core is about to read a message, has written one, is about to be told that a
  * peer is gone, has let time pass (before what it wrote then
  * is shown), has done what it wanted, or is a new one. */
@@ -235,6 +242,8 @@ bool sim_model_may_skip (const sim_t *sim, const sim_stream_t *stream,
                          const sim_sequence_t *sequence, const sim_content_t *content);
 /* The broker is gone: a new one begins behind what was reserved. */
 void sim_model_async_restarted (sim_t *sim, sim_stream_t *stream);
+/* Offsets below `next` that got no record get none any more. */
+void sim_model_skip (sim_t *sim, sim_stream_t *stream, uint64_t next);
 /* At the end of a turn, when all commits are handed over; and when a broker has ended in order. */
 void sim_model_check_told (sim_t *sim);
 void sim_model_check_lost (sim_t *sim);

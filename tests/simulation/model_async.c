@@ -135,6 +135,11 @@ void sim_model_async_restarted (sim_t *sim, sim_stream_t *stream)
         sim_violation (sim, "an offset is given once",
                        "stream %s begins at %llu, and was told to end at %llu", stream->name,
                        (unsigned long long) next, (unsigned long long) stream->told);
+    sim_model_skip (sim, stream, next);
+}
+
+void sim_model_skip (sim_t *sim, sim_stream_t *stream, uint64_t next)
+{
     if (next > stream->records_room) {
         stream->records_room = 2 * next;
         stream->records =

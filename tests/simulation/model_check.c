@@ -165,7 +165,8 @@ void sim_model_check_shut_down (sim_t *sim)
     sim_model_check_lost (sim);
     for (unsigned index = 0; index < SIM_MODEL_STREAMS_MAX; index++) {
         const sim_stream_t *stream = &sim->model->streams[index];
-        for (unsigned number = 0; stream->exists && number < SIM_MODEL_GROUPS_MAX; number++) {
+        for (unsigned number = 0;
+             stream->exists && !stream->fleeting && number < SIM_MODEL_GROUPS_MAX; number++) {
             const sim_group_t *group = &stream->groups[number];
             for (size_t offset = 0; group->exists && offset < group->marks_count; offset++)
                 s_check_known (sim, stream, group, offset);

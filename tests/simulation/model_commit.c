@@ -49,6 +49,7 @@ static void s_stream_created (sim_t *sim, const leat_operation_stream_created_t 
         stream->max_age_ms = created->max_age_ms;
         stream->max_size = created->max_size;
         stream->async = created->durability == LEAT_ASYNC;
+        stream->fleeting = created->durability == LEAT_MEMORY && !sim->plan.store_memory;
         return;
     }
     sim_violation (sim, "few streams are created", "more than %d", SIM_MODEL_STREAMS_MAX);
@@ -96,7 +97,7 @@ static void s_group_conceived (sim_t *sim, const leat_operation_group_created_t 
     self->births[index].group = created->group;
     self->births[index].count = stream ? stream->records_count : 0;
     self->births[index].gone = leat_alloc (self->births[index].count);
-    if (stream && created->first < stream->expiring)
+    if (stream && !stream->fleeting && created->first < stream->expiring)
         sim_violation (sim, "a group begins at what is held",
                        "stream %s, group %.*s at %llu, below %llu", stream->name,
                        (int) created->group_name.size, created->group_name.data,
@@ -163,6 +164,9 @@ static void s_group_created (sim_t *sim, const leat_operation_group_created_t *c
         sim_model_text (group->name, created->group_name);
         sim_model_group_grow (stream, group);
         s_group_lacks (sim, stream, group);
+        /* What a memory stream lost meanwhile has not waited for the store. */
+        for (uint64_t offset = 0; stream->fleeting && offset < stream->expired; offset++)
+            group->marks[offset].settled = group->marks[offset].acked = true;
         SIM_COUNT (sim, groups_created);
         return;
     }

@@ -33,6 +33,12 @@ uint64_t sim_model_log_first (const sim_t *sim, const sim_stream_t *stream)
     return s_ask (sim, stream).first;
 }
 
+/* Does a log count what its batches take in memory? */
+static bool s_counts_batches (const sim_t *sim, const sim_stream_t *stream)
+{
+    return stream->fleeting || !sim->plan.store_reads;
+}
+
 /* Bytes of the records from `first` on, and 512 for each batch where that counts. */
 static uint64_t s_size (const sim_stream_t *stream, uint64_t first, bool batches)
 {
@@ -63,15 +69,16 @@ static void s_check_due (sim_t *sim, const sim_stream_t *stream, uint64_t first)
         sim_violation (sim, "whole batches expire", "stream %s, below %llu", stream->name,
                        (unsigned long long) first);
     bool old = stream->max_age_ms && last->time_ms + stream->max_age_ms <= sim_wall_ms (sim);
-    bool much = stream->max_size
-                && (sim->plan.tight
-                    || s_size (stream, last->batch, !sim->plan.store_reads) > stream->max_size);
+    bool much =
+        stream->max_size
+        && (sim->plan.tight
+            || s_size (stream, last->batch, s_counts_batches (sim, stream)) > stream->max_size);
     if (!old && !much)
-        sim_violation (sim, "nothing expires before its time",
-                       "stream %s, below %llu: %llu ms old, %llu bytes", stream->name,
-                       (unsigned long long) first,
-                       (unsigned long long) (sim_wall_ms (sim) - last->time_ms),
-                       (unsigned long long) s_size (stream, last->batch, !sim->plan.store_reads));
+        sim_violation (
+            sim, "nothing expires before its time",
+            "stream %s, below %llu: %llu ms old, %llu bytes", stream->name,
+            (unsigned long long) first, (unsigned long long) (sim_wall_ms (sim) - last->time_ms),
+            (unsigned long long) s_size (stream, last->batch, s_counts_batches (sim, stream)));
 }
 
 static void s_check_groups (sim_t *sim, sim_stream_t *stream, uint64_t from, uint64_t to)
@@ -256,7 +263,7 @@ void sim_model_log_check (sim_t *sim)
 void sim_model_log_check_end (sim_t *sim, const sim_stream_t *stream)
 {
     uint64_t first = sim_model_log_first (sim, stream);
-    uint64_t size = s_size (stream, first, !sim->plan.store_reads);
+    uint64_t size = s_size (stream, first, s_counts_batches (sim, stream));
     if (stream->max_size && size > stream->max_size)
         sim_violation (sim, "a log gets no larger than its max_size",
                        "stream %s, from %llu: %llu bytes instead of %llu", stream->name,

@@ -20,6 +20,9 @@ leat_durability_t sim_stream_durability (const sim_t *self, const char *name)
     for (unsigned stream = 0; stream < SIM_STREAMS_MAX; stream++)
         if ((self->plan.async >> stream & 1) && strcmp (sim_stream_name (stream), name) == 0)
             return LEAT_ASYNC;
+    for (unsigned stream = 0; stream < SIM_STREAMS_MAX; stream++)
+        if ((self->plan.fleeting >> stream & 1) && strcmp (sim_stream_name (stream), name) == 0)
+            return LEAT_MEMORY;
     return self->plan.store_memory ? LEAT_MEMORY : LEAT_SYNC;
 }
 
@@ -117,7 +120,22 @@ static void s_draw_logs (sim_t *self)
         plan->max_age_ms = sim_between (&self->logs, 300, small ? 3000 : 20000);
     if (!plan->max_age_ms || sim_chance (&self->logs, 50))
         plan->max_size = limits->batch_size + 512 + sim_below (&self->logs, 60000);
-    plan->tight = small && !plan->store_reads;
+    plan->tight = small && (!plan->store_reads || plan->fleeting);
+}
+
+/* Not drawn, and so that seeds that once failed have none. */
+static void s_plan_fleeting (sim_t *self)
+{
+    sim_plan_t *plan = &self->plan;
+    uint64_t number = sim_mix (self->seed ^ 45330);
+    if (plan->store_memory || number % 5)
+        return;
+    plan->fleeting = 1 + (unsigned) (number / 5 % ((1 << SIM_STREAMS_MAX) - 1));
+    plan->fleeting &= ~plan->async;
+    if (number / 64 % 4)
+        plan->limits.memory_offsets = 1 + number / 256 % 300;
+    else
+        plan->limits.memory_offsets = 5000;
 }
 
 void sim_plan_draw (sim_t *self)
@@ -146,6 +164,7 @@ void sim_plan_draw (sim_t *self)
         plan->limits.async_offsets = 1 + self->seed / 7 % 200;
         plan->limits.async_lag = self->seed % 5 ? 100 : 5;
     }
+    s_plan_fleeting (self);
     plan->store_reads = !plan->store_memory && sim_chance (random, 60);
     if (plan->store_reads) {
         uint64_t least = 10 * (plan->limits.batch_size + 512);
@@ -187,11 +206,11 @@ void sim_plan_tell (sim_t *self)
 #undef X
     sim_trace (
         self, "plan",
-        "%u streams%s%s%s (async %x), %u producers of %u records, %u consumers, %u liars%s%s, store %s, "
+        "%u streams%s%s%s (async %x, memory %x), %u producers of %u records, %u consumers, %u liars%s%s, store %s, "
         "%llu us, refuses %u%%, fails %u in 1000",
         plan->streams, plan->logs[0] ? ", alpha is a log" : "",
         plan->logs[1] ? ", beta is a log" : "", plan->logs[2] ? ", gamma is a log" : "",
-        plan->async, plan->producers, plan->records, plan->consumers, plan->liars,
+        plan->async, plan->fleeting, plan->producers, plan->records, plan->consumers, plan->liars,
         plan->rivals ? " that take identities" : "", plan->operates ? ", operators" : "",
         plan->store_memory  ? "memory"
         : plan->store_reads ? "durable, reads"

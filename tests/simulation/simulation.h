@@ -58,6 +58,7 @@ typedef struct {
     size_t record_size_max; /* what producers send at most */
     bool store_memory;      /* completes at once, holds nothing over a crash */
     unsigned async;         /* streams that are so, as bits */
+    unsigned fleeting;      /* likewise: memory streams beside a durable store */
     bool store_reads;       /* reads back, so that the broker keeps little in memory */
     uint64_t store_latency_us;
     unsigned store_refuse_percent;

@@ -362,6 +362,7 @@ void sim_store_submit (sim_t *sim, leat_commit_t *commit)
     sim_commit_t *pending = leat_alloc (sizeof *pending);
     pending->id = leat_commit_id (commit);
     pending->bytes = leat_commit_encode (commit);
+    sim_model_check_stored (sim, pending->bytes);
     sim_model_submitted (sim, pending->bytes);
     pending->result = s_decide (sim, pending, leat_commit_chain (commit));
     uint64_t due = sim->now_us;

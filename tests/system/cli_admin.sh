@@ -21,7 +21,7 @@ usage "There is one STREAM" stream create a b
 usage "settings are for create and set" stream list --max-attempts 3
 usage "--json is for list" stream create a --json
 usage "nothing is to be set" stream set a
-usage "--durability cannot be 'disk': it is memory, async or sync" stream create a --durability disk
+usage "--durability cannot be 'disk': it is async, sync or memory" stream create a --durability disk
 usage "--retention cannot be 'ever': it is work or log" stream create a --retention ever
 usage "--max-processing cannot be '5'" stream create a --max-processing 5
 usage "--max-processing cannot be '0s': it is at least 1, or off" stream create a --max-processing 0s

@@ -63,6 +63,7 @@ void bench_expect_no_read (bench_t *bench, uint64_t token, leat_code_t code);
 /* Tests of engines that recover and read; in store_state.c. */
 void test_state_survives (void **state);
 void test_reservations (void **state);
+void test_memory_streams (void **state);
 void test_reads_come_in_order (void **state);
 void test_reads_bring_as_much_as_is_wanted (void **state);
 void test_looks_tell_headers (void **state);

@@ -183,6 +183,7 @@ int store_conformance (const store_subject_t *subject)
     const struct CMUnitTest more[] = {
         TEST (test_state_survives),
         TEST (test_reservations),
+        TEST (test_memory_streams),
         TEST (test_reads_come_in_order),
         TEST (test_reads_bring_as_much_as_is_wanted),
         TEST (test_looks_tell_headers),

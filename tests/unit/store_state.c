@@ -614,15 +614,36 @@ void test_reservations (void **state)
     leat_store_close (&bench.store);
 }
 
+/* Of one that is kept in memory the store knows that it is there, its groups and its offsets. */
+void test_memory_streams (void **state)
+{
+    bench_t bench;
+    bench_begin (&bench, *state);
+    leat_operation_t memory = s_stream (STREAM, "corn");
+    leat_operation_t group = s_group (STREAM, 3, "millers");
+    memory.stream_created.durability = LEAT_MEMORY;
+    group.group_created.first = 40;
+    bench_do (&bench, (leat_operation_t[]){ memory, s_reserved (STREAM, 500), group, { 0 } });
+    leat_buffer_t *body = leat_buffer_copy ("x", 1);
+    s_expect_refused (&bench, s_append (STREAM, 40, 1, body),
+                      "APPEND is for stream 7, whose records are kept in memory only");
+    leat_buffer_release (&body);
+    s_expect_state (&bench, (const char *const[]){ "STREAM_CREATED 7 corn 3 0 11 12 13 14 15",
+                                                   "EXTENT 7 40 40 0 0", "RESERVED 7 500",
+                                                   "GROUP_CREATED 7 3 millers 40 21",
+                                                   "STREAM_CREATED 98 whole 2 0 11 12 13 14 15",
+                                                   "EXTENT 98 0 0 0 0", NULL });
+    leat_store_close (&bench.store);
+}
+
 void test_commits_that_make_no_sense_are_refused (void **state)
 {
     bench_t bench;
     bench_begin (&bench, *state);
     bench_do (&bench, (leat_operation_t[]){ s_stream (STREAM, "corn"), { 0 } });
-    leat_operation_t memory = s_stream (8, "fleeting");
-    memory.stream_created.durability = LEAT_MEMORY;
-    s_expect_refused (&bench, memory,
-                      "stream fleeting is not durable; this store keeps none of that kind");
+    leat_operation_t unknown = s_stream (8, "unknown");
+    unknown.stream_created.durability = LEAT_DURABILITY_DEFAULT;
+    s_expect_refused (&bench, unknown, "stream unknown has no durability that this store knows: 0");
     leat_buffer_t *body = leat_buffer_copy ("x", 1);
     s_expect_refused (&bench, s_append (9, 0, 1, body),
                       "APPEND is for stream 9, which the store does not have");

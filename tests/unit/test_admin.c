@@ -91,7 +91,7 @@ static void test_cannot_be (void **state)
 {
     sample_t *self = *state;
     leat_admin_t *admin = s_admin (self);
-    leat_stream_settings_t settings = { .durability = (leat_durability_t) 3 };
+    leat_stream_settings_t settings = { .durability = (leat_durability_t) 4 };
     char long_name[LEAT_NAME_MAX + 2];
     memset (long_name, 'x', sizeof long_name - 1);
     long_name[sizeof long_name - 1] = 0;

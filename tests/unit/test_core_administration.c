@@ -146,7 +146,7 @@ static void test_refused (void **state)
         { "a b", 0, 0, 0, 0, 0, LEAT_BAD_NAME, "letters" },
         { "", 0, 0, 0, 0, 0, LEAT_BAD_NAME, "letters" },
         { "a.dead", 0, 0, 0, 0, 0, LEAT_RESERVED_NAME, ".dead" },
-        { "a", 3, 0, 0, 0, 0, LEAT_MALFORMED, "durability" },
+        { "a", 4, 0, 0, 0, 0, LEAT_MALFORMED, "durability" },
         { "a", 2, 0, 0, 0, 0, LEAT_NOT_HANDLED, "memory" },
         { "a", 1, 0, 0, 0, 0, LEAT_NOT_HANDLED, "memory" },
         { "a", 0, 2, 0, 0, 0, LEAT_MALFORMED, "retention" },
@@ -196,17 +196,26 @@ static void test_durability (void **state)
     command.stream_create.durability = LEAT_ASYNC;
     driver_send (driver, 1, &command);
     s_expect_result (driver, 1, 1, LEAT_OK, "{}");
-    s_set (driver, 2, "orders", 0, 7, 0);
+    command = s_settings (LEAT_STREAM_SET, 2, "orders", 0, 7, 0);
+    command.stream_set.durability = LEAT_MEMORY;
+    driver_send (driver, 1, &command);
     s_expect_result (driver, 1, 2, LEAT_BAD_STATE, "durability");
-    /* What asks for less than the broker has is kept better. */
-    command = s_settings (LEAT_STREAM_CREATE, 3, "notes", 0, 0, 0);
+    s_set (driver, 3, "orders", 0, 7, 0); /* which asks for none: it stays */
+    s_expect_result (driver, 1, 3, LEAT_OK, "{}");
+    /* A stream for which none is asked for is as safe as one that nobody created. */
+    command = s_settings (LEAT_STREAM_CREATE, 4, "notes", 0, 0, 0);
     for (int again = 0; again < 2; again++) {
         driver_send (driver, 1, &command);
-        s_expect_result (driver, 1, 3, LEAT_OK, "{}");
+        s_expect_result (driver, 1, 4, LEAT_OK, "{}");
     }
+    command = s_settings (LEAT_STREAM_CREATE, 5, "sketches", 0, 0, 0);
+    command.stream_create.durability = LEAT_MEMORY;
+    driver_send (driver, 1, &command);
+    s_expect_result (driver, 1, 5, LEAT_OK, "{}");
     driver_restart (driver);
     assert_int_equal (driver_stream (driver, "orders").durability, LEAT_ASYNC);
     assert_int_equal (driver_stream (driver, "notes").durability, LEAT_SYNC);
+    assert_int_equal (driver_stream (driver, "sketches").durability, LEAT_MEMORY);
     driver_destroy (&driver);
 }
 

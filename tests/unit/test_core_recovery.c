@@ -344,6 +344,7 @@ static leat_operation_t s_stream_operation (uint32_t id, const char *name)
     leat_operation_t operation = { .id = LEAT_OPERATION_STREAM_CREATED };
     operation.stream_created.stream = id;
     operation.stream_created.stream_name = leat_text (name);
+    operation.stream_created.durability = LEAT_SYNC;
     return operation;
 }
 

@@ -29,6 +29,10 @@ void sim_model_committed (sim_t *sim, leat_buffer_t *bytes)
 {
 }
 
+void sim_model_check_stored (sim_t *sim, leat_buffer_t *bytes)
+{
+}
+
 void sim_model_forget (sim_t *sim)
 {
 }
