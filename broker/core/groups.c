@@ -332,12 +332,11 @@ static void s_park (leat_core_t *core, core_mark_t *mark)
     core_mark_changed (core, mark);
 }
 
-/* Fleeting dead letters wait for the store to know their stream, and for nothing else of it. */
+/* Fleeting dead letters wait for the first offsets that the store knows of, and so for their stream. */
 static bool s_may_append (leat_core_t *core, core_stream_t *dead)
 {
     return !dead || !dead->fleeting
-           || (dead->committed && !core->reservations_ended
-               && core_fleeting_has_offsets (core, dead, 1));
+           || (!core->reservations_ended && core_fleeting_has_offsets (core, dead, 1));
 }
 
 /* False if the record has to be read first, or its stream is not there yet. */
