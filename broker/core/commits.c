@@ -299,8 +299,7 @@ static void s_build_settles (leat_core_t *core, core_lane_t *lane)
     s_hand_over (core, record);
 }
 
-/* False if nothing is to be built. */
-static bool s_build_due_settles (leat_core_t *core, core_lane_t *lane)
+static void s_build_due_settles (leat_core_t *core, core_lane_t *lane)
 {
     bool due = lane->settles_due
                && (!TAILQ_EMPTY (&lane->dirty_groups) || !TAILQ_EMPTY (&lane->waiters)
@@ -308,15 +307,12 @@ static bool s_build_due_settles (leat_core_t *core, core_lane_t *lane)
     lane->settles_due = false;
     if (due)
         s_build_settles (core, lane);
-    return due;
 }
 
-bool core_fleeting_commit (leat_core_t *core)
+void core_fleeting_commit (leat_core_t *core)
 {
-    core_lane_t *lane = &core->lanes[CORE_FLEETING];
-    bool any = lane->data != NULL;
-    core_data_close (core, lane);
-    return s_build_due_settles (core, lane) || any;
+    core_data_close (core, &core->lanes[CORE_FLEETING]);
+    s_build_due_settles (core, &core->lanes[CORE_FLEETING]);
 }
 
 void core_commits_build (leat_core_t *core)
@@ -459,8 +455,8 @@ static void s_data_committed (leat_core_t *core, core_commit_t *record)
     while ((identity = TAILQ_FIRST (&record->forgotten))) {
         TAILQ_REMOVE (&record->forgotten, identity, in_commit);
         core_identity_forgotten (core, identity);
+        core_data_close (core, &core->lanes[CORE_FLEETING]); /* what it forgot there */
     }
-    core_data_close (core, &core->lanes[CORE_FLEETING]); /* what they forgot there */
     core_stream_t *stream;
     TAILQ_FOREACH (stream, &record->streams, in_commit)
         stream->committed = true;

@@ -437,17 +437,19 @@ void leat_core_run (leat_core_t *self)
         return;
     core_timers_fire (self);
     core_logs_run (self);
-    core_fleeting_commit (self);
     do {
+        if (core_fleeting_due (self))
+            core_fleeting_commit (self);
         core_credit_run (self);
         if (!self->shutting_down)
             core_dispatch (self);
         core_dying_commit (self);
-    } while (core_fleeting_commit (self) || core_reads_pass_on (self));
+    } while (core_fleeting_due (self) || core_reads_pass_on (self));
     core_async_commit (self);
     if (self->shutting_down)
         core_async_end (self);
-    core_fleeting_run (self);
+    if (!TAILQ_EMPTY (&self->reserving))
+        core_fleeting_run (self);
     core_commits_build (self);
     core_groups_tell_empty (self);
     core_confirms_send (self);

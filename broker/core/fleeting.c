@@ -58,7 +58,7 @@ void core_fleeting_reserve_no_more (leat_core_t *core, core_stream_t *stream)
 /* In a commit of its own, so that a store without room for records takes it. */
 void core_fleeting_run (leat_core_t *core)
 {
-    if (TAILQ_EMPTY (&core->reserving) || core->store_retry.due_us || core->reservations_ended
+    if (core->store_retry.due_us || core->reservations_ended
         || core->commits_under_way >= core->limits.commits)
         return;
     core_lane_t *lane = core_stored (core);

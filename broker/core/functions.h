@@ -350,8 +350,13 @@ void core_trim (leat_core_t *core, const core_batch_t *batch);
 void core_waiter_add (leat_core_t *core, core_consumer_t *consumer, uint64_t token, bool leave);
 void core_waiters_drop (core_consumer_t *consumer);
 void core_commits_build (leat_core_t *core);
-/* Does all commits of fleeting streams that can be built; false if there was none. */
-bool core_fleeting_commit (leat_core_t *core);
+/* Does all commits of fleeting streams that can be built. */
+void core_fleeting_commit (leat_core_t *core);
+static inline bool core_fleeting_due (const leat_core_t *core)
+{
+    const core_lane_t *lane = &core->lanes[CORE_FLEETING];
+    return lane->data || lane->settles_due;
+}
 bool core_commits_idle (const leat_core_t *core);
 void core_commits_destroy (leat_core_t *core);
 

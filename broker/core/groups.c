@@ -388,8 +388,6 @@ static bool s_bury (leat_core_t *core, core_mark_t *mark)
 
 static void s_bury_all (leat_core_t *core, core_lane_t *lane)
 {
-    if (lane->dying_waits || TAILQ_EMPTY (&lane->dying))
-        return;
     core_mark_t *mark;
     core_mark_t *next;
     core_data_close (core, lane);
@@ -403,9 +401,13 @@ static void s_bury_all (leat_core_t *core, core_lane_t *lane)
 
 void core_dying_commit (leat_core_t *core)
 {
-    s_bury_all (core, &core->lanes[CORE_FLEETING]);
-    if (!core->store_retry.due_us && core->commits_under_way < core->limits.commits)
-        s_bury_all (core, core_stored (core));
+    core_lane_t *fleeting = &core->lanes[CORE_FLEETING];
+    core_lane_t *stored = core_stored (core);
+    if (!TAILQ_EMPTY (&fleeting->dying) && !fleeting->dying_waits)
+        s_bury_all (core, fleeting);
+    if (!TAILQ_EMPTY (&stored->dying) && !stored->dying_waits && !core->store_retry.due_us
+        && core->commits_under_way < core->limits.commits)
+        s_bury_all (core, stored);
 }
 
 /* ---- empty ----------------------------------------------------------------------------------- */
