@@ -10,16 +10,18 @@
 #include "bench/fair.h"
 #include "bench/many.h"
 #include "bench/report.h"
+#include "bench/waiting.h"
 #include "cli/message.h"
 
 static const char s_usage[] =
-    "Usage: leat bench throughput|latency|balance|many|fair|durable [OPTION...]\n"
+    "Usage: leat bench throughput|latency|balance|many|waiting|fair|durable [OPTION...]\n"
     "Measures Leat beside what the machine and bare libzmq can do.\n"
     "\n"
     "  throughput   records a second through a broker\n"
     "  latency      from a producer to a consumer's callback\n"
     "  balance      tasks over consumers of different speeds\n"
     "  many         producers, consumers and streams, beside one of each\n"
+    "  waiting      sessions that wait for each confirmation, beside a bare ROUTER\n"
     "  fair         a paced stream while others flood the broker\n"
     "  durable      durable streams, beside LMDB alone and a plain file\n"
     "\n"
@@ -74,6 +76,8 @@ int leat_bench_command (int argc, char **argv)
         return leat_bench_balance_command (argc - 1, argv + 1);
     if (strcmp (name, "many") == 0)
         return leat_bench_many_command (argc - 1, argv + 1);
+    if (strcmp (name, "waiting") == 0)
+        return leat_bench_waiting_command (argc - 1, argv + 1);
     if (strcmp (name, "fair") == 0)
         return leat_bench_fair_command (argc - 1, argv + 1);
     if (strcmp (name, "durable") == 0)

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/bodies.h"
+#include "bench/folder.h"
 #include "bench/json.h"
 #include "bench/leat.h"
 #include "bench/option_values.h"
@@ -29,6 +31,7 @@
 typedef struct {
     const char *name;
     leat_bench_plan_t plan;
+    const char *directory; /* of the broker's files; NULL: in memory */
     unsigned peers;
     unsigned rounds;
     double seconds;
@@ -55,6 +58,8 @@ enum { S_PEERS = 256, S_IDLE, S_REQUIRE, S_REQUIRE_IDLE };
 static const struct argp_option s_option_table[] = {
     { "peers", S_PEERS, "N", 0,
       "Producers, and as many consumers and streams, up to 2000 (default 1000)", 0 },
+    { "directory", 'd', "DIR", 0,
+      "Durable streams, with their files in a new folder in DIR, which is removed at the end", 0 },
     { "size", 's', "SIZE", 0, "Bytes of a record (default 100)", 0 },
     { "seconds", 't', "SECONDS", 0, "How long a round measures (default 2)", 0 },
     { "warm-up", LEAT_BENCH_OPTION_WARM_UP, "SECONDS", 0,
@@ -74,7 +79,7 @@ static error_t s_parse (int key, char *text, struct argp_state *state)
 {
     s_options_t *self = state->input;
     const leat_bench_common_options_t common = { .size = &self->plan.size,
-                                                 .size_min = LEAT_BENCH_SWARM_SIZE_MIN,
+                                                 .size_min = LEAT_BENCH_BODIES_SIZE_MIN,
                                                  .size_max = S_SIZE_MAX,
                                                  .seconds = &self->seconds,
                                                  .warm_up_seconds = &self->warm_up_seconds,
@@ -83,6 +88,9 @@ static error_t s_parse (int key, char *text, struct argp_state *state)
                                                  .seed = &self->plan.seed,
                                                  .json = &self->json };
     switch (key) {
+    case 'd':
+        self->directory = text;
+        return 0;
     case S_IDLE:
         self->idle_seconds = leat_bench_option_number (state, "idle", text, true);
         return 0;
@@ -203,9 +211,40 @@ static bool s_measure (leat_bench_processes_t *processes, const s_options_t *opt
     return good && received > 0;
 }
 
-static bool s_turn (leat_bench_processes_t *processes, const s_options_t *options, unsigned i,
-                    unsigned peers, double idle_seconds, s_found_t *found)
+/* What the turns of a run share. */
+typedef struct {
+    const s_options_t *options;
+    leat_bench_processes_t *processes;
+    leat_bench_folder_t folder; /* if they are durable */
+} s_run_t;
+
+static bool s_run_begin (s_run_t *self)
 {
+    const s_options_t *options = self->options;
+    if (options->directory && !leat_bench_folder_begin (&self->folder, options->directory)) {
+        leat_message (options->name, "cannot make a folder in %s: %s", options->directory,
+                      strerror (errno));
+        return false;
+    }
+    self->processes = leat_bench_processes_new ();
+    return true;
+}
+
+static void s_run_end (s_run_t *self)
+{
+    if (!self->processes)
+        return;
+    leat_bench_processes_destroy (&self->processes);
+    if (self->options->directory)
+        leat_bench_folder_end (&self->folder);
+}
+
+/* Each turn has a broker of its own, and a store. */
+static bool s_turn (const s_run_t *self, unsigned i, unsigned peers, double idle_seconds,
+                    s_found_t *found)
+{
+    const s_options_t *options = self->options;
+    leat_bench_processes_t *processes = self->processes;
     leat_bench_round_t *round = leat_bench_round_new (&options->plan, 0);
     leat_bench_swarm_t *swarm = round ? leat_bench_swarm_new (round, peers) : NULL;
     if (!swarm) {
@@ -214,6 +253,12 @@ static bool s_turn (leat_bench_processes_t *processes, const s_options_t *option
         return false;
     }
     snprintf (round->stream, sizeof round->stream, "bench.%ld", (long) getpid ());
+    char path[LEAT_BENCH_FOLDER_PATH];
+    const leat_store_options_t store = { .path = path };
+    if (options->directory) {
+        leat_bench_folder_clear (&self->folder, "leat", path);
+        round->plan.store = &store;
+    }
     if (isatty (STDERR_FILENO))
         fprintf (stderr, "\r\033[Kround %u of %u: %u:%u:%u", i + 1, options->rounds, peers, peers,
                  peers);
@@ -280,14 +325,14 @@ static bool s_print (const s_options_t *options, const s_result_t *result)
 static bool s_print_json (const s_options_t *options, const s_result_t *result)
 {
     json_t *root = json_pack (
-        "{s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:f, s:f, s:f, s:f}", "benchmark", "many", "peers",
-        (json_int_t) options->peers, "record_size", (json_int_t) options->plan.size, "rounds",
-        (json_int_t) options->rounds, "processors", (json_int_t) sysconf (_SC_NPROCESSORS_ONLN),
-        "records_per_second_one", leat_bench_json_values (result->one, options->rounds),
-        "records_per_second_many", leat_bench_json_values (result->many, options->rounds),
-        "many_to_one", result->ratio.ratio, "broker_memory", result->first.memory,
-        "broker_memory_with_peers", result->first.memory_peers, "broker_memory_per_peer",
-        result->memory_peer);
+        "{s:s, s:I, s:b, s:I, s:I, s:I, s:o, s:o, s:f, s:f, s:f, s:f}", "benchmark", "many",
+        "peers", (json_int_t) options->peers, "durable", options->directory != NULL, "record_size",
+        (json_int_t) options->plan.size, "rounds", (json_int_t) options->rounds, "processors",
+        (json_int_t) sysconf (_SC_NPROCESSORS_ONLN), "records_per_second_one",
+        leat_bench_json_values (result->one, options->rounds), "records_per_second_many",
+        leat_bench_json_values (result->many, options->rounds), "many_to_one", result->ratio.ratio,
+        "broker_memory", result->first.memory, "broker_memory_with_peers",
+        result->first.memory_peers, "broker_memory_per_peer", result->memory_peer);
     if (result->first.idle_per_cent >= 0)
         json_object_set_new (root, "idle_per_cent_of_a_core",
                              json_real (result->first.idle_per_cent));
@@ -318,14 +363,13 @@ int leat_bench_many_command (int argc, char **argv)
     s_options_t options;
     s_options_parse (&options, argc, argv);
     s_result_t *result = leat_alloc (sizeof *result);
-    leat_bench_processes_t *processes = leat_bench_processes_new ();
-    bool good = true;
+    s_run_t run = { .options = &options };
+    bool good = s_run_begin (&run);
     for (unsigned i = 0; good && i < options.rounds; i++) {
         s_found_t one = { 0 };
         s_found_t many = { 0 };
-        good =
-            s_turn (processes, &options, i, 1, 0, &one)
-            && s_turn (processes, &options, i, options.peers, i ? 0 : options.idle_seconds, &many);
+        good = s_turn (&run, i, 1, 0, &one)
+               && s_turn (&run, i, options.peers, i ? 0 : options.idle_seconds, &many);
         result->one[i] = one.records_per_second;
         result->many[i] = many.records_per_second;
         if (i == 0) {
@@ -333,7 +377,7 @@ int leat_bench_many_command (int argc, char **argv)
             result->first_one = one;
         }
     }
-    leat_bench_processes_destroy (&processes);
+    s_run_end (&run);
     if (good) {
         result->ratio = leat_bench_ratio (result->many, result->one, options.rounds);
         result->memory_peer =

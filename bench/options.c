@@ -115,7 +115,9 @@ static error_t s_parse (int key, char *text, struct argp_state *state)
     leat_bench_options_t *self = state->input;
     const char *why;
     const leat_bench_common_options_t common = { .size = &self->plan.size,
-                                                 .size_min = LEAT_BENCH_SIZE_MIN,
+                                                 .size_min = self->latency
+                                                                 ? LEAT_BENCH_SIZE_MIN
+                                                                 : LEAT_BENCH_SIZE_MIN_UNPACED,
                                                  .size_max = S_SIZE_MAX,
                                                  .seconds = &self->seconds,
                                                  .warm_up_seconds = &self->warm_up_seconds,

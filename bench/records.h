@@ -22,6 +22,7 @@
  * the LAST. The consumer takes the time when it has checked the one and when it has checked the
  * other; the records between (without the marked one) divided by that time are the throughput. */
 #define LEAT_BENCH_SIZE_MIN 24
+#define LEAT_BENCH_SIZE_MIN_UNPACED 16 /* without a fixed rate */
 
 #define LEAT_BENCH_LAST (UINT64_C (1) << 63)
 #define LEAT_BENCH_MARK (UINT64_C (1) << 62)

@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "bench/bodies.h"
 #include "bench/leat.h"
 #include "bench/records.h"
 #include "bench/sockets.h"
@@ -104,7 +105,7 @@ typedef struct {
 
 struct s_crew {
     leat_bench_swarm_t *swarm;
-    uint8_t *pattern; /* random bytes; each record has those from a place that its number tells */
+    leat_bench_bodies_t bodies;
     void *context;
     leat_client_t *clients[LEAT_BENCH_SWARM_CLIENTS];
     s_member_t *members;
@@ -113,16 +114,10 @@ struct s_crew {
 static bool s_crew_open (s_crew_t *self, leat_bench_swarm_t *swarm)
 {
     const leat_bench_plan_t *plan = &swarm->round->plan;
-    size_t pattern_size = (LEAT_BENCH_PLACES + 2) * 8 + plan->size;
     *self = (s_crew_t){ .swarm = swarm,
-                        .pattern = leat_alloc (pattern_size),
                         .context = leat_bench_context_new (),
                         .members = leat_alloc (swarm->peers * sizeof (s_member_t)) };
-    uint64_t state = plan->seed;
-    for (size_t at = 0; at + 8 <= pattern_size; at += 8) {
-        uint64_t word = leat_bench_random (&state);
-        memcpy (self->pattern + at, &word, 8);
-    }
+    leat_bench_bodies_begin (&self->bodies, plan->size, plan->seed);
     for (unsigned i = 0; i < LEAT_BENCH_SWARM_CLIENTS && i < swarm->peers; i++) {
         self->clients[i] = leat_bench_client_new (swarm->round, swarm->round->front, self->context);
         if (!self->clients[i])
@@ -146,7 +141,7 @@ static void s_crew_close (s_crew_t *self)
         leat_client_destroy (&self->clients[i]);
     zmq_ctx_term (self->context);
     free (self->members);
-    free (self->pattern);
+    leat_bench_bodies_end (&self->bodies);
 }
 
 static bool s_crew_start (s_crew_t *self, void *(*run) (void *) )
@@ -191,12 +186,6 @@ static uint32_t s_window_size (const s_crew_t *self)
                                              : size);
 }
 
-/* Its number, its stream, bytes of the pattern. */
-static const uint8_t *s_pattern (const s_member_t *self, uint64_t number)
-{
-    return self->crew->pattern + (number + self->lane) % LEAT_BENCH_PLACES * 8;
-}
-
 /* ---- producers ------------------------------------------------------------------------------- */
 
 static void *s_produce (void *arg)
@@ -205,22 +194,19 @@ static void *s_produce (void *arg)
     leat_bench_swarm_t *swarm = self->crew->swarm;
     size_t size = swarm->round->plan.size;
     uint64_t number = 0;
-    uint64_t lane = self->lane;
     while (!atomic_load_explicit (&swarm->stop, memory_order_relaxed)) {
         uint8_t *body = leat_producer_reserve (self->producer, size);
         if (!body) {
             leat_bench_producer_failed (swarm->round, self->producer, "cannot send");
             return NULL;
         }
-        memcpy (body, &number, 8);
-        memcpy (body + 8, &lane, 8);
-        memcpy (body + 16, s_pattern (self, number), size - 16);
+        leat_bench_bodies_make (&self->crew->bodies, self->lane, number, body);
         leat_producer_commit (self->producer, size);
         number++;
     }
     if (leat_producer_flush (self->producer, S_TIMEOUT_MS) != 0)
         leat_bench_producer_failed (swarm->round, self->producer, "not all is confirmed");
-    swarm->lanes[lane].sent = number;
+    swarm->lanes[self->lane].sent = number;
     return NULL;
 }
 
@@ -270,14 +256,11 @@ int leat_bench_swarm_produce (void *arg, int ready)
 
 static bool s_check (s_member_t *self, uint64_t number, const leat_record_t *record)
 {
-    leat_bench_round_t *round = self->crew->swarm->round;
-    size_t size = round->plan.size;
-    uint64_t lane = self->lane;
-    if (record->body_size == size && memcmp (record->body, &number, 8) == 0
-        && memcmp (record->body + 8, &lane, 8) == 0
-        && memcmp (record->body + 16, s_pattern (self, number), size - 16) == 0)
+    if (leat_bench_bodies_same (&self->crew->bodies, self->lane, number, record->body,
+                                record->body_size))
         return true;
-    leat_bench_round_fail (round, "record %" PRIu64 " of stream %u is not as it was sent", number,
+    leat_bench_round_fail (self->crew->swarm->round,
+                           "record %" PRIu64 " of stream %u is not as it was sent", number,
                            self->lane);
     return false;
 }

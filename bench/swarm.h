@@ -19,7 +19,7 @@
  *
  * Memory: all producers together keep at most 256 MiB that is unconfirmed (each at least 256 KiB, at
  * most the library's default of 32 MiB), and consumers are leased no more than that. */
-enum { LEAT_BENCH_SWARM_MAX = 2000, LEAT_BENCH_SWARM_CLIENTS = 10, LEAT_BENCH_SWARM_SIZE_MIN = 16 };
+enum { LEAT_BENCH_SWARM_MAX = 2000, LEAT_BENCH_SWARM_CLIENTS = 10 };
 
 typedef struct {
     _Alignas(64) atomic_uint_fast64_t received;

@@ -40,10 +40,15 @@ shows () {
     grep -qE -- "$1" "$work/stdout" || fail "did not show '$1'"
 }
 
+# shows_empty: the folder of the files is gone.
+shows_empty () {
+    [ -z "$(ls -A "$work/disk")" ] || fail "left behind: $(ls -A "$work/disk")"
+}
+
 # --- every contender, throughput and latency, sizes around what they treat differently
 
 for contender in "${contenders[@]}"; do
-    for size in 24 100 4099 300000; do
+    for size in 16 100 4099 300000; do
         exits 0 throughput --contenders "$contender" --records $((size > 100000 ? 300 : 3000)) --pairs 1 --size "$size"
         shows "^$contender +[0-9]"
         [ ! -s "$work/stderr" ] || fail "$contender: something on stderr"
@@ -130,10 +135,38 @@ shows '^KiB of the broker for an idle peer +-?[0-9]'
 exits 1 many --peers 3 --seconds 0.1 --warm-up 0 --idle 0 --pairs 1 --require 1000 --json
 says 'many / one is'
 shows '"broker_memory_per_peer"'
+mkdir "$work/disk"
+exits 0 many --peers 3 --seconds 0.1 --warm-up 0 --idle 0 --pairs 2 -d "$work/disk" --json
+shows '"durable": true'
+exits 1 many --peers 1 --seconds 0.1 --warm-up 0 --idle 0 --pairs 1 -d "$work/nowhere"
+says "cannot make a folder in $work/nowhere"
+shows_empty
 for options in '--peers 0' '--peers 2001' '--size 15' '--idle 0 --require-idle 5' '--idle x' '--broker tcp://127.0.0.1:5560'; do
     # shellcheck disable=SC2086
     exits 2 many $options
     [ -s "$work/stderr" ] || fail "many $options: not a word on stderr"
+done
+
+# --- waiting: sessions that wait for each confirmation
+
+exits 0 waiting --sessions 1 --seconds 0.1 --warm-up 0 --pairs 1 --contenders leat
+shows '^leat +[1-9][0-9]* '
+exits 0 waiting --sessions 13 --seconds 0.1 --warm-up 0.05 --pairs 2 --size 16 --require 0.000001
+shows '^router +[1-9][0-9]* '
+shows '^leat / router +[0-9]'
+[ ! -s "$work/stderr" ] || fail "waiting: something on stderr"
+exits 1 waiting --sessions 3 --seconds 0.1 --warm-up 0 --pairs 1 -d "$work/disk" --require 1000 --json
+says 'leat / router is'
+shows '"durable": true'
+shows '"sleeps_per_record"'
+exits 1 waiting --sessions 1 --seconds 0.1 --pairs 1 -d "$work/nowhere"
+says "cannot make a folder in $work/nowhere"
+shows_empty
+for options in '--sessions 0' '--sessions 1001' '--size 15' '--contenders relay' '--contenders leat,leat' \
+    '--contenders leat --require 1' '--contenders ' '--require 0' '--seconds 0' 'extra'; do
+    # shellcheck disable=SC2086
+    exits 2 waiting $options
+    [ -s "$work/stderr" ] || fail "waiting $options: not a word on stderr"
 done
 
 # --- fair: a quiet and a flooded stream
@@ -156,12 +189,6 @@ done
 
 # --- durable: a stream, its transactions played to LMDB, a file; and a backlog that goes up and down
 
-# shows_empty: the folder of the files is gone.
-shows_empty () {
-    [ -z "$(ls -A "$work/disk")" ] || fail "left behind: $(ls -A "$work/disk")"
-}
-
-mkdir "$work/disk"
 exits 0 durable -d "$work/disk" --records 3000 --seconds 0.1 --pairs 2 --require 0.0000001 --require-single 1000000
 for way in leat lmdb file; do
     [ "$(grep -cE "^$way +[1-9][0-9.]* +[0-9.]+ +[0-9.]+$" "$work/stdout")" -eq 2 ] || fail "durable: not two rows of $way"
@@ -227,7 +254,7 @@ done
 exits 2
 exits 2 nonsense
 says "there is no benchmark 'nonsense'"
-for options in '--size 23' '--size 0' '--size -5' '--size 2MiB' '--size 5parsecs' '--seconds 0' \
+for options in '--size 15' '--size 0' '--size -5' '--size 2MiB' '--size 5parsecs' '--seconds 0' \
     '--seconds 1x' '--seconds nan' '--seconds' '--pairs 0' '--pairs 1001' '--records 0' \
     '--contenders redis' '--contenders relay,relay' '--contenders ' '--require 0' '--require -1' \
     '--contenders relay --require 1' '--contenders leat,relay --require-proxy 1' '--rate 5' \
@@ -236,7 +263,7 @@ for options in '--size 23' '--size 0' '--size -5' '--size 2MiB' '--size 5parsecs
     exits 2 throughput $options
     [ -s "$work/stderr" ] || fail "throughput $options: not a word on stderr"
 done
-for options in '--rate 0' '--records 5' '--rate 1e9 --seconds 100' '--require-proxy 1' \
+for options in '--rate 0' '--size 23' '--records 5' '--rate 1e9 --seconds 100' '--require-proxy 1' \
     '--contenders leat,relay --require 1'; do
     # shellcheck disable=SC2086
     exits 2 latency $options
@@ -311,6 +338,8 @@ for contender in $others; do
     leaves_none 5 balance --contenders "$contender" --pairs 1 --scenarios constant
 done
 leaves_none 3 many --peers 5 --idle 0 --seconds 50 --pairs 1
+leaves_none 3 waiting --seconds 50 --pairs 1
+leaves_none 3 waiting --seconds 50 --pairs 1 --contenders leat
 leaves_none 3 durable -d "$work/disk" --seconds 50 --pairs 1
 rm -rf "$work"/disk/* # of the one that got SIGKILL
 leaves_none 3 durable -d "$work/disk" --swing 100MiB..300MiB

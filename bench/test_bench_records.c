@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 
+#include "bench/bodies.h"
 #include "bench/records.h"
 #include "bench/statistics.h"
 #include "wire/alloc.h"
@@ -134,6 +135,28 @@ static void test_end_without_mark (void **state)
     s_free (&self);
 }
 
+static void test_bodies (void **state)
+{
+    static const size_t sizes[] = { LEAT_BENCH_BODIES_SIZE_MIN, 17, SIZE };
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        size_t size = sizes[i];
+        uint8_t body[SIZE];
+        leat_bench_bodies_t bodies;
+        leat_bench_bodies_begin (&bodies, size, 7);
+        leat_bench_bodies_make (&bodies, 3, 5000, body);
+        assert_true (leat_bench_bodies_same (&bodies, 3, 5000, body, size));
+        assert_false (leat_bench_bodies_same (&bodies, 3, 5001, body, size));
+        assert_false (leat_bench_bodies_same (&bodies, 4, 5000, body, size));
+        assert_false (leat_bench_bodies_same (&bodies, 3, 5000, body, size - 1));
+        for (size_t at = 0; at < size; at++) {
+            body[at] ^= 0x10;
+            assert_false (leat_bench_bodies_same (&bodies, 3, 5000, body, size));
+            body[at] ^= 0x10;
+        }
+        leat_bench_bodies_end (&bodies);
+    }
+}
+
 static void test_percentiles (void **state)
 {
     uint64_t samples[1000];
@@ -171,6 +194,7 @@ int main (void)
         cmocka_unit_test (test_order),
         cmocka_unit_test (test_size),
         cmocka_unit_test (test_end_without_mark),
+        cmocka_unit_test (test_bodies),
         cmocka_unit_test (test_percentiles),
         cmocka_unit_test (test_medians),
     };

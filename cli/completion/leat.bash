@@ -15,7 +15,7 @@ _leat () {
     local command=("${COMP_WORDS[1]}")
     if [ "${command[0]}" = bench ]; then
         if [ "$COMP_CWORD" -eq 2 ]; then
-            mapfile -t COMPREPLY < <(compgen -W "throughput latency balance many fair durable" -- "$word")
+            mapfile -t COMPREPLY < <(compgen -W "throughput latency balance many waiting fair durable" -- "$word")
             return
         fi
         command+=("${COMP_WORDS[2]}")
