@@ -13,7 +13,7 @@ static json_t *s_json_workers (double *const values[LEAT_BENCH_WORKERS], unsigne
 {
     json_t *list = json_array ();
     for (unsigned worker = 0; worker < LEAT_BENCH_WORKERS; worker++)
-        json_array_append_new (list, json_real (leat_bench_median (values[worker], count)));
+        json_array_append_new (list, leat_bench_json_values (values[worker], count));
     return list;
 }
 

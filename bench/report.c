@@ -62,7 +62,7 @@ static json_t *s_json_roles (double *const values[LEAT_BENCH_ROLES], unsigned co
     json_t *object = json_object ();
     for (int i = 0; i < LEAT_BENCH_ROLES; i++)
         json_object_set_new (object, s_role_names[s_role_order[i]],
-                             json_real (leat_bench_median (values[s_role_order[i]], count)));
+                             leat_bench_json_values (values[s_role_order[i]], count));
     return object;
 }
 

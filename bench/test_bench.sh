@@ -236,6 +236,8 @@ backlog 0 --records 20000 --single-records 300 --require-memory 8000MB --require
 shows '^full +20000 +[1-9][0-9]* +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[1-9][0-9]* +[0-9.]+$'
 shows '^single +300 '
 [ ! -s "$work/stderr" ] || fail "bench/backlog: something on stderr"
+backlog 0 --records 1000 --single-records 10 --json
+jq -e '.runs | map (.batches) == ["full", "single"] and all (.memory > 0)' "$work/stdout" > "$work/stderr" || fail "bench/backlog --json"
 backlog 1 --records 1000 --single-records 10 --require-memory 1MB --require-restart 1ms --require-drain 1000000
 for text in 'full: the broker has' 'single: the restart took' 'drained / published is'; do
     says "$text"
@@ -248,6 +250,13 @@ for options in '--records 0' '--require-memory 300' '--require-restart 2' '--req
     backlog 2 $options
     [ -s "$work/stderr" ] || fail "bench/backlog $options: not a word on stderr"
 done
+
+# --- from a file to the output
+
+"$(dirname "$0")/produce_consume" --leat "$leat" --lines 3000 --pairs 2 --json > "$work/stdout" 2> "$work/stderr" ||
+    fail "bench/produce_consume"
+jq -e '.contenders | map (.records_per_second.rounds | length) == [2, 2]' "$work/stdout" > "$work/stderr" ||
+    fail "bench/produce_consume --json"
 
 # --- wrong options
 
