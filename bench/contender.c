@@ -4,6 +4,7 @@
 
 #include <malloc.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 const leat_bench_contender_t *leat_bench_contender_find (const char *name, size_t size)
@@ -27,4 +28,13 @@ void leat_bench_tune_malloc (void)
     /* The malloc of a sanitizer or of another library refuses; then it refuses for all. */
     mallopt (M_MMAP_THRESHOLD, 32 << 20);
     mallopt (M_TRIM_THRESHOLD, 128 << 20);
+}
+
+void leat_bench_allow_files (void)
+{
+    struct rlimit limit;
+    if (getrlimit (RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit (RLIMIT_NOFILE, &limit);
+    }
 }

@@ -39,4 +39,7 @@ void leat_bench_ready (int ready);
  * the process instead of going back to the kernel and coming again zeroed (mallopt(3)). */
 void leat_bench_tune_malloc (void);
 
+/* Lets this process open as many files as it may, for roles with more than some hundred connections. */
+void leat_bench_allow_files (void);
+
 #endif

@@ -283,8 +283,9 @@ static bool s_round_begin (s_round_t *self, const s_options_t *options, s_scene_
     if (!self->flood_round || !self->paced)
         return false;
     memcpy (self->flood_round->stream, self->round->stream, sizeof self->round->stream);
+    const leat_bench_shape_t shape = { options->flood, options->flood, options->flood };
     if (scene != S_QUIET)
-        self->flood = leat_bench_swarm_new (self->flood_round, options->flood);
+        self->flood = leat_bench_swarm_new (self->flood_round, &shape);
     return scene == S_QUIET || self->flood;
 }
 

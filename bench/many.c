@@ -32,7 +32,8 @@ typedef struct {
     const char *name;
     leat_bench_plan_t plan;
     const char *directory; /* of the broker's files; NULL: in memory */
-    unsigned peers;
+    unsigned peers;        /* of whatever the shape leaves open */
+    leat_bench_shape_t shape;
     unsigned rounds;
     double seconds;
     double warm_up_seconds;
@@ -41,6 +42,8 @@ typedef struct {
     double require_idle; /* per cent of a core at most; 0: no */
     bool json;
 } s_options_t;
+
+static const leat_bench_shape_t s_one = { 1, 1, 1 };
 
 /* What a round of so many peers found. */
 typedef struct {
@@ -53,11 +56,16 @@ typedef struct {
 
 /* ---- options --------------------------------------------------------------------------------- */
 
-enum { S_PEERS = 256, S_IDLE, S_REQUIRE, S_REQUIRE_IDLE };
+enum { S_PEERS = 256, S_PRODUCERS, S_CONSUMERS, S_STREAMS, S_IDLE, S_REQUIRE, S_REQUIRE_IDLE };
 
 static const struct argp_option s_option_table[] = {
     { "peers", S_PEERS, "N", 0,
       "Producers, and as many consumers and streams, up to 2000 (default 1000)", 0 },
+    { "producers", S_PRODUCERS, "N", 0, "Another number of producers, up to 2000", 0 },
+    { "consumers", S_CONSUMERS, "N", 0, "Another number of consumers, up to 2000", 0 },
+    { "streams", S_STREAMS, "N", 0,
+      "Another number of streams, at most that of producers and that of consumers, which share them",
+      0 },
     { "directory", 'd', "DIR", 0,
       "Durable streams, with their files in a new folder in DIR, which is removed at the end", 0 },
     { "size", 's', "SIZE", 0, "Bytes of a record (default 100)", 0 },
@@ -74,6 +82,27 @@ static const struct argp_option s_option_table[] = {
     { "json", LEAT_BENCH_OPTION_JSON, NULL, 0, "One object on stdout instead of a table", 0 },
     { 0 }
 };
+
+static unsigned s_number (struct argp_state *state, const char *option, const char *text)
+{
+    return (unsigned) leat_bench_option_count (state, option, text, LEAT_BENCH_SWARM_MAX);
+}
+
+static void s_finish (struct argp_state *state, s_options_t *self)
+{
+    leat_bench_shape_t *shape = &self->shape;
+    if (!shape->producers)
+        shape->producers = self->peers;
+    if (!shape->consumers)
+        shape->consumers = self->peers;
+    if (!shape->streams)
+        shape->streams = self->peers;
+    if (shape->streams > shape->producers || shape->streams > shape->consumers)
+        argp_error (state,
+                    "each stream has a producer and a consumer, so there are at most as many");
+    if (self->require_idle > 0 && self->idle_seconds <= 0)
+        argp_error (state, "--require-idle asks for what --idle 0 leaves out");
+}
 
 static error_t s_parse (int key, char *text, struct argp_state *state)
 {
@@ -95,8 +124,16 @@ static error_t s_parse (int key, char *text, struct argp_state *state)
         self->idle_seconds = leat_bench_option_number (state, "idle", text, true);
         return 0;
     case S_PEERS:
-        self->peers =
-            (unsigned) leat_bench_option_count (state, "peers", text, LEAT_BENCH_SWARM_MAX);
+        self->peers = s_number (state, "peers", text);
+        return 0;
+    case S_PRODUCERS:
+        self->shape.producers = s_number (state, "producers", text);
+        return 0;
+    case S_CONSUMERS:
+        self->shape.consumers = s_number (state, "consumers", text);
+        return 0;
+    case S_STREAMS:
+        self->shape.streams = s_number (state, "streams", text);
         return 0;
     case S_REQUIRE:
         self->require = leat_bench_option_number (state, "require", text, false);
@@ -105,8 +142,7 @@ static error_t s_parse (int key, char *text, struct argp_state *state)
         self->require_idle = leat_bench_option_number (state, "require-idle", text, false);
         return 0;
     case ARGP_KEY_END:
-        if (self->require_idle > 0 && self->idle_seconds <= 0)
-            argp_error (state, "--require-idle asks for what --idle 0 leaves out");
+        s_finish (state, self);
         return 0;
     default:
         return leat_bench_option_common (state, &common, key, text);
@@ -240,13 +276,13 @@ static void s_run_end (s_run_t *self)
 }
 
 /* Each turn has a broker of its own, and a store. */
-static bool s_turn (const s_run_t *self, unsigned i, unsigned peers, double idle_seconds,
-                    s_found_t *found)
+static bool s_turn (const s_run_t *self, unsigned i, const leat_bench_shape_t *shape,
+                    double idle_seconds, s_found_t *found)
 {
     const s_options_t *options = self->options;
     leat_bench_processes_t *processes = self->processes;
     leat_bench_round_t *round = leat_bench_round_new (&options->plan, 0);
-    leat_bench_swarm_t *swarm = round ? leat_bench_swarm_new (round, peers) : NULL;
+    leat_bench_swarm_t *swarm = round ? leat_bench_swarm_new (round, shape) : NULL;
     if (!swarm) {
         leat_message (options->name, "no memory to share: %s", strerror (errno));
         leat_bench_round_destroy (&round);
@@ -260,8 +296,8 @@ static bool s_turn (const s_run_t *self, unsigned i, unsigned peers, double idle
         round->plan.store = &store;
     }
     if (isatty (STDERR_FILENO))
-        fprintf (stderr, "\r\033[Kround %u of %u: %u:%u:%u", i + 1, options->rounds, peers, peers,
-                 peers);
+        fprintf (stderr, "\r\033[Kround %u of %u: %u:%u:%u", i + 1, options->rounds,
+                 shape->producers, shape->consumers, shape->streams);
     bool good = s_measure (processes, options, swarm, idle_seconds, found);
     leat_bench_processes_end (processes, good, round);
     for (int k = 0; good && k < 3; k++)
@@ -270,7 +306,7 @@ static bool s_turn (const s_run_t *self, unsigned i, unsigned peers, double idle
     if (isatty (STDERR_FILENO))
         fprintf (stderr, "\r\033[K");
     if (!good)
-        leat_message (options->name, "%u producers, round %u of %u: %s", peers, i + 1,
+        leat_message (options->name, "%u producers, round %u of %u: %s", shape->producers, i + 1,
                       options->rounds, round->error);
     leat_bench_swarm_destroy (&swarm);
     leat_bench_round_destroy (&round);
@@ -288,25 +324,24 @@ typedef struct {
     double memory_peer; /* bytes, of a producer or a consumer */
 } s_result_t;
 
-static void s_print_rate (unsigned peers, const double *rates, unsigned rounds,
+static void s_print_rate (const leat_bench_shape_t *shape, const double *rates, unsigned rounds,
                           const s_found_t *found)
 {
     char name[64];
-    snprintf (name, sizeof name, "%u:%u:%u", peers, peers, peers);
+    snprintf (name, sizeof name, "%u:%u:%u", shape->producers, shape->consumers, shape->streams);
     printf ("%-38s %10.0f %10.1f %10.1f %10.1f\n", name, leat_bench_median (rates, rounds),
             found->cpu_ns[2], found->cpu_ns[0], found->cpu_ns[1]);
 }
 
 static bool s_print (const s_options_t *options, const s_result_t *result)
 {
-    unsigned peers = options->peers;
     printf ("records of %zu bytes, %u round%s, %ld processors\n\n", options->plan.size,
             options->rounds, options->rounds == 1 ? "" : "s", sysconf (_SC_NPROCESSORS_ONLN));
     printf ("%-38s %10s   %s\n", "", "", "ns of CPU per record (first round)");
     printf ("%-38s %10s %10s %10s %10s\n", "producers:consumers:streams", "records/s", "producers",
             "broker", "consumers");
-    s_print_rate (1, result->one, options->rounds, &result->first_one);
-    s_print_rate (peers, result->many, options->rounds, &result->first);
+    s_print_rate (&s_one, result->one, options->rounds, &result->first_one);
+    s_print_rate (&options->shape, result->many, options->rounds, &result->first);
     printf ("\n");
     printf ("%-38s %10.3f  (%.3f .. %.3f of one round)\n", "many / one", result->ratio.ratio,
             result->ratio.least, result->ratio.most);
@@ -316,18 +351,19 @@ static bool s_print (const s_options_t *options, const s_result_t *result)
             "KiB of the broker for an idle peer", result->memory_peer / 1024,
             result->first.memory / 1048576, result->first.memory_peers / 1048576);
     printf (
-        "\na peer is a producer or a consumer; %u clients in each of two processes share a ZeroMQ "
-        "context\n",
-        peers < LEAT_BENCH_SWARM_CLIENTS ? peers : LEAT_BENCH_SWARM_CLIENTS);
+        "\na peer is a producer or a consumer; the clients of each of the two processes share a "
+        "ZeroMQ context\n");
     return fflush (stdout) == 0;
 }
 
 static bool s_print_json (const s_options_t *options, const s_result_t *result)
 {
     json_t *root = json_pack (
-        "{s:s, s:I, s:b, s:I, s:I, s:I, s:o, s:o, s:f, s:f, s:f, s:f}", "benchmark", "many",
-        "peers", (json_int_t) options->peers, "durable", options->directory != NULL, "record_size",
-        (json_int_t) options->plan.size, "rounds", (json_int_t) options->rounds, "processors",
+        "{s:s, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:o, s:o, s:f, s:f, s:f, s:f}", "benchmark",
+        "many", "producers", (json_int_t) options->shape.producers, "consumers",
+        (json_int_t) options->shape.consumers, "streams", (json_int_t) options->shape.streams,
+        "durable", options->directory != NULL, "record_size", (json_int_t) options->plan.size,
+        "rounds", (json_int_t) options->rounds, "processors",
         (json_int_t) sysconf (_SC_NPROCESSORS_ONLN), "records_per_second_one",
         leat_bench_json_values (result->one, options->rounds), "records_per_second_many",
         leat_bench_json_values (result->many, options->rounds), "many_to_one", result->ratio.ratio,
@@ -368,8 +404,8 @@ int leat_bench_many_command (int argc, char **argv)
     for (unsigned i = 0; good && i < options.rounds; i++) {
         s_found_t one = { 0 };
         s_found_t many = { 0 };
-        good = s_turn (&run, i, 1, 0, &one)
-               && s_turn (&run, i, options.peers, i ? 0 : options.idle_seconds, &many);
+        good = s_turn (&run, i, &s_one, 0, &one)
+               && s_turn (&run, i, &options.shape, i ? 0 : options.idle_seconds, &many);
         result->one[i] = one.records_per_second;
         result->many[i] = many.records_per_second;
         if (i == 0) {
@@ -380,8 +416,8 @@ int leat_bench_many_command (int argc, char **argv)
     s_run_end (&run);
     if (good) {
         result->ratio = leat_bench_ratio (result->many, result->one, options.rounds);
-        result->memory_peer =
-            (result->first.memory_peers - result->first.memory) / (2.0 * options.peers);
+        result->memory_peer = (result->first.memory_peers - result->first.memory)
+                              / (double) (options.shape.producers + options.shape.consumers);
         good = options.json ? s_print_json (&options, result) : s_print (&options, result);
         if (!good)
             leat_message (options.name, "cannot write to stdout");

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "wire/alloc.h"
@@ -55,15 +54,6 @@ void leat_bench_sessions_go (leat_bench_sessions_t *self)
 void leat_bench_sessions_stop (leat_bench_sessions_t *self)
 {
     atomic_store (&self->stop, true);
-}
-
-void leat_bench_sessions_descriptors (void)
-{
-    struct rlimit limit;
-    if (getrlimit (RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit (RLIMIT_NOFILE, &limit);
-    }
 }
 
 /* ---- sending --------------------------------------------------------------------------------- */

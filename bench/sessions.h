@@ -82,7 +82,4 @@ bool leat_bench_sessions_take (leat_bench_sessions_t *self, const leat_bench_bod
 /* All sessions have ended, and what they sent was taken. For the consumer. */
 bool leat_bench_sessions_over (leat_bench_sessions_t *self);
 
-/* Lets this process have as many descriptors as it may. */
-void leat_bench_sessions_descriptors (void);
-
 #endif

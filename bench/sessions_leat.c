@@ -16,8 +16,6 @@
 #define S_TIMEOUT_MS 30000
 /* How often the consumer looks whether all is over, when nothing comes. */
 #define S_LOOK_MS 20
-/* A client has a DEALER and both ends of its monitor; libzmq would stop at 1,023. */
-#define S_SOCKETS_MAX (4 * LEAT_BENCH_SESSIONS_MAX)
 
 static int s_middle (void *arg, int ready)
 {
@@ -68,11 +66,10 @@ static bool s_open (s_producers_t *self, unsigned count)
 static int s_producers (void *arg, int ready)
 {
     leat_bench_sessions_t *sessions = arg;
-    leat_bench_sessions_descriptors ();
+    leat_bench_allow_files ();
     s_producers_t *self = leat_alloc (sizeof *self);
     self->round = sessions->round;
     self->context = leat_bench_context_new ();
-    zmq_ctx_set (self->context, ZMQ_MAX_SOCKETS, S_SOCKETS_MAX);
     int rc = 1;
     if (s_open (self, sessions->count)) {
         leat_bench_ready (ready);

@@ -59,7 +59,7 @@ static int s_middle (void *arg, int ready)
     void *router = leat_bench_socket_new (context, ZMQ_ROUTER, S_HIGH_WATER_MARK);
     int mandatory = 1; /* a full pipe makes it wait instead of dropping */
     zmq_setsockopt (router, ZMQ_ROUTER_MANDATORY, &mandatory, sizeof mandatory);
-    leat_bench_sessions_descriptors ();
+    leat_bench_allow_files ();
     if (!leat_bench_socket_bind (router, round->front, sizeof round->front, round))
         return 1;
     memcpy (round->back, round->front, sizeof round->back);
@@ -107,7 +107,7 @@ static bool s_send (void *arg, unsigned session, const uint8_t *body)
 static int s_producers (void *arg, int ready)
 {
     leat_bench_sessions_t *sessions = arg;
-    leat_bench_sessions_descriptors ();
+    leat_bench_allow_files ();
     s_producers_t *self = leat_alloc (sizeof *self);
     self->round = sessions->round;
     void *context = leat_bench_context_new ();

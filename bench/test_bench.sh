@@ -7,6 +7,8 @@
 
 set -u
 
+# shellcheck source=bench/test_processes.sh
+. "$(dirname "$0")/test_processes.sh"
 leat=$1
 shift
 contenders=("$@")
@@ -135,13 +137,18 @@ shows '^KiB of the broker for an idle peer +-?[0-9]'
 exits 1 many --peers 3 --seconds 0.1 --warm-up 0 --idle 0 --pairs 1 --require 1000 --json
 says 'many / one is'
 shows '"broker_memory_per_peer"'
+for shape in '7 1 1' '1 7 1' '7 5 3'; do
+    read -r producers consumers streams <<< "$shape"
+    exits 0 many --producers "$producers" --consumers "$consumers" --streams "$streams" --seconds 0.1 --warm-up 0.05 --idle 0 --pairs 1
+    shows "^$producers:$consumers:$streams +[1-9][0-9]* "
+done
 mkdir "$work/disk"
 exits 0 many --peers 3 --seconds 0.1 --warm-up 0 --idle 0 --pairs 2 -d "$work/disk" --json
 shows '"durable": true'
 exits 1 many --peers 1 --seconds 0.1 --warm-up 0 --idle 0 --pairs 1 -d "$work/nowhere"
 says "cannot make a folder in $work/nowhere"
 shows_empty
-for options in '--peers 0' '--peers 2001' '--size 15' '--idle 0 --require-idle 5' '--idle x' '--broker tcp://127.0.0.1:5560'; do
+for options in '--peers 0' '--peers 2001' '--streams 2001' '--peers 3 --streams 4' '--producers 3 --consumers 2 --streams 3' '--size 15' '--idle 0 --require-idle 5' '--idle x' '--broker tcp://127.0.0.1:5560'; do
     # shellcheck disable=SC2086
     exits 2 many $options
     [ -s "$work/stderr" ] || fail "many $options: not a word on stderr"
@@ -283,36 +290,6 @@ exits 0 throughput --help
 shows '--require-proxy'
 
 # --- no process is left behind, however it ends
-
-# children PID COUNT: its children, once that many run at least.
-children () {
-    local found child
-    for _ in $(seq 2000); do
-        found=$(cat "/proc/$1/task/$1/children" 2> /dev/null) || return 1
-        if [ "$(wc -w <<< "$found")" -ge "$2" ]; then
-            # And what those have started: servers.
-            for child in $found; do
-                cat "/proc/$child/task/$child/children" 2> /dev/null
-            done
-            echo "$found"
-            return 0
-        fi
-        read -r -t 0.005 <> <(:) || true
-    done
-    return 1
-}
-
-# gone PID...: all of them, within some seconds. A zombie of ours counts as gone.
-gone () {
-    local pid
-    for pid in "$@"; do
-        for _ in $(seq 1000); do
-            grep -qsE '^State:[[:space:]]+[^Z[:space:]]' "/proc/$pid/status" || continue 2
-            read -r -t 0.01 <> <(:) || true
-        done
-        return 1
-    done
-}
 
 # leaves_none COUNT bench arguments...: killed in any way once it has so many children.
 leaves_none () {
