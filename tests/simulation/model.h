@@ -152,6 +152,7 @@ struct sim_channel {
     bool drained;
     bool poisoned; /* its consumer has started a deadly record */
     bool benched;  /* something was taken away, and nothing was heard of its application since */
+    bool stuck;    /* and nothing was settled since that may have been started */
     uint64_t free_since_us;
     uint64_t settles; /* entries that its settles had, for SETTLED */
     struct sim_confirm {

@@ -38,10 +38,10 @@ static uint64_t s_held (const sim_channel_t *channel, uint64_t begin, uint64_t e
 }
 
 /* From which position on it may be asked for records. One that is busy with what it has reported is asked
- * for what it may have started without a word, too, and so is one of which something was taken away. */
-static uint64_t s_askable (const sim_channel_t *channel)
+ * for what it may have started without a word, too, and so may be one of which something was taken away. */
+static uint64_t s_askable (const sim_channel_t *channel, bool away)
 {
-    bool is_busy = channel->benched || s_held (channel, 0, channel->reported);
+    bool is_busy = away || s_held (channel, 0, channel->reported);
     return is_busy ? channel->reported : s_boundary (channel);
 }
 
@@ -127,7 +127,7 @@ void sim_model_balance_recalled (sim_t *sim, sim_channel_t *channel, const leat_
                 break;
             }
             if (mark->holder != channel || mark->epoch != range.epoch
-                || mark->position < s_askable (channel))
+                || mark->position < s_askable (channel, channel->benched))
                 wrong = "what is asked back is held and was not started";
             else if (channel->recall_end <= mark->position)
                 channel->recall_end = mark->position + 1;
@@ -158,14 +158,16 @@ static uint64_t s_slowest (const sim_t *sim, const sim_channel_t *idle)
     return slowest_us;
 }
 
-/* Has it unstarted records, is late by all that is known of it, and slower by now than the other? */
+/* Has it unstarted records, is late by all that is known of it, and slower by now than the other? One that has
+ * reported nothing of what it holds is busy with the first, also after something else was taken away, unless
+ * it has settled nothing since that was started: then it is stuck, and must be asked for all. */
 static bool s_hoards (const sim_t *sim, const sim_channel_t *channel, uint64_t slowest_us)
 {
     uint64_t waited_us = sim->now_us - channel->busy_since_us;
     uint64_t gathered = channel->gathered ? channel->gathered : 1;
     return channel->outstanding > 1 && waited_us > gathered * channel->slowest_us
            && 2 * waited_us / gathered > slowest_us + GAIN_US && !channel->recall_end
-           && s_held (channel, s_askable (channel), UINT64_MAX);
+           && s_held (channel, s_askable (channel, channel->stuck), UINT64_MAX);
 }
 
 /* Who idles and who hoards, if there are both. */

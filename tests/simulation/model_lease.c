@@ -240,7 +240,7 @@ static void s_says_leave (sim_t *sim, sim_channel_t *channel)
 void sim_model_consumer_says (sim_t *sim, sim_channel_t *channel, const leat_command_t *command)
 {
     if (command->id == LEAT_SETTLE || command->id == LEAT_REPORT || command->id == LEAT_ALLOW)
-        channel->benched = false;
+        channel->benched = channel->stuck = false;
     switch (command->id) {
     case LEAT_ALLOW:
         if (command->allow.credit_records > sim->plan.limits.credit_records
@@ -491,6 +491,8 @@ static void s_revoked (sim_t *sim, sim_channel_t *channel, const leat_range_t *r
     const sim_stream_t *stream = &sim->model->streams[channel->stream];
     sim_mark_t *mark = offset < channel->group->marks_count ? &channel->group->marks[offset] : NULL;
     const char *wrong = NULL;
+    channel->stuck |=
+        mark && mark->since_us != SIM_NEVER && mark->since_us >= channel->busy_since_us;
     if (!mark || mark->holder != channel || mark->epoch != range->epoch)
         wrong = "only what is held is taken away";
     else if (mark->since_us == SIM_NEVER)
