@@ -48,17 +48,23 @@ static void s_remove_holder (core_consumer_t *consumer)
     consumer->holds = false;
 }
 
-/* Puts it among those that wait for a suspect, unless `list` is NULL. */
-static void s_wait_for_suspect (core_consumer_t *consumer, struct core_isolating *list)
+static void s_wait_no_more (core_consumer_t *consumer)
+{
+    if (!consumer->waits)
+        return;
+    TAILQ_REMOVE (consumer->waits, consumer, in_waits);
+    consumer->group->waiting_count--;
+    consumer->waits = NULL;
+}
+
+/* For a suspect: in group->drying, or group->dry. */
+static void s_wait_in (core_consumer_t *consumer, struct core_isolating *list)
 {
     if (consumer->waits == list)
         return;
-    if (consumer->waits)
-        TAILQ_REMOVE (consumer->waits, consumer, in_waits);
-    if (list)
-        TAILQ_INSERT_TAIL (list, consumer, in_waits);
-    consumer->group->waiting_count += !!list;
-    consumer->group->waiting_count -= !!consumer->waits;
+    s_wait_no_more (consumer);
+    TAILQ_INSERT_TAIL (list, consumer, in_waits);
+    consumer->group->waiting_count++;
     consumer->waits = list;
 }
 
@@ -66,7 +72,7 @@ static void s_isolation_end (core_consumer_t *consumer)
 {
     if (consumer->state != CORE_CONSUMER_ISOLATING)
         return;
-    s_wait_for_suspect (consumer, NULL);
+    s_wait_no_more (consumer);
     consumer->group->isolating_count--;
     consumer->state = CORE_CONSUMER_FULL;
     consumer->holds_suspect = false;
@@ -120,9 +126,9 @@ static void s_place_isolating (const leat_core_t *core, core_consumer_t *consume
     core_group_t *group = consumer->group;
     consumer->holds_suspect = consumer->holds_suspect && consumer->leased;
     if (consumer->holds_suspect) {
-        s_wait_for_suspect (consumer, NULL);
+        s_wait_no_more (consumer);
     } else if (consumer->credit_records && !s_gets_nothing (consumer)) {
-        s_wait_for_suspect (consumer, consumer->leased ? &group->drying : &group->dry);
+        s_wait_in (consumer, consumer->leased ? &group->drying : &group->dry);
     } else {
         s_isolation_end (consumer);
         consumer->isolating_since_us = core->now_us;
