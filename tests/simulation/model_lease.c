@@ -117,8 +117,11 @@ void sim_model_poisoned (sim_t *sim, uint64_t peer, const char *stream, const ch
             || strcmp (channel->stream_name, stream) != 0
             || strcmp (channel->group_name, group) != 0)
             continue;
-        channel->poisoned = true;
-        channel->group->marks[offset].deadly = true;
+        sim_mark_t *mark = &channel->group->marks[offset];
+        mark->deadly = true;
+        /* What was taken away, and its consumer does not know yet, cannot be blamed on what it holds instead. */
+        if (mark->holder == channel)
+            channel->poisoned = true;
     }
 }
 
