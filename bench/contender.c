@@ -3,19 +3,12 @@
 #include "bench/contender.h"
 
 #include <malloc.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-const leat_bench_contender_t *leat_bench_contender_find (const char *name, size_t size)
-{
-    static const leat_bench_contender_t *const known[] = { &leat_bench_relay, &leat_bench_proxy,
-                                                           &leat_bench_router, &leat_bench_leat };
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-        if (strlen (known[i]->name) == size && memcmp (known[i]->name, name, size) == 0)
-            return known[i];
-    return NULL;
-}
+const leat_bench_contender_t *const leat_bench_contenders[] = {
+    &leat_bench_relay, &leat_bench_proxy, &leat_bench_router, &leat_bench_leat, NULL
+};
 
 void leat_bench_ready (int ready)
 {

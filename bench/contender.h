@@ -13,7 +13,8 @@ typedef int (leat_bench_role_fn) (leat_bench_round_t *round, int ready);
 
 typedef struct {
     const char *name;
-    const char *about; /* for people, one line */
+    const char *about;  /* for people, one line */
+    const char *server; /* the program that has to be installed; NULL: none */
     leat_bench_role_fn *roles[LEAT_BENCH_ROLES];
 } leat_bench_contender_t;
 
@@ -29,8 +30,8 @@ extern const leat_bench_contender_t leat_bench_proxy;
 extern const leat_bench_contender_t leat_bench_router;
 extern const leat_bench_contender_t leat_bench_leat;
 
-/* The one of that name (`size` bytes), or NULL. */
-const leat_bench_contender_t *leat_bench_contender_find (const char *name, size_t size);
+/* All that this program was built with, in the order of their turns; NULL behind the last. */
+extern const leat_bench_contender_t *const leat_bench_contenders[];
 
 /* For roles: lets the next one start. */
 void leat_bench_ready (int ready);

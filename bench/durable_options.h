@@ -3,7 +3,7 @@
 #ifndef LEAT_BENCH_DURABLE_OPTIONS_H
 #define LEAT_BENCH_DURABLE_OPTIONS_H
 
-#include "bench/round.h"
+#include "bench/contenders.h"
 
 enum { LEAT_BENCH_DURABLE_ROUNDS_MAX = 1000, LEAT_BENCH_SWINGS_MAX = 6 };
 
@@ -13,10 +13,10 @@ typedef struct {
     leat_bench_plan_t plan;
     unsigned rounds; /* or swings */
     double seconds;
-    double require;        /* LMDB's time / Leat's, at least; 0: no */
-    double require_single; /* Leat's p50 / LMDB's, at most; 0: no */
-    uint64_t swing_low;    /* bytes of bodies */
-    uint64_t swing_high;   /* 0: do not swing */
+    leat_bench_contenders_t contenders; /* required: time / Leat's, at least */
+    double require_single;              /* Leat's p50 / LMDB's, at most; 0: no */
+    uint64_t swing_low;                 /* bytes of bodies */
+    uint64_t swing_high;                /* 0: do not swing */
     bool json;
 } leat_bench_durable_options_t;
 

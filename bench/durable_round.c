@@ -24,11 +24,19 @@
 /* Of one way that is measured one at a time; that takes a minute at 10 us. */
 #define S_SAMPLES_MAX (UINT64_C (1) << 20)
 
-const char *const leat_bench_durable_names[LEAT_BENCH_DURABLE_WAYS] = {
-    [LEAT_BENCH_ON_LEAT] = "leat",
-    [LEAT_BENCH_ON_LMDB] = "lmdb",
-    [LEAT_BENCH_ON_FILE] = "file",
+const leat_bench_contender_t leat_bench_lmdb = {
+    .name = "lmdb",
+    .about = "the transactions of leat's round, replayed; one at a time a transaction with a row",
 };
+
+const leat_bench_contender_t leat_bench_file = {
+    .name = "file",
+    .about = "as many bytes, written and synced by the MiB; one at a time a block of 4096 bytes",
+};
+
+const leat_bench_contender_t *const leat_bench_durable_contenders[] = { &leat_bench_leat,
+                                                                        &leat_bench_lmdb,
+                                                                        &leat_bench_file, NULL };
 
 /* What a child that measures the disk is told. */
 typedef struct {
@@ -252,10 +260,9 @@ static bool s_finish (const leat_bench_durable_t *self, const char *name, const 
 }
 
 /* Runs one process until it has ended. */
-static bool s_run_job (const leat_bench_durable_t *self, leat_bench_durable_way_t way,
+static bool s_run_job (const leat_bench_durable_t *self, const char *name,
                        leat_bench_process_fn *run, s_job_t *job)
 {
-    const char *name = leat_bench_durable_names[way];
     leat_bench_folder_clear (self->folder, name, job->path);
     bool good = leat_bench_processes_start (self->processes, name, run, job, job->round) >= 0
                 && leat_bench_processes_wait (
@@ -263,68 +270,106 @@ static bool s_run_job (const leat_bench_durable_t *self, leat_bench_durable_way_
     return s_finish (self, name, name, job->round, good);
 }
 
-static bool s_leat_many (const leat_bench_durable_t *self, leat_bench_row_log_t *log,
-                         leat_bench_round_t **round)
+static void s_progress (const leat_bench_durable_t *self, const char *name, bool singly)
+{
+    char text[64];
+    snprintf (text, sizeof text, "%s%s", name, singly ? ", one at a time" : "");
+    self->progress (self->arg, text);
+}
+
+/* The turns in which they are played: Leat first, since others do what it did. Returns how many. */
+static unsigned s_order (const leat_bench_durable_t *self,
+                         unsigned order[LEAT_BENCH_CONTENDERS_MAX])
+{
+    int leat = leat_bench_contenders_index (self->contenders, &leat_bench_leat);
+    unsigned count = 0;
+    if (leat >= 0)
+        order[count++] = (unsigned) leat;
+    for (unsigned turn = 0; turn < self->contenders->count; turn++)
+        if ((int) turn != leat)
+            order[count++] = turn;
+    return count;
+}
+
+/* ---- many records ---------------------------------------------------------------------------- */
+
+/* A contender with roles: its own broker with files of its own. */
+static bool s_broker_many (const leat_bench_durable_t *self,
+                           const leat_bench_contender_t *contender, leat_bench_row_log_t *log,
+                           leat_bench_durable_many_t *found, unsigned turn, s_job_t *job)
 {
     char path[LEAT_BENCH_FOLDER_PATH];
     const leat_store_observer_t observer = leat_bench_row_log_observer (log);
     const leat_store_options_t store = { .path = path, .observer = &observer };
-    leat_bench_folder_clear (self->folder, "leat", path);
-    *round = s_round_new (self, &store, 0);
-    if (!*round)
+    leat_bench_folder_clear (self->folder, contender->name, path);
+    leat_bench_round_t *round = s_round_new (self, &store, 0);
+    if (!round)
         return false;
-    bool good = leat_bench_processes_run (self->processes, &leat_bench_leat, *round);
-    (*round)->plan.store = NULL;
-    return s_finish (self, "leat", "leat", *round, good);
+    bool good = leat_bench_processes_run (self->processes, contender, round);
+    good = s_finish (self, contender->name, contender->name, round, good);
+    found->records[turn] = round->sent;
+    found->elapsed_ns[turn] = round->settled_ns - round->began_ns;
+    memcpy (found->cpu_ns[turn], round->cpu_ns, sizeof found->cpu_ns[turn]);
+    if (contender == &leat_bench_leat) {
+        job->from_ns = round->began_ns;
+        job->until_ns = round->settled_ns;
+        job->size = round->sent * self->plan.size;
+    }
+    leat_bench_round_destroy (&round);
+    return good;
+}
+
+/* One that does what Leat did. */
+static bool s_job_many (const leat_bench_durable_t *self, const leat_bench_contender_t *contender,
+                        leat_bench_durable_many_t *found, unsigned turn, s_job_t *job)
+{
+    bool lmdb = contender == &leat_bench_lmdb;
+    job->round = s_round_new (self, NULL, 0);
+    bool good =
+        job->round && s_run_job (self, contender->name, lmdb ? s_lmdb_many : s_file_many, job);
+    if (good) {
+        int leat = leat_bench_contenders_index (self->contenders, &leat_bench_leat);
+        found->records[turn] = found->records[leat];
+        found->elapsed_ns[turn] = lmdb ? job->replay->elapsed_ns : job->round->elapsed_ns;
+        found->cpu_ns[turn][LEAT_BENCH_MIDDLE] =
+            leat_bench_processes_usage (self->processes, 0).cpu_ns;
+        found->transactions = job->replay->transactions;
+        found->rows = job->replay->rows;
+    }
+    leat_bench_round_destroy (&job->round);
+    return good;
 }
 
 bool leat_bench_durable_many (const leat_bench_durable_t *self, leat_bench_durable_many_t *found)
 {
     leat_bench_row_log_t *log = leat_bench_row_log_new ();
     leat_bench_replay_t *replay = leat_bench_shared_new (sizeof *replay);
-    leat_bench_round_t *round = NULL;
-    if (!log || !replay)
+    s_job_t job = { .log = log, .replay = replay };
+    bool good = log && replay;
+    if (!good)
         leat_message (self->name, "no memory to share: %s", strerror (errno));
-    else
-        self->progress (self->arg, "leat");
-    bool good = log && replay && s_leat_many (self, log, &round);
-    if (good) {
-        s_job_t job = { .round = round,
-                        .log = log,
-                        .from_ns = round->began_ns,
-                        .until_ns = round->settled_ns,
-                        .size = round->sent * self->plan.size,
-                        .replay = replay };
-        found->records = round->sent;
-        memcpy (found->cpu_ns, round->cpu_ns, sizeof found->cpu_ns);
-        found->elapsed_ns[LEAT_BENCH_ON_LEAT] = round->settled_ns - round->began_ns;
-        self->progress (self->arg, "lmdb");
-        good = s_run_job (self, LEAT_BENCH_ON_LMDB, s_lmdb_many, &job);
-        found->lmdb_cpu_ns = leat_bench_processes_usage (self->processes, 0).cpu_ns;
-        found->transactions = replay->transactions;
-        found->rows = replay->rows;
-        found->elapsed_ns[LEAT_BENCH_ON_LMDB] = replay->elapsed_ns;
-        if (good) {
-            self->progress (self->arg, "file");
-            good = s_run_job (self, LEAT_BENCH_ON_FILE, s_file_many, &job);
-        }
-        found->elapsed_ns[LEAT_BENCH_ON_FILE] = round->elapsed_ns;
+    unsigned order[LEAT_BENCH_CONTENDERS_MAX];
+    unsigned count = s_order (self, order);
+    for (unsigned i = 0; good && i < count; i++) {
+        const leat_bench_contender_t *contender = self->contenders->list[order[i]];
+        s_progress (self, contender->name, false);
+        good = contender->roles[LEAT_BENCH_PRODUCER]
+                   ? s_broker_many (self, contender, log, found, order[i], &job)
+                   : s_job_many (self, contender, found, order[i], &job);
     }
-    leat_bench_round_destroy (&round);
     leat_bench_shared_destroy (replay, sizeof *replay);
     leat_bench_row_log_destroy (&log);
     return good;
 }
 
-static void s_keep (leat_bench_durable_single_t *found, leat_bench_durable_way_t way,
-                    leat_bench_round_t *round)
+/* ---- one at a time --------------------------------------------------------------------------- */
+
+static void s_keep (leat_bench_durable_single_t *found, unsigned turn, leat_bench_round_t *round)
 {
     size_t count = round->samples_count;
-    found->count[way] = count;
-    found->p50_us[way] = (double) leat_bench_percentile (round->samples, count, 500) / 1e3;
-    found->p90_us[way] = (double) leat_bench_percentile (round->samples, count, 900) / 1e3;
-    found->p99_us[way] = (double) leat_bench_percentile (round->samples, count, 990) / 1e3;
-    round->samples_count = 0;
+    found->p50_us[turn] = (double) leat_bench_percentile (round->samples, count, 500) / 1e3;
+    found->p90_us[turn] = (double) leat_bench_percentile (round->samples, count, 900) / 1e3;
+    found->p99_us[turn] = (double) leat_bench_percentile (round->samples, count, 990) / 1e3;
 }
 
 static int s_broker (void *arg, int ready)
@@ -362,26 +407,27 @@ bool leat_bench_durable_single (const leat_bench_durable_t *self,
                                 leat_bench_durable_single_t *found)
 {
     uint64_t records = self->plan.records;
-    leat_bench_round_t *round =
-        s_round_new (self, NULL, records && records < S_SAMPLES_MAX ? records : S_SAMPLES_MAX);
-    if (!round)
-        return false;
-    round->plan.records = 0; /* time decides, or that samples_max is reached */
-    s_job_t job = { .round = round };
-    self->progress (self->arg, "leat, one at a time");
-    bool good = s_leat_single (self, round);
-    if (good) {
-        s_keep (found, LEAT_BENCH_ON_LEAT, round);
-        self->progress (self->arg, "lmdb, one at a time");
-        good = s_run_job (self, LEAT_BENCH_ON_LMDB, s_lmdb_singly, &job);
+    unsigned order[LEAT_BENCH_CONTENDERS_MAX];
+    unsigned count = s_order (self, order);
+    bool good = true;
+    for (unsigned i = 0; good && i < count; i++) {
+        const leat_bench_contender_t *contender = self->contenders->list[order[i]];
+        leat_bench_round_t *round =
+            s_round_new (self, NULL, records && records < S_SAMPLES_MAX ? records : S_SAMPLES_MAX);
+        if (!round)
+            return false;
+        round->plan.records = 0; /* time decides, or that samples_max is reached */
+        s_job_t job = { .round = round };
+        s_progress (self, contender->name, true);
+        if (contender == &leat_bench_lmdb)
+            good = s_run_job (self, contender->name, s_lmdb_singly, &job);
+        else if (contender == &leat_bench_file)
+            good = s_run_job (self, contender->name, s_file_singly, &job);
+        else
+            good = s_leat_single (self, round);
+        if (good)
+            s_keep (found, order[i], round);
+        leat_bench_round_destroy (&round);
     }
-    if (good) {
-        s_keep (found, LEAT_BENCH_ON_LMDB, round);
-        self->progress (self->arg, "file, one at a time");
-        good = s_run_job (self, LEAT_BENCH_ON_FILE, s_file_singly, &job);
-    }
-    if (good)
-        s_keep (found, LEAT_BENCH_ON_FILE, round);
-    leat_bench_round_destroy (&round);
     return good;
 }

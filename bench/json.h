@@ -7,8 +7,13 @@
 
 #include <jansson.h>
 
+#include "bench/statistics.h"
+
 /* {"median": M, "rounds": [...]} of the values of `count` rounds. */
 json_t *leat_bench_json_values (const double *values, unsigned count);
+
+/* {"ratio": R, "least": L, "most": M} */
+json_t *leat_bench_json_ratio (const leat_bench_ratio_t *ratio);
 
 /* Writes the object to stdout, and releases it; false if it could not be written. */
 bool leat_bench_json_print (json_t *root);

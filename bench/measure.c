@@ -71,7 +71,7 @@ static void s_keep (leat_bench_result_t *self, unsigned i, leat_bench_round_t *r
 static bool s_turn (leat_bench_measurement_t *self, const leat_bench_options_t *options,
                     leat_bench_processes_t *processes, unsigned i, unsigned turn)
 {
-    const leat_bench_contender_t *contender = options->contenders[turn];
+    const leat_bench_contender_t *contender = options->contenders.list[turn];
     const leat_bench_plan_t *plan = &options->plan;
     leat_bench_round_t *round = leat_bench_round_new (plan, plan->rate > 0 ? plan->records : 0);
     if (!round) {
@@ -95,7 +95,7 @@ static void s_progress (const leat_bench_options_t *options, unsigned i, unsigne
 {
     if (isatty (STDERR_FILENO))
         fprintf (stderr, "\r\033[Kround %u of %u: %s", i + 1, options->rounds,
-                 options->contenders[turn]->name);
+                 options->contenders.list[turn]->name);
 }
 
 static void s_progress_end (void)
@@ -107,13 +107,13 @@ static void s_progress_end (void)
 bool leat_bench_measure (leat_bench_measurement_t *self, const leat_bench_options_t *options)
 {
     *self = (leat_bench_measurement_t){ .rounds = options->rounds };
-    for (unsigned turn = 0; turn < options->contenders_count; turn++)
+    for (unsigned turn = 0; turn < options->contenders.count; turn++)
         s_new (&self->results[turn], options->rounds);
 
     leat_bench_processes_t *processes = leat_bench_processes_new ();
     bool good = true;
     for (unsigned i = 0; good && i < options->rounds; i++) {
-        for (unsigned turn = 0; good && turn < options->contenders_count; turn++) {
+        for (unsigned turn = 0; good && turn < options->contenders.count; turn++) {
             s_progress (options, i, turn);
             good = s_turn (self, options, processes, i, turn);
             s_progress_end ();

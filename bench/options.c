@@ -40,7 +40,8 @@ enum { S_FRAME = 256, S_CONTENDERS, S_REQUIRE, S_REQUIRE_PROXY };
           S_CONTENDERS,                                                                            \
           "LIST",                                                                                  \
           0,                                                                                       \
-          "Who takes part, of relay,proxy,router,leat (default all of them that apply)",           \
+          "Who takes part, with commas between, or all that are installed (default "               \
+          "relay,proxy,router,leat; latency: relay,router,leat)",                                  \
           0 },                                                                                     \
         { "seed", LEAT_BENCH_OPTION_SEED, "N", 0, "Of the records' content (default 1)", 0 },      \
     {                                                                                              \
@@ -51,49 +52,47 @@ static const struct argp_option s_throughput_options[] = {
     S_COMMON_OPTIONS,
     { "records", 'n', "N", 0, "Measure N records a round, whatever time they take", 0 },
     { "frame", S_FRAME, "SIZE", 0, "Frames of the router contender (default 256KiB)", 0 },
-    { "require", S_REQUIRE, "RATIO", 0, "Exit with 1 if leat / relay is below RATIO", 0 },
-    { "require-proxy", S_REQUIRE_PROXY, "RATIO", 0, "Exit with 1 if leat / proxy is below RATIO",
+    { "require", S_REQUIRE, "LIST", 0,
+      "Exit with 1 if the ratio of leat to a contender is below, such as relay=0.7,redis=20; a bare "
+      "number is of relay",
       0 },
+    { "require-proxy", S_REQUIRE_PROXY, "RATIO", 0, "The same as --require proxy=RATIO", 0 },
     { 0 }
 };
 
 static const struct argp_option s_latency_options[] = {
     S_COMMON_OPTIONS,
     { "rate", 'r', "N", 0, "Records a second (default 5000)", 0 },
-    { "require", S_REQUIRE, "RATIO", 0, "Exit with 1 if p50 of leat / router is above RATIO", 0 },
+    { "require", S_REQUIRE, "LIST", 0,
+      "Exit with 1 if the ratio of the p50 of leat to a contender's is above, such as "
+      "router=1.3,redis=1; a bare number is of router",
+      0 },
     { 0 }
 };
 
-static void s_contenders (struct argp_state *state, leat_bench_options_t *self, const char *list)
-{
-    self->contenders_count = 0;
-    for (const char *name = list; name;) {
-        size_t size = strcspn (name, ",");
-        const leat_bench_contender_t *contender = leat_bench_contender_find (name, size);
-        if (!contender || leat_bench_options_index (self, contender) >= 0)
-            argp_error (state,
-                        "--contenders wants some of relay,proxy,router,leat, each once, not '%s'",
-                        list);
-        else
-            self->contenders[self->contenders_count++] = contender;
-        name = name[size] ? name + size + 1 : NULL;
-    }
-}
+/* Requirements are about contenders, which may come later on the command line. */
+typedef struct {
+    leat_bench_options_t *options;
+    const char *require;
+    const char *require_proxy;
+} s_input_t;
 
 /* What only the whole command line tells. */
-static void s_finish (struct argp_state *state, leat_bench_options_t *self)
+static void s_finish (struct argp_state *state, s_input_t *input)
 {
+    leat_bench_options_t *self = input->options;
     leat_bench_plan_t *plan = &self->plan;
-    if (!self->contenders_count)
-        s_contenders (state, self, self->latency ? "relay,router,leat" : "relay,proxy,router,leat");
-
-    const leat_bench_contender_t *other = self->latency ? &leat_bench_router : &leat_bench_relay;
-    bool leat = leat_bench_options_index (self, &leat_bench_leat) >= 0;
-    if (self->require > 0 && (!leat || leat_bench_options_index (self, other) < 0))
-        argp_error (state, "--require compares leat with %s; both must be contenders", other->name);
-    if (self->require_proxy > 0
-        && (!leat || leat_bench_options_index (self, &leat_bench_proxy) < 0))
-        argp_error (state, "--require-proxy compares leat with proxy; both must be contenders");
+    if (!self->contenders.count)
+        leat_bench_contenders_parse (&self->contenders, state, leat_bench_contenders,
+                                     self->latency ? "relay,router,leat"
+                                                   : "relay,proxy,router,leat");
+    if (input->require)
+        leat_bench_contenders_require (&self->contenders, state,
+                                       self->latency ? &leat_bench_router : &leat_bench_relay,
+                                       input->require);
+    if (input->require_proxy)
+        leat_bench_contenders_require (&self->contenders, state, &leat_bench_proxy,
+                                       input->require_proxy);
 
     if (plan->rate > 0) {
         plan->warm_up = (uint64_t) (plan->rate * self->warm_up_seconds) + 1;
@@ -107,12 +106,13 @@ static void s_finish (struct argp_state *state, leat_bench_options_t *self)
     plan->warm_up_ns = (uint64_t) (self->warm_up_seconds * 1e9);
     /* Counted records may take long at the pace of the slowest contender. */
     plan->timeout_ns = plan->measure_ns + plan->warm_up_ns + UINT64_C (30000000000)
-                       + (plan->rate > 0 ? 0 : plan->records * 10000);
+                       + (plan->rate > 0 ? 0 : plan->records * 100000);
 }
 
 static error_t s_parse (int key, char *text, struct argp_state *state)
 {
-    leat_bench_options_t *self = state->input;
+    s_input_t *input = state->input;
+    leat_bench_options_t *self = input->options;
     const char *why;
     const leat_bench_common_options_t common = { .size = &self->plan.size,
                                                  .size_min = self->latency
@@ -145,20 +145,29 @@ static error_t s_parse (int key, char *text, struct argp_state *state)
             leat_bench_option_size (state, "frame", text, 1, (uint64_t) 64 << 20);
         return 0;
     case S_CONTENDERS:
-        s_contenders (state, self, text);
+        leat_bench_contenders_parse (&self->contenders, state, leat_bench_contenders, text);
         return 0;
     case S_REQUIRE:
-        self->require = leat_bench_option_number (state, "require", text, false);
+        input->require = text;
         return 0;
     case S_REQUIRE_PROXY:
-        self->require_proxy = leat_bench_option_number (state, "require-proxy", text, false);
+        leat_bench_option_number (state, "require-proxy", text, false);
+        input->require_proxy = text;
         return 0;
     case ARGP_KEY_END:
-        s_finish (state, self);
+        s_finish (state, input);
         return 0;
     default:
         return leat_bench_option_common (state, &common, key, text);
     }
+}
+
+static char *s_filter (int key, const char *text, void *input)
+{
+    (void) input;
+    if (key != ARGP_KEY_HELP_POST_DOC || !text)
+        return (char *) text;
+    return leat_bench_contenders_help (leat_bench_contenders, text);
 }
 
 void leat_bench_options_parse (leat_bench_options_t *self, bool latency, int argc, char **argv)
@@ -166,6 +175,7 @@ void leat_bench_options_parse (leat_bench_options_t *self, bool latency, int arg
     static const struct argp throughput = {
         .options = s_throughput_options,
         .parser = s_parse,
+        .help_filter = s_filter,
         .doc = "How many records a second go from a producer through a broker to a consumer, "
                "and how that compares with the machine and with bare libzmq.\v"
                "Every contender runs as three processes on loopback, one after the other in "
@@ -176,6 +186,7 @@ void leat_bench_options_parse (leat_bench_options_t *self, bool latency, int arg
     static const struct argp delays = {
         .options = s_latency_options,
         .parser = s_parse,
+        .help_filter = s_filter,
         .doc = "How long a record takes from a producer through a broker to a consumer's "
                "callback, at a fixed rate.\v"
                "Every contender runs as three processes on loopback, one after the other in "
@@ -194,14 +205,6 @@ void leat_bench_options_parse (leat_bench_options_t *self, bool latency, int arg
                   .frame_size = (size_t) 256 * 1024,
                   .seed = 1 },
     };
-    leat_bench_option_parse (latency ? &delays : &throughput, self->name, argc, argv, self);
-}
-
-int leat_bench_options_index (const leat_bench_options_t *self,
-                              const leat_bench_contender_t *contender)
-{
-    for (unsigned i = 0; i < self->contenders_count; i++)
-        if (self->contenders[i] == contender)
-            return (int) i;
-    return -1;
+    s_input_t input = { .options = self };
+    leat_bench_option_parse (latency ? &delays : &throughput, self->name, argc, argv, &input);
 }

@@ -19,8 +19,8 @@ bool leat_bench_report_ratio (const leat_bench_measurement_t *measurement,
                               const leat_bench_options_t *options,
                               const leat_bench_contender_t *other, leat_bench_ratio_t *ratio)
 {
-    int leat = leat_bench_options_index (options, &leat_bench_leat);
-    int index = leat_bench_options_index (options, other);
+    int leat = leat_bench_contenders_index (&options->contenders, &leat_bench_leat);
+    int index = leat_bench_contenders_index (&options->contenders, other);
     if (leat < 0 || index < 0)
         return false;
     const leat_bench_result_t *above = &measurement->results[leat];
@@ -71,8 +71,8 @@ static json_t *s_json_contender (const leat_bench_measurement_t *measurement,
 {
     const leat_bench_result_t *result = &measurement->results[turn];
     unsigned rounds = measurement->rounds;
-    json_t *object = json_pack ("{s:s, s:s}", "name", options->contenders[turn]->name, "about",
-                                options->contenders[turn]->about);
+    json_t *object = json_pack ("{s:s, s:s}", "name", options->contenders.list[turn]->name, "about",
+                                options->contenders.list[turn]->about);
     json_object_set_new (object, "records_per_second",
                          leat_bench_json_values (result->records_per_second, rounds));
     if (options->latency) {
@@ -95,15 +95,13 @@ static bool s_json (const leat_bench_measurement_t *measurement,
 {
     json_t *contenders = json_array ();
     json_t *ratios = json_object ();
-    for (unsigned turn = 0; turn < options->contenders_count; turn++) {
+    for (unsigned turn = 0; turn < options->contenders.count; turn++) {
         json_array_append_new (contenders, s_json_contender (measurement, options, turn));
-        const leat_bench_contender_t *other = options->contenders[turn];
+        const leat_bench_contender_t *other = options->contenders.list[turn];
         leat_bench_ratio_t ratio;
         if (other != &leat_bench_leat
             && leat_bench_report_ratio (measurement, options, other, &ratio))
-            json_object_set_new (ratios, other->name,
-                                 json_pack ("{s:f, s:f, s:f}", "ratio", ratio.ratio, "least",
-                                            ratio.least, "most", ratio.most));
+            json_object_set_new (ratios, other->name, leat_bench_json_ratio (&ratio));
     }
     json_t *root = json_pack (
         "{s:s, s:I, s:I, s:I, s:f}", "benchmark", options->latency ? "latency" : "throughput",
@@ -119,16 +117,17 @@ static bool s_json (const leat_bench_measurement_t *measurement,
 static void s_print_about (const leat_bench_options_t *options)
 {
     printf ("\n");
-    for (unsigned turn = 0; turn < options->contenders_count; turn++)
-        printf ("%-7s %s\n", options->contenders[turn]->name, options->contenders[turn]->about);
+    for (unsigned turn = 0; turn < options->contenders.count; turn++)
+        printf ("%-10s %s\n", options->contenders.list[turn]->name,
+                options->contenders.list[turn]->about);
 }
 
 static void s_print_ratios (const leat_bench_measurement_t *measurement,
                             const leat_bench_options_t *options)
 {
     bool first = true;
-    for (unsigned turn = 0; turn < options->contenders_count; turn++) {
-        const leat_bench_contender_t *other = options->contenders[turn];
+    for (unsigned turn = 0; turn < options->contenders.count; turn++) {
+        const leat_bench_contender_t *other = options->contenders.list[turn];
         leat_bench_ratio_t ratio;
         if (other == &leat_bench_leat
             || !leat_bench_report_ratio (measurement, options, other, &ratio))
@@ -137,7 +136,7 @@ static void s_print_ratios (const leat_bench_measurement_t *measurement,
             printf ("\n%s, of the medians (least .. most of one round)\n",
                     options->latency ? "ratios of p50, the worse of both" : "ratios");
         first = false;
-        printf ("leat / %-7s %6.2f  (%.2f .. %.2f)\n", other->name, ratio.ratio, ratio.least,
+        printf ("leat / %-10s %6.2f  (%.2f .. %.2f)\n", other->name, ratio.ratio, ratio.least,
                 ratio.most);
     }
 }
@@ -159,14 +158,14 @@ bool leat_bench_report_throughput (const leat_bench_measurement_t *measurement,
     double size = (double) options->plan.size;
     printf ("records of %zu bytes, %u round%s, %ld processors\n\n", options->plan.size, rounds,
             rounds == 1 ? "" : "s", sysconf (_SC_NPROCESSORS_ONLN));
-    printf ("%-7s %8s %8s %8s %10s   %s\n", "", "MB/s", "", "", "million", "ns of CPU per record");
-    printf ("%-7s %8s %8s %8s %10s %8s %8s %8s\n", "", "median", "least", "most", "records/s",
+    printf ("%-10s %8s %8s %8s %10s   %s\n", "", "MB/s", "", "", "million", "ns of CPU per record");
+    printf ("%-10s %8s %8s %8s %10s %8s %8s %8s\n", "", "median", "least", "most", "records/s",
             "producer", "middle", "consumer");
-    for (unsigned turn = 0; turn < options->contenders_count; turn++) {
+    for (unsigned turn = 0; turn < options->contenders.count; turn++) {
         const leat_bench_result_t *result = &measurement->results[turn];
         const double *rates = result->records_per_second;
         double median = leat_bench_median (rates, rounds);
-        printf ("%-7s %8.1f %8.1f %8.1f %10.3f", options->contenders[turn]->name,
+        printf ("%-10s %8.1f %8.1f %8.1f %10.3f", options->contenders.list[turn]->name,
                 median * size / 1e6, s_least (rates, rounds) * size / 1e6,
                 s_most (rates, rounds) * size / 1e6, median / 1e6);
         s_print_cpu (result, rounds);
@@ -185,16 +184,16 @@ bool leat_bench_report_latency (const leat_bench_measurement_t *measurement,
     printf ("records of %zu bytes, %.0f a second, %u round%s, %ld processors; microseconds\n\n",
             options->plan.size, options->plan.rate, rounds, rounds == 1 ? "" : "s",
             sysconf (_SC_NPROCESSORS_ONLN));
-    printf ("%-7s", "");
+    printf ("%-10s", "");
     for (int k = 0; k < LEAT_BENCH_PERCENTILES; k++)
         printf (" %8s", s_percentile_names[k]);
-    printf (" %8s   %s\n%-7s", "p50 from", "ns of CPU per record", "");
+    printf (" %8s   %s\n%-10s", "p50 from", "ns of CPU per record", "");
     for (int k = 0; k < LEAT_BENCH_PERCENTILES; k++)
         printf (" %8s", "");
     printf (" %8s %8s %8s %8s\n", "awake", "producer", "middle", "consumer");
-    for (unsigned turn = 0; turn < options->contenders_count; turn++) {
+    for (unsigned turn = 0; turn < options->contenders.count; turn++) {
         const leat_bench_result_t *result = &measurement->results[turn];
-        printf ("%-7s", options->contenders[turn]->name);
+        printf ("%-10s", options->contenders.list[turn]->name);
         for (int k = 0; k < LEAT_BENCH_PERCENTILES; k++)
             printf (" %8.1f", k == LEAT_BENCH_WORST
                                   ? s_most (result->percentiles_us[k], rounds)

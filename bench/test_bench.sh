@@ -78,6 +78,9 @@ case " ${contenders[*]} " in
     exits 0 latency --contenders router,leat --rate 500 --seconds 0.1 --pairs 1 --require 1000000
     exits 1 latency --contenders router,leat --rate 500 --seconds 0.1 --pairs 1 --require 0.0001
     says 'required is at most 0.000'
+    exits 1 throughput --require relay=1000,proxy=0.0000001 --contenders relay,proxy,leat --records 2000 --pairs 1
+    says 'leat / relay is'
+    ! grep -q 'leat / proxy' "$work/stderr" || fail 'said of proxy, too, that it is not reached'
     ;;
 esac
 
@@ -198,17 +201,20 @@ done
 
 exits 0 durable -d "$work/disk" --records 3000 --seconds 0.1 --pairs 2 --require 0.0000001 --require-single 1000000
 for way in leat lmdb file; do
-    [ "$(grep -cE "^$way +[1-9][0-9.]* +[0-9.]+ +[0-9.]+$" "$work/stdout")" -eq 2 ] || fail "durable: not two rows of $way"
+    [ "$(grep -cE "^$way +[1-9][0-9.]* +[0-9.]+ +[0-9.]+( |\$)" "$work/stdout")" -eq 2 ] || fail "durable: not two rows of $way"
 done
 shows '^a round of leat: 3001 records in [1-9][0-9]* transactions with [1-9][0-9]* rows '
-shows '^time of lmdb / leat +[0-9]'
+shows '^records/s, leat / lmdb +[0-9]'
 shows '^single p50, leat / lmdb +[0-9]'
 [ ! -s "$work/stderr" ] || fail "durable: something on stderr"
 shows_empty
 exits 1 durable -d "$work/disk" --seconds 0.05 --size 3000 --pairs 1 --require 1000 --require-single 0.0001 --json
-says 'the time of lmdb / leat is'
+says 'leat / lmdb is'
 says 'one at a time the p50 of leat / lmdb is'
-shows '"single_leat_to_lmdb"'
+shows '"single_leat_to"'
+exits 0 durable -d "$work/disk" --contenders file,leat --records 500 --seconds 0.05 --pairs 1
+shows '^records/s, leat / file +[0-9]'
+! grep -q lmdb "$work/stdout" || fail 'durable: lmdb took part unasked'
 exits 1 durable -d "$work/nowhere" --records 10 --pairs 1
 says "cannot make a folder in $work/nowhere"
 exits 0 durable -d "$work/disk" --swing 1MiB..3MiB --size 50 --pairs 2
@@ -223,7 +229,8 @@ says 'skipped: a backlog of 900 TiB wants'
 shows_empty
 for options in '--size 23' '--size 70000' '--records 0' '--seconds 0' '--require 0' '--require-single x' \
     '--swing 1MiB' '--swing 1MiB..' '--swing 1MiB..1.5MiB' '--swing 1..2' '--swing 4MiB..1MiB' \
-    '--swing 1MiB..2MiB --require 1' '--swing 1MiB..2MiB --pairs 7' '--broker tcp://127.0.0.1:5560' 'extra'; do
+    '--swing 1MiB..2MiB --require 1' '--swing 1MiB..2MiB --contenders leat' '--contenders lmdb' \
+    '--contenders leat --require 1' '--contenders leat --require-single 1' '--contenders relay,leat' '--swing 1MiB..2MiB --pairs 7' '--broker tcp://127.0.0.1:5560' 'extra'; do
     # shellcheck disable=SC2086
     exits 2 durable $options
     [ -s "$work/stderr" ] || fail "durable $options: not a word on stderr"
@@ -272,7 +279,9 @@ exits 2 nonsense
 says "there is no benchmark 'nonsense'"
 for options in '--size 15' '--size 0' '--size -5' '--size 2MiB' '--size 5parsecs' '--seconds 0' \
     '--seconds 1x' '--seconds nan' '--seconds' '--pairs 0' '--pairs 1001' '--records 0' \
-    '--contenders redis' '--contenders relay,relay' '--contenders ' '--require 0' '--require -1' \
+    '--contenders nobody' '--contenders relay,relay' '--contenders ' '--contenders all,leat' \
+    '--require 0' '--require -1' '--require relay' '--require relay=' '--require relay=1,' '--require =1' \
+    '--require nobody=1' '--require leat=1' '--require relay=1,proxy=x' \
     '--contenders relay --require 1' '--contenders leat,relay --require-proxy 1' '--rate 5' \
     '--broker nonsense' '--frame 0' 'extra' '--unknown'; do
     # shellcheck disable=SC2086
