@@ -170,8 +170,17 @@ static char *s_filter (int key, const char *text, void *input)
             used += size;
         }
     }
+    char absent[512] = "";
+    used = 0;
+    for (unsigned i = 0; leat_bench_balancers[i]; i++)
+        if (!leat_bench_balancer_installed (leat_bench_balancers[i]) && used < sizeof absent)
+            used += (size_t) snprintf (
+                absent + used, sizeof absent - used, "%s%s",
+                used ? ", " : " Not installed here: ", leat_bench_balancers[i]->name);
     char *filtered = NULL;
-    if (asprintf (&filtered, "%s\n\nContenders of this program: %s.", text, names) < 0)
+    if (asprintf (&filtered, "%s\n\nContenders of this program: %s.%s%s", text, names, absent,
+                  used ? "." : "")
+        < 0)
         return NULL;
     return filtered;
 }

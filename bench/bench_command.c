@@ -15,7 +15,7 @@
 
 static const char s_usage[] =
     "Usage: leat bench throughput|latency|balance|many|waiting|fair|durable [OPTION...]\n"
-    "Measures Leat beside what the machine and bare libzmq can do.\n"
+    "Measures Leat beside what the machine, bare libzmq and other brokers can do.\n"
     "\n"
     "  throughput   records a second through a broker\n"
     "  latency      from a producer to a consumer's callback\n"

@@ -3,12 +3,46 @@
 #include "bench/contender.h"
 
 #include <malloc.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "bench/peer_beanstalkd.h"
+#include "bench/peer_gearmand.h"
+#include "bench/peer_nats.h"
+#include "bench/peer_rabbitmq.h"
+#include "bench/peer_redis.h"
+
 const leat_bench_contender_t *const leat_bench_contenders[] = {
-    &leat_bench_relay, &leat_bench_proxy, &leat_bench_router, &leat_bench_leat, NULL
+    &leat_bench_relay,
+    &leat_bench_proxy,
+    &leat_bench_router,
+    &leat_bench_leat,
+#ifdef LEAT_WITH_REDIS
+    &leat_bench_redis,
+#endif
+#ifdef LEAT_WITH_NATS
+    &leat_bench_nats,
+    &leat_bench_jetstream,
+#endif
+#ifdef LEAT_WITH_RABBITMQ
+    &leat_bench_rabbitmq,
+#endif
+    &leat_bench_beanstalkd,
+#ifdef LEAT_WITH_GEARMAN
+    &leat_bench_gearmand,
+#endif
+    NULL,
 };
+
+void leat_bench_contender_print (const leat_bench_contender_t *self, const char *version)
+{
+    printf ("%-10s %s\n", self->name, self->about);
+    if (self->promise)
+        printf ("%-10s   %s\n", "", self->promise);
+    if (self->server)
+        printf ("%-10s   %s %s, %s\n", "", self->server, version, self->library);
+}
 
 void leat_bench_ready (int ready)
 {

@@ -13,8 +13,10 @@ typedef int (leat_bench_role_fn) (leat_bench_round_t *round, int ready);
 
 typedef struct {
     const char *name;
-    const char *about;  /* for people, one line */
-    const char *server; /* the program that has to be installed; NULL: none */
+    const char *about;   /* for people, one line */
+    const char *promise; /* what is acknowledged, synced and kept, one line; NULL: nothing */
+    const char *server;  /* the program that has to be installed; NULL: none */
+    const char *library; /* what speaks to it, with the version; only with a server */
     leat_bench_role_fn *roles[LEAT_BENCH_ROLES];
 } leat_bench_contender_t;
 
@@ -32,6 +34,10 @@ extern const leat_bench_contender_t leat_bench_leat;
 
 /* All that this program was built with, in the order of their turns; NULL behind the last. */
 extern const leat_bench_contender_t *const leat_bench_contenders[];
+
+/* What people are told of it, on lines of stdout that begin with its name: what it is, what it promises,
+ * which versions these are. `version` is its server's, which may be empty. */
+void leat_bench_contender_print (const leat_bench_contender_t *self, const char *version);
 
 /* For roles: lets the next one start. */
 void leat_bench_ready (int ready);

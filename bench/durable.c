@@ -34,6 +34,7 @@ typedef struct {
     leat_bench_ratio_t single_ratio[S_MAX]; /* Leat's p50 / theirs */
     s_values_t transactions;                /* of Leat */
     s_values_t rows;
+    char version[S_MAX][32];
 } s_result_t;
 
 typedef struct {
@@ -64,6 +65,7 @@ static void s_keep (s_result_t *result, const leat_bench_contenders_t *contender
         result->p90[turn][i] = single->p90_us[turn];
         result->p99[turn][i] = single->p99_us[turn];
     }
+    memcpy (result->version, many->version, sizeof result->version);
     result->transactions[i] = (double) many->transactions;
     result->rows[i] = (double) many->rows;
 }
@@ -169,8 +171,7 @@ static bool s_print (const leat_bench_durable_options_t *options, const s_result
     s_print_ratios (options, leat, result->single_ratio, "single p50");
     printf ("\n");
     for (unsigned turn = 0; turn < options->contenders.count; turn++)
-        printf ("%-10s %s\n", options->contenders.list[turn]->name,
-                options->contenders.list[turn]->about);
+        leat_bench_contender_print (options->contenders.list[turn], result->version[turn]);
     return fflush (stdout) == 0;
 }
 
@@ -183,15 +184,20 @@ static json_t *s_json_contender (const leat_bench_durable_options_t *options,
     for (int role = 0; role < LEAT_BENCH_ROLES; role++)
         json_object_set_new (cpu, roles[role],
                              leat_bench_json_values (result->cpu[turn][role], rounds));
-    return json_pack ("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
-                      options->contenders.list[turn]->name, "about",
-                      options->contenders.list[turn]->about, "records_per_second",
-                      leat_bench_json_values (result->records_per_second[turn], rounds), "records",
-                      leat_bench_json_values (result->records[turn], rounds), "seconds",
-                      leat_bench_json_values (result->elapsed[turn], rounds), "single_p50_us",
-                      leat_bench_json_values (result->p50[turn], rounds), "single_p90_us",
-                      leat_bench_json_values (result->p90[turn], rounds), "single_p99_us",
-                      leat_bench_json_values (result->p99[turn], rounds), "cpu_ns_per_record", cpu);
+    json_t *object =
+        leat_bench_json_contender (options->contenders.list[turn], result->version[turn]);
+    json_object_set_new (object, "records_per_second",
+                         leat_bench_json_values (result->records_per_second[turn], rounds));
+    json_object_set_new (object, "records", leat_bench_json_values (result->records[turn], rounds));
+    json_object_set_new (object, "seconds", leat_bench_json_values (result->elapsed[turn], rounds));
+    json_object_set_new (object, "single_p50_us",
+                         leat_bench_json_values (result->p50[turn], rounds));
+    json_object_set_new (object, "single_p90_us",
+                         leat_bench_json_values (result->p90[turn], rounds));
+    json_object_set_new (object, "single_p99_us",
+                         leat_bench_json_values (result->p99[turn], rounds));
+    json_object_set_new (object, "cpu_ns_per_record", cpu);
+    return object;
 }
 
 static json_t *s_json_ratios (const leat_bench_durable_options_t *options, int leat,

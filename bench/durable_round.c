@@ -11,8 +11,13 @@
 #include <unistd.h>
 
 #include "bench/leat.h"
+#include "bench/peer_beanstalkd.h"
+#include "bench/peer_nats.h"
+#include "bench/peer_rabbitmq.h"
+#include "bench/peer_redis.h"
 #include "bench/records.h"
 #include "bench/row_log.h"
+#include "bench/singly.h"
 #include "bench/statistics.h"
 #include "broker/store/lmdb_files.h"
 #include "broker/store/rows.h"
@@ -34,9 +39,22 @@ const leat_bench_contender_t leat_bench_file = {
     .about = "as many bytes, written and synced by the MiB; one at a time a block of 4096 bytes",
 };
 
-const leat_bench_contender_t *const leat_bench_durable_contenders[] = { &leat_bench_leat,
-                                                                        &leat_bench_lmdb,
-                                                                        &leat_bench_file, NULL };
+const leat_bench_contender_t *const leat_bench_durable_contenders[] = {
+    &leat_bench_leat,
+    &leat_bench_lmdb,
+    &leat_bench_file,
+#ifdef LEAT_WITH_REDIS
+    &leat_bench_redis_durable,
+#endif
+#ifdef LEAT_WITH_NATS
+    &leat_bench_jetstream_durable,
+#endif
+#ifdef LEAT_WITH_RABBITMQ
+    &leat_bench_rabbitmq_durable,
+#endif
+    &leat_bench_beanstalkd_durable,
+    NULL,
+};
 
 /* What a child that measures the disk is told. */
 typedef struct {
@@ -51,38 +69,14 @@ typedef struct {
 
 /* ---- one at a time --------------------------------------------------------------------------- */
 
-/* Keeps how long it took since start_ns; false when it was the last one. */
-static bool s_sample (leat_bench_round_t *round, uint64_t start_ns, uint64_t end_ns)
+static bool s_send_and_wait (void *arg, const uint8_t *body, size_t size)
 {
-    uint64_t now_ns = leat_bench_now_ns ();
-    round->samples[round->samples_count++] = now_ns - start_ns;
-    return now_ns < end_ns && round->samples_count < round->samples_max;
+    return leat_producer_send (arg, body, size) == 0
+           && leat_producer_flush (arg, S_TIMEOUT_MS) == 0;
 }
 
-/* The last record is made when the time is over, so one more is sent than there are samples. */
-static bool s_send_singly (leat_bench_round_t *round, leat_producer_t *producer,
-                           leat_bench_source_t *source, uint8_t *body)
+static int s_produce_singly (leat_bench_round_t *round, int ready)
 {
-    uint64_t end_ns = leat_bench_now_ns () + round->plan.measure_ns;
-    bool more = true;
-    while (more) {
-        leat_bench_source_make (source, body);
-        uint64_t start_ns = leat_bench_now_ns ();
-        if (leat_producer_send (producer, body, source->size) != 0
-            || leat_producer_flush (producer, S_TIMEOUT_MS) != 0)
-            return false;
-        more = s_sample (round, start_ns, end_ns);
-    }
-    source->last_ns = 0;
-    source->event = source->number;
-    leat_bench_source_make (source, body);
-    return leat_producer_send (producer, body, source->size) == 0
-           && leat_producer_flush (producer, S_TIMEOUT_MS) == 0;
-}
-
-static int s_produce_singly (void *arg, int ready)
-{
-    leat_bench_round_t *round = arg;
     leat_client_t *client = leat_bench_client_new (round, round->front, NULL);
     if (!client)
         return 1;
@@ -93,9 +87,8 @@ static int s_produce_singly (void *arg, int ready)
         leat_bench_ready (ready);
         leat_bench_source_t source;
         leat_bench_source_begin (&source, round);
-        source.last_ns = UINT64_MAX; /* until it is told */
         uint8_t *body = leat_alloc_raw (round->plan.size);
-        rc = s_send_singly (round, producer, &source, body) ? 0 : 1;
+        rc = leat_bench_send_singly (&source, body, s_send_and_wait, producer) ? 0 : 1;
         free (body);
         leat_bench_source_end (&source);
     }
@@ -142,7 +135,7 @@ static int s_lmdb_singly (void *arg, int ready)
         start_ns = leat_bench_now_ns ();
         memcpy (body, &start_ns, sizeof start_ns);
         code = s_put_one (&files, round->samples_count, round->plan.size, body);
-    } while (!code && s_sample (round, start_ns, end_ns));
+    } while (!code && leat_bench_sample_singly (round, start_ns, end_ns));
     free (body);
     leat_lmdb_files_close (&files);
     if (code)
@@ -187,7 +180,7 @@ static int s_file_singly (void *arg, int ready)
         start_ns = leat_bench_now_ns ();
         memcpy (block, &start_ns, sizeof start_ns);
         good = s_write_block (round, fd, block, LEAT_BENCH_FILE_SINGLE);
-    } while (good && s_sample (round, start_ns, end_ns));
+    } while (good && leat_bench_sample_singly (round, start_ns, end_ns));
     free (block);
     close (fd);
     return good ? 0 : 1;
@@ -308,6 +301,7 @@ static bool s_broker_many (const leat_bench_durable_t *self,
     bool good = leat_bench_processes_run (self->processes, contender, round);
     good = s_finish (self, contender->name, contender->name, round, good);
     found->records[turn] = round->sent;
+    memcpy (found->version[turn], round->version, sizeof found->version[turn]);
     found->elapsed_ns[turn] = round->settled_ns - round->began_ns;
     memcpy (found->cpu_ns[turn], round->cpu_ns, sizeof found->cpu_ns[turn]);
     if (contender == &leat_bench_leat) {
@@ -372,35 +366,42 @@ static void s_keep (leat_bench_durable_single_t *found, unsigned turn, leat_benc
     found->p99_us[turn] = (double) leat_bench_percentile (round->samples, count, 990) / 1e3;
 }
 
-static int s_broker (void *arg, int ready)
-{
-    return leat_bench_broker_run (arg, ready);
-}
+typedef struct {
+    leat_bench_role_fn *role;
+    leat_bench_round_t *round;
+} s_play_t;
 
-static int s_consumer (void *arg, int ready)
+static int s_play (void *arg, int ready)
 {
-    return leat_bench_leat.roles[LEAT_BENCH_CONSUMER](arg, ready);
+    s_play_t *self = arg;
+    return self->role (self->round, ready);
 }
 
 /* The consumer comes when all is confirmed, so that a commit has a record and nothing else. */
-static bool s_leat_single (const leat_bench_durable_t *self, leat_bench_round_t *round)
+static bool s_broker_single (const leat_bench_durable_t *self,
+                             const leat_bench_contender_t *contender, leat_bench_round_t *round)
 {
     leat_bench_processes_t *processes = self->processes;
     char path[LEAT_BENCH_FOLDER_PATH];
     const leat_store_options_t store = { .path = path };
-    leat_bench_folder_clear (self->folder, "leat", path);
+    s_play_t middle = { contender->roles[LEAT_BENCH_MIDDLE], round };
+    s_play_t consumer = { contender->roles[LEAT_BENCH_CONSUMER], round };
+    s_play_t producer = { contender == &leat_bench_leat ? s_produce_singly
+                                                        : contender->roles[LEAT_BENCH_PRODUCER],
+                          round };
+    leat_bench_folder_clear (self->folder, contender->name, path);
     round->plan.store = &store;
+    round->plan.singly = true;
     uint64_t deadline_ns = leat_bench_now_ns () + self->plan.timeout_ns;
-    bool good =
-        leat_bench_processes_start (processes, "broker", s_broker, round, round) >= 0
-        && leat_bench_processes_start (processes, "producer", s_produce_singly, round, round) >= 0
-        && leat_bench_processes_wait (processes, 1, deadline_ns, round)
-        && leat_bench_processes_start (processes, "consumer", s_consumer, round, round) >= 0
-        && leat_bench_processes_wait (processes, 2, deadline_ns, round);
+    bool good = leat_bench_processes_start (processes, "middle", s_play, &middle, round) >= 0
+                && leat_bench_processes_start (processes, "producer", s_play, &producer, round) >= 0
+                && leat_bench_processes_wait (processes, 1, deadline_ns, round)
+                && leat_bench_processes_start (processes, "consumer", s_play, &consumer, round) >= 0
+                && leat_bench_processes_wait (processes, 2, deadline_ns, round);
     round->plan.store = NULL;
     if (good && !round->complete)
         leat_bench_round_fail (round, "the last record never came");
-    return s_finish (self, "leat", "leat", round, good);
+    return s_finish (self, contender->name, contender->name, round, good);
 }
 
 bool leat_bench_durable_single (const leat_bench_durable_t *self,
@@ -424,7 +425,7 @@ bool leat_bench_durable_single (const leat_bench_durable_t *self,
         else if (contender == &leat_bench_file)
             good = s_run_job (self, contender->name, s_file_singly, &job);
         else
-            good = s_leat_single (self, round);
+            good = s_broker_single (self, contender, round);
         if (good)
             s_keep (found, order[i], round);
         leat_bench_round_destroy (&round);

@@ -27,7 +27,8 @@ typedef struct {
     uint64_t elapsed_ns[LEAT_BENCH_CONTENDERS_MAX];
     /* User and system time; that of lmdb and file stands under LEAT_BENCH_MIDDLE. */
     uint64_t cpu_ns[LEAT_BENCH_CONTENDERS_MAX][LEAT_BENCH_ROLES];
-    uint64_t transactions; /* of Leat's, that were replayed */
+    char version[LEAT_BENCH_CONTENDERS_MAX][32]; /* of its server, if it has one that tells */
+    uint64_t transactions;                       /* of Leat's, that were replayed */
     uint64_t rows;
 } leat_bench_durable_many_t;
 

@@ -18,6 +18,19 @@ json_t *leat_bench_json_ratio (const leat_bench_ratio_t *ratio)
                       ratio->most);
 }
 
+json_t *leat_bench_json_contender (const leat_bench_contender_t *contender, const char *version)
+{
+    json_t *object = json_pack ("{s:s, s:s}", "name", contender->name, "about", contender->about);
+    if (contender->promise)
+        json_object_set_new (object, "promise", json_string (contender->promise));
+    if (contender->server) {
+        json_object_set_new (object, "server", json_string (contender->server));
+        json_object_set_new (object, "server_version", json_string (version));
+        json_object_set_new (object, "library", json_string (contender->library));
+    }
+    return object;
+}
+
 bool leat_bench_json_print (json_t *root)
 {
     bool good = json_dumpf (root, stdout, JSON_INDENT (2) | JSON_REAL_PRECISION (6)) == 0

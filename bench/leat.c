@@ -257,6 +257,8 @@ static int s_consumer (leat_bench_round_t *round, int ready)
 const leat_bench_contender_t leat_bench_leat = {
     .name = "leat",
     .about = "producer -> broker -> consumer, every record confirmed and settled",
+    .promise =
+        "confirmed when held, if durable when synced, and settled likewise; forgets what is settled",
     .roles = { [LEAT_BENCH_MIDDLE] = leat_bench_broker_run,
                [LEAT_BENCH_CONSUMER] = s_consumer,
                [LEAT_BENCH_PRODUCER] = s_producer },

@@ -55,6 +55,7 @@ static double s_percentile_us (uint64_t *samples, const leat_bench_round_t *roun
 
 static void s_keep (leat_bench_result_t *self, unsigned i, leat_bench_round_t *round)
 {
+    memcpy (self->version, round->version, sizeof self->version);
     self->records_per_second[i] = (double) round->measured * 1e9 / (double) round->elapsed_ns;
     for (int role = 0; role < LEAT_BENCH_ROLES; role++) {
         self->cpu_ns[role][i] = (double) round->cpu_ns[role] / (double) round->sent;

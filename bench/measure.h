@@ -17,6 +17,7 @@ enum {
 
 /* Of one contender; each array has a value per round. */
 typedef struct {
+    char version[32]; /* of its server, if it has one that tells */
     double *records_per_second;
     double *percentiles_us[LEAT_BENCH_PERCENTILES]; /* with a fixed rate */
     double *awake_p50_us; /* from when the producer was awake instead of the intended time */

@@ -19,7 +19,7 @@
 #include "wire/assert.h"
 
 /* A child that is not ready by then has failed. */
-#define S_READY_NS UINT64_C (60000000000)
+#define S_READY_NS UINT64_C (120000000000)
 /* A middle that has not followed SIGTERM by then gets SIGKILL. */
 #define S_TERMINATE_NS UINT64_C (10000000000)
 
@@ -277,7 +277,8 @@ bool leat_bench_processes_run (leat_bench_processes_t *self,
         if (numbers[role] < 0)
             continue;
         leat_bench_usage_t usage = leat_bench_processes_usage (self, numbers[role]);
-        round->cpu_ns[role] = usage.cpu_ns;
+        bool server = role == LEAT_BENCH_MIDDLE && usage.cpu_ns > round->start_cpu_ns;
+        round->cpu_ns[role] = usage.cpu_ns - (server ? round->start_cpu_ns : 0);
         round->switches[role] = usage.switches;
     }
     if (good && !round->complete)

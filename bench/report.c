@@ -71,8 +71,7 @@ static json_t *s_json_contender (const leat_bench_measurement_t *measurement,
 {
     const leat_bench_result_t *result = &measurement->results[turn];
     unsigned rounds = measurement->rounds;
-    json_t *object = json_pack ("{s:s, s:s}", "name", options->contenders.list[turn]->name, "about",
-                                options->contenders.list[turn]->about);
+    json_t *object = leat_bench_json_contender (options->contenders.list[turn], result->version);
     json_object_set_new (object, "records_per_second",
                          leat_bench_json_values (result->records_per_second, rounds));
     if (options->latency) {
@@ -114,12 +113,13 @@ static bool s_json (const leat_bench_measurement_t *measurement,
 
 /* ---- for people ------------------------------------------------------------------------------ */
 
-static void s_print_about (const leat_bench_options_t *options)
+static void s_print_about (const leat_bench_measurement_t *measurement,
+                           const leat_bench_options_t *options)
 {
     printf ("\n");
     for (unsigned turn = 0; turn < options->contenders.count; turn++)
-        printf ("%-10s %s\n", options->contenders.list[turn]->name,
-                options->contenders.list[turn]->about);
+        leat_bench_contender_print (options->contenders.list[turn],
+                                    measurement->results[turn].version);
 }
 
 static void s_print_ratios (const leat_bench_measurement_t *measurement,
@@ -171,7 +171,7 @@ bool leat_bench_report_throughput (const leat_bench_measurement_t *measurement,
         s_print_cpu (result, rounds);
     }
     s_print_ratios (measurement, options);
-    s_print_about (options);
+    s_print_about (measurement, options);
     return fflush (stdout) == 0;
 }
 
@@ -202,6 +202,6 @@ bool leat_bench_report_latency (const leat_bench_measurement_t *measurement,
         s_print_cpu (result, rounds);
     }
     s_print_ratios (measurement, options);
-    s_print_about (options);
+    s_print_about (measurement, options);
     return fflush (stdout) == 0;
 }

@@ -31,9 +31,10 @@ typedef struct {
     size_t frame_size;                 /* of the ROUTER relay, when rate is 0 */
     uint64_t seed;                     /* of the records' content */
     const char *broker;                /* a broker that runs already, or NULL */
-    const leat_store_options_t *store; /* Leat: keep streams there, by LMDB; NULL: in memory */
+    const leat_store_options_t *store; /* keep streams there, Leat by LMDB; NULL: in memory */
     uint64_t stream_size; /* Leat: what a stream may hold; 0: what `leat broker` lets it */
-    uint64_t timeout_ns;  /* a round that takes longer has failed */
+    bool singly;         /* durable: the producer sends a record when the one before is confirmed */
+    uint64_t timeout_ns; /* a round that takes longer has failed */
 } leat_bench_plan_t;
 
 typedef struct {
@@ -45,14 +46,17 @@ typedef struct {
 
     uint64_t measured;   /* written by the consumer: records after the mark, up to the last */
     uint64_t elapsed_ns; /* between those two, on the consumer's clock */
-    uint64_t began_ns;   /* Leat: the producer was about to make its first record */
-    uint64_t settled_ns; /* Leat: the consumer has left, and everything is settled */
+    uint64_t began_ns;   /* the producer was about to make its first record; of those that settle */
+    uint64_t settled_ns; /* everything is settled, with Leat the consumer has left; likewise */
     bool complete;       /* the last record came, and all before it were in order and as sent */
     bool no_broker;      /* Leat: nobody answered where one should run */
 
     uint64_t cpu_ns[LEAT_BENCH_ROLES];   /* user and system time, of the whole round */
     uint64_t switches[LEAT_BENCH_ROLES]; /* times that it slept */
     uint64_t sent;                       /* by the producer, with the warm-up */
+
+    char version[32];      /* of the middle's server, if that tells */
+    uint64_t start_cpu_ns; /* what the middle's server used until it was ready, not counted above */
 
     char error[512]; /* what went wrong, in words; of whoever wrote first */
 

@@ -9,20 +9,24 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "bench/contender.h"
 #include "bench/folder.h"
+#include "bench/process_usage.h"
 #include "wire/alloc.h"
 
-#define S_START_NS UINT64_C (50000000000)
+/* RabbitMQ takes 4 s where nothing else runs. */
+#define S_START_NS UINT64_C (100000000000)
 #define S_END_NS UINT64_C (6000000000)
 #define S_ARGUMENTS_MAX 32
 
@@ -30,7 +34,7 @@ typedef struct {
     const leat_bench_server_t *server;
     leat_bench_round_t *round;
     char path[256];
-    char directory[256];
+    char directory[LEAT_BENCH_FOLDER_PATH];
     unsigned ports[3];
     pid_t pid; /* 0: does not run */
     int signals;
@@ -100,7 +104,7 @@ static bool s_choose_ports (unsigned ports[3])
 /* The text with what {...} stands for. */
 static char *s_fill (const s_run_t *self, const char *text)
 {
-    char filled[512] = "";
+    char filled[LEAT_BENCH_FOLDER_PATH + 512] = "";
     size_t used = 0;
     while (*text && used + 1 < sizeof filled) {
         int added = 1;
@@ -166,6 +170,69 @@ static bool s_start (s_run_t *self)
     return self->pid > 0;
 }
 
+/* What the program writes when it is asked for its version, up to `size` bytes with an end. */
+static void s_ask_version (s_run_t *self, char *text, size_t size)
+{
+    char *const arguments[] = { self->path, (char *) self->server->version, NULL };
+    posix_spawn_file_actions_t actions;
+    int said[2];
+    pid_t pid;
+    size_t used = 0;
+    ssize_t got;
+    text[0] = '\0';
+    if (pipe2 (said, O_CLOEXEC) != 0)
+        return;
+    posix_spawn_file_actions_init (&actions);
+    posix_spawn_file_actions_adddup2 (&actions, said[1], STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2 (&actions, said[1], STDERR_FILENO);
+    int error = posix_spawn (&pid, self->path, &actions, NULL, arguments, environ);
+    posix_spawn_file_actions_destroy (&actions);
+    close (said[1]);
+    while (!error && used + 1 < size && (got = read (said[0], text + used, size - 1 - used)) > 0)
+        used += (size_t) got;
+    text[used] = '\0';
+    close (said[0]);
+    if (!error)
+        waitpid (pid, NULL, 0);
+}
+
+/* Whatever looks like a version in that. */
+static void s_note_version (s_run_t *self)
+{
+    char text[256];
+    s_ask_version (self, text, sizeof text);
+    const char *digits = text + strcspn (text, "0123456789");
+    snprintf (self->round->version, sizeof self->round->version, "%.*s",
+              (int) strspn (digits, "0123456789."), digits);
+}
+
+static bool s_write_config (const s_run_t *self)
+{
+    char name[sizeof self->directory + 16];
+    snprintf (name, sizeof name, "%s/config", self->directory);
+    FILE *file = fopen (name, "we");
+    bool good = file && fputs (self->server->config, file) >= 0;
+    return file && fclose (file) == 0 && good;
+}
+
+/* The directory, with what has to be in it. */
+static bool s_prepare (s_run_t *self)
+{
+    const leat_store_options_t *store = self->round->plan.store;
+    const char *temporary = getenv ("TMPDIR");
+    if (store) {
+        snprintf (self->directory, sizeof self->directory, "%s", store->path);
+        if (mkdir (self->directory, 0700) != 0)
+            return false;
+    } else {
+        snprintf (self->directory, sizeof self->directory, "%s/leat-bench-XXXXXX",
+                  temporary && temporary[0] ? temporary : "/tmp");
+        if (!mkdtemp (self->directory))
+            return false;
+    }
+    return !self->server->config || s_write_config (self);
+}
+
 /* Waits for a signal, no longer than that. Returns whether SIGTERM came; takes the server's end. */
 static bool s_wait (s_run_t *self, int timeout_ms)
 {
@@ -183,7 +250,7 @@ static bool s_wait (s_run_t *self, int timeout_ms)
 /* Tells what the server said last. */
 static int s_failed (s_run_t *self, const char *what)
 {
-    char name[300];
+    char name[sizeof self->directory + 16];
     char text[256] = "";
     snprintf (name, sizeof name, "%s/log", self->directory);
     FILE *file = fopen (name, "re");
@@ -233,20 +300,19 @@ static void s_end (s_run_t *self)
 int leat_bench_server_run (const leat_bench_server_t *self, leat_bench_round_t *round, int ready)
 {
     s_run_t run = { .server = self, .round = round };
-    const char *temporary = getenv ("TMPDIR");
-    snprintf (run.directory, sizeof run.directory, "%s/leat-bench-XXXXXX",
-              temporary && temporary[0] ? temporary : "/tmp");
     if (!leat_bench_server_find (self->program, run.path, sizeof run.path)) {
         leat_bench_round_fail (round, "%s is not installed", self->program);
         return 1;
     }
+    if (self->version)
+        s_note_version (&run); /* before SIGCHLD is ours */
     sigset_t signals;
     sigemptyset (&signals);
     sigaddset (&signals, SIGTERM);
     sigaddset (&signals, SIGCHLD);
     sigprocmask (SIG_BLOCK, &signals, NULL);
     run.signals = signalfd (-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (run.signals < 0 || !s_choose_ports (run.ports) || !mkdtemp (run.directory)) {
+    if (run.signals < 0 || !s_choose_ports (run.ports) || !s_prepare (&run)) {
         leat_bench_round_fail (round, "cannot prepare %s: %s", self->program, strerror (errno));
         return 1;
     }
@@ -254,16 +320,19 @@ int leat_bench_server_run (const leat_bench_server_t *self, leat_bench_round_t *
     snprintf (round->back, sizeof round->back, "%s", round->front);
     bool told = false;
     int rc = 0;
-    if (!s_start (&run) || !s_await (&run, &told))
+    if (!s_start (&run) || !s_await (&run, &told)) {
         rc = s_failed (&run, "did not start");
-    else
+    } else {
+        round->start_cpu_ns = leat_bench_process_cpu_ns (run.pid);
         leat_bench_ready (ready);
+    }
     while (rc == 0 && run.pid && !told)
         told = s_wait (&run, -1);
     if (rc == 0 && !told)
         rc = s_failed (&run, "ended by itself");
     s_end (&run);
-    leat_bench_folder_remove (run.directory);
+    if (!round->plan.store)
+        leat_bench_folder_remove (run.directory);
     close (run.signals);
     return rc;
 }

@@ -13,11 +13,14 @@ bool leat_bench_server_find (const char *program, char *path, size_t size);
  * variable stand for free ports of the loopback, a temporary directory, and our own process id. */
 typedef struct {
     const char *program;
+    const char *version; /* the argument that makes it print its version; NULL: none does */
+    const char *config;  /* what goes into {DIR}/config, as it is; may be NULL */
     const char *const *arguments; /* without argv[0]; NULL behind the last */
     const char *const *variables; /* NAME=VALUE; NULL behind the last; may be NULL */
 } leat_bench_server_t;
 
-/* The role of a middle: makes the directory (in $TMPDIR, else /tmp), starts the server in a process
+/* The role of a middle: makes the directory (in $TMPDIR, else /tmp; if the plan has a store, that is the
+ * directory, which stays), notes the server's version in the round, starts the server in a process
  * group of its own, writes "127.0.0.1:PORT" to `front` and `back` of the round, is ready once the
  * port takes connections, and waits until SIGTERM comes or the server ends. Then it ends that group
  * (SIGTERM, after some seconds SIGKILL) and removes the directory. If the middle dies of a SIGKILL,

@@ -1,46 +1,17 @@
 #!/bin/bash
 # Tests `leat bench`: every contender carries records, verdicts and exit codes are right, and no
-# process is left behind. Asserts nothing about time.
+# process is left behind. Asserts nothing about time. Other brokers are test_bench_peers.sh's.
 # SPDX-License-Identifier: MPL-2.0
 #
 # usage: test_bench.sh LEAT [CONTENDER...]
 
 set -u
 
-# shellcheck source=bench/test_processes.sh
-. "$(dirname "$0")/test_processes.sh"
 leat=$1
 shift
+. "$(dirname "$0")/test_functions.sh"
 contenders=("$@")
 [ "${#contenders[@]}" -gt 0 ] || contenders=(relay proxy router leat)
-work=$(mktemp -d)
-export TMPDIR=$work # a server that was killed leaves its files
-trap 'rm -rf "$work"' EXIT
-failures=0
-
-fail () {
-    echo "FAILED: $*"
-    [ ! -s "$work/stdout" ] || sed 's/^/    stdout: /' "$work/stdout"
-    [ ! -s "$work/stderr" ] || sed 's/^/    stderr: /' "$work/stderr"
-    failures=$((failures + 1))
-}
-
-# exits CODE bench arguments...
-exits () {
-    local want=$1 got=0
-    shift
-    timeout 60 "$leat" bench "$@" > "$work/stdout" 2> "$work/stderr" || got=$?
-    [ "$got" -eq "$want" ] || fail "leat bench $*: exit code $got, not $want"
-}
-
-# says TEXT: on stderr, the last time
-says () {
-    grep -qF -- "$1" "$work/stderr" || fail "did not say '$1'"
-}
-
-shows () {
-    grep -qE -- "$1" "$work/stdout" || fail "did not show '$1'"
-}
 
 # shows_empty: the folder of the files is gone.
 shows_empty () {
@@ -91,24 +62,6 @@ for contender in leat push; do
     for scenario in lognormal constant slowdown latecomer; do
         shows "^$scenario +$contender +[0-9]+\.[0-9]+ "
     done
-    [ ! -s "$work/stderr" ] || fail "balance, $contender: something on stderr"
-done
-# Brokers that are installed here, as --help and the report tell.
-exits 0 balance --help
-known=$(sed -n '/^Contenders of this program:/,$p' "$work/stdout" | tr -d '\n' | sed 's/^[^:]*: *//; s/\.$//; s/, */ /g')
-exits 0 balance --contenders leat --tasks 10 --pairs 1 --scenarios constant
-others=
-for contender in $known; do
-    case $contender in leat | push | *-20 | *-100 | *-250) continue ;; esac # one of each server
-    if grep -q "^$contender .*is not installed here" "$work/stdout"; then
-        echo "left out: $contender"
-    else
-        others="$others $contender"
-    fi
-done
-for contender in $others; do
-    exits 0 balance --contenders "$contender" --tasks 60 --pairs 1 --scenarios latecomer
-    shows "^latecomer +$contender +[0-9]+\.[0-9]+ "
     [ ! -s "$work/stderr" ] || fail "balance, $contender: something on stderr"
 done
 exits 0 balance --contenders leat --tasks 30 --pairs 2 --scenarios latecomer,constant --json
@@ -300,38 +253,11 @@ shows '--require-proxy'
 
 # --- no process is left behind, however it ends
 
-# leaves_none COUNT bench arguments...: killed in any way once it has so many children.
-leaves_none () {
-    local count=$1 signal pid got started
-    shift
-    for signal in INT TERM KILL; do
-        # A job in the background ignores SIGINT unless job control is on.
-        set -m
-        "$leat" bench "$@" > "$work/stdout" 2> "$work/stderr" &
-        pid=$!
-        set +m
-        if ! started=$(children "$pid" "$count"); then
-            fail "$*: never had $count processes"
-            kill -KILL "$pid"
-            continue
-        fi
-        kill "-$signal" "$pid"
-        got=0
-        wait "$pid" 2> /dev/null || got=$?
-        # shellcheck disable=SC2086
-        gone $started || fail "$*: SIG$signal left processes behind"
-        [ "$signal" = KILL ] || [ "$got" -eq 1 ] || fail "$*: SIG$signal: exit code $got"
-    done
-}
-
 for contender in "${contenders[@]}"; do
     leaves_none 3 throughput --contenders "$contender" --seconds 50 --pairs 1
 done
 leaves_none 5 balance --contenders leat --pairs 1 # its producer ends soon
 leaves_none 4 balance --contenders push --pairs 1 # who pushed has soon nothing left to do
-for contender in $others; do
-    leaves_none 5 balance --contenders "$contender" --pairs 1 --scenarios constant
-done
 leaves_none 3 many --peers 5 --idle 0 --seconds 50 --pairs 1
 leaves_none 3 waiting --seconds 50 --pairs 1
 leaves_none 3 waiting --seconds 50 --pairs 1 --contenders leat
