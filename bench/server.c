@@ -221,8 +221,8 @@ static bool s_prepare (s_run_t *self)
     const leat_store_options_t *store = self->round->plan.store;
     const char *temporary = getenv ("TMPDIR");
     if (store) {
-        snprintf (self->directory, sizeof self->directory, "%s", store->path);
-        if (mkdir (self->directory, 0700) != 0)
+        /* The server gets it as its current directory, and as a path. */
+        if (mkdir (store->path, 0700) != 0 || !realpath (store->path, self->directory))
             return false;
     } else {
         snprintf (self->directory, sizeof self->directory, "%s/leat-bench-XXXXXX",

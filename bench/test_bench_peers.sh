@@ -9,7 +9,7 @@
 
 set -u
 
-leat=$1
+leat=$(realpath "$1")
 . "$(dirname "$0")/test_functions.sh"
 mkdir "$work/disk"
 
@@ -42,8 +42,9 @@ for peer in $(peers throughput); do
     shows "^$peer +[0-9]"
     leaves_none 3 throughput --contenders "$peer" --seconds 50 --pairs 1
 done
+cd "$work" || exit 1
 for peer in $(peers durable); do
-    exits 1 durable -d "$work/disk" --contenders "$peer,leat" --records 2000 --seconds 0.1 --pairs 1 --require "$peer=1000000"
+    exits 1 durable -d disk --contenders "$peer,leat" --records 2000 --seconds 0.1 --pairs 1 --require "$peer=1000000"
     says "leat / $peer is"
     [ "$(grep -cE "^$peer +[1-9][0-9.]* +[0-9.]+ +[0-9.]+" "$work/stdout")" -eq 2 ] || fail "durable: not two rows of $peer"
     [ -z "$(ls -A "$work/disk")" ] || fail "left behind: $(ls -A "$work/disk")"
