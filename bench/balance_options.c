@@ -15,7 +15,7 @@ static const struct argp_option s_options[] = {
     { "scenarios", S_SCENARIOS, "LIST", 0, "Of lognormal,constant,slowdown,latecomer (default all)",
       0 },
     { "contenders", S_CONTENDERS, "LIST", 0,
-      "Who takes part (default leat, push and the brokers that are installed)", 0 },
+      "Who takes part, with commas between, or all that are installed (default all)", 0 },
     { "pairs", LEAT_BENCH_OPTION_PAIRS, "N", 0,
       "Rounds; in each every contender has a turn (default 3)", 0 },
     { "seed", LEAT_BENCH_OPTION_SEED, "N", 0, "Of the tasks (default 1)", 0 },
@@ -139,7 +139,8 @@ static error_t s_parse (int key, char *text, struct argp_state *state)
         s_each (state, self, text, s_take_scenario);
         return 0;
     case S_CONTENDERS:
-        s_each (state, self, text, s_take_balancer);
+        if (strcmp (text, "all") != 0) /* as without the option */
+            s_each (state, self, text, s_take_balancer);
         return 0;
     case S_REQUIRE:
         s_each (state, self, text, s_take_requirement);

@@ -80,6 +80,9 @@ for options in '--tasks 0' '--tasks 1000001' '--size 15' '--scenarios quick' '--
     [ -s "$work/stderr" ] || fail "balance $options: not a word on stderr"
 done
 
+exits 2 balance --contenders all --scenarios slowdown --require constant=1
+says 'which is not among the scenarios'
+
 # --- many: one is not different from one, and some are compared with one
 
 exits 0 many --peers 1 --seconds 0.1 --warm-up 0.05 --idle 0 --pairs 2
