@@ -36,10 +36,9 @@ static bool s_publish (amqp_connection_state_t connection, leat_bench_work_t *wo
             return false;
         }
     }
-    leat_bench_confirms_t confirms;
-    leat_bench_confirms_begin (&confirms, work->count);
-    bool good = leat_bench_confirms_await (&confirms, round, connection, work->count);
-    leat_bench_confirms_end (&confirms);
+    leat_bench_confirms_t *confirms = leat_bench_confirms_new (work->count);
+    bool good = leat_bench_rabbitmq_await (round, connection, confirms, work->count);
+    leat_bench_confirms_destroy (&confirms);
     return good;
 }
 

@@ -5,6 +5,7 @@
 #ifdef LEAT_WITH_RABBITMQ
 
 #include <amqp_tcp_socket.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,32 +121,10 @@ bool leat_bench_rabbitmq_consume (leat_bench_round_t *round, amqp_connection_sta
     return leat_bench_rabbitmq_good (round, "consume", amqp_get_rpc_reply (connection));
 }
 
-void leat_bench_confirms_begin (leat_bench_confirms_t *self, uint64_t room)
+bool leat_bench_rabbitmq_await (leat_bench_round_t *round, amqp_connection_state_t connection,
+                                leat_bench_confirms_t *confirms, uint64_t until)
 {
-    *self = (leat_bench_confirms_t){ .above = leat_alloc ((size_t) room + 1), .room = room + 1 };
-}
-
-void leat_bench_confirms_end (leat_bench_confirms_t *self)
-{
-    free (self->above);
-    self->above = NULL;
-}
-
-static void s_confirm (leat_bench_confirms_t *self, const amqp_basic_ack_t *ack)
-{
-    if (ack->multiple)
-        while (self->low < ack->delivery_tag)
-            self->above[++self->low % self->room] = 0;
-    else
-        self->above[ack->delivery_tag % self->room] = 1;
-    while (self->above[(self->low + 1) % self->room])
-        self->above[++self->low % self->room] = 0;
-}
-
-bool leat_bench_confirms_await (leat_bench_confirms_t *self, leat_bench_round_t *round,
-                                amqp_connection_state_t connection, uint64_t until)
-{
-    while (self->low < until) {
+    while (leat_bench_confirms_low (confirms) < until) {
         amqp_frame_t frame;
         struct timeval timeout = { .tv_sec = LEAT_BENCH_PEER_TIMEOUT_MS / 1000 };
         int status = amqp_simple_wait_frame_noblock (connection, &frame, &timeout);
@@ -155,7 +134,13 @@ bool leat_bench_confirms_await (leat_bench_confirms_t *self, leat_bench_round_t 
                                    amqp_error_string2 (status));
             return false;
         }
-        s_confirm (self, frame.payload.method.decoded);
+        const amqp_basic_ack_t *ack = frame.payload.method.decoded;
+        if (!leat_bench_confirms_take (confirms, ack->delivery_tag, ack->multiple)) {
+            leat_bench_round_fail (
+                round, "rabbitmq: a confirm of message %" PRIu64 ", which waits for none",
+                ack->delivery_tag);
+            return false;
+        }
         amqp_maybe_release_buffers (connection);
     }
     return true;
@@ -169,7 +154,7 @@ typedef struct {
     amqp_basic_properties_t properties;
     uint64_t window;
     uint64_t sent;
-    leat_bench_confirms_t confirms;
+    leat_bench_confirms_t *confirms;
     unsigned unacknowledged;
     uint64_t tag; /* of the last of them */
 } s_client_t;
@@ -178,7 +163,7 @@ static void s_close (void *client)
 {
     s_client_t *self = client;
     amqp_destroy_connection (self->connection);
-    leat_bench_confirms_end (&self->confirms);
+    leat_bench_confirms_destroy (&self->confirms);
     free (self);
 }
 
@@ -188,7 +173,7 @@ static void *s_open (leat_bench_round_t *round, bool consumer)
     bool durable = round->plan.store != NULL;
     self->round = round;
     self->window = leat_bench_peer_window (&round->plan, S_WINDOW_MOST);
-    leat_bench_confirms_begin (&self->confirms, self->window);
+    self->confirms = leat_bench_confirms_new (self->window);
     self->properties._flags = AMQP_BASIC_DELIVERY_MODE_FLAG;
     self->properties.delivery_mode =
         durable ? AMQP_DELIVERY_PERSISTENT : AMQP_DELIVERY_NONPERSISTENT;
@@ -216,15 +201,15 @@ static bool s_send (void *client, const uint8_t *body, size_t size)
         return false;
     }
     self->sent++;
-    return self->sent - self->confirms.low < self->window
-           || leat_bench_confirms_await (&self->confirms, self->round, self->connection,
+    return self->sent - leat_bench_confirms_low (self->confirms) < self->window
+           || leat_bench_rabbitmq_await (self->round, self->connection, self->confirms,
                                          self->sent - self->window / 2);
 }
 
 static bool s_flush (void *client)
 {
     s_client_t *self = client;
-    return leat_bench_confirms_await (&self->confirms, self->round, self->connection, self->sent);
+    return leat_bench_rabbitmq_await (self->round, self->connection, self->confirms, self->sent);
 }
 
 /* ---- the consumer ---------------------------------------------------------------------------- */

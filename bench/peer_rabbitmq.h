@@ -9,6 +9,8 @@
 
 #include <amqp.h>
 
+#include "bench/confirms.h"
+
 /* A classic queue; transient messages, or a durable queue with persistent ones.
  *  - publisher confirms taken while publishing goes on, prefetch between 100 and 300, acknowledgements of
  *    several at once: https://www.rabbitmq.com/docs/confirms
@@ -35,20 +37,9 @@ bool leat_bench_rabbitmq_open (leat_bench_round_t *round, amqp_connection_state_
 bool leat_bench_rabbitmq_consume (leat_bench_round_t *round, amqp_connection_state_t connection,
                                   const char *queue, unsigned prefetch);
 
-/* Which of a channel's messages, from 1, are confirmed: they may be in any order, one or several with
- * each frame. */
-typedef struct {
-    uint64_t low;   /* all up to this one */
-    uint8_t *above; /* whether a later one is, in a ring */
-    uint64_t room;  /* so many may be unconfirmed */
-} leat_bench_confirms_t;
-
-void leat_bench_confirms_begin (leat_bench_confirms_t *self, uint64_t room);
-void leat_bench_confirms_end (leat_bench_confirms_t *self);
-
-/* Reads confirms until all up to that message have come. */
-bool leat_bench_confirms_await (leat_bench_confirms_t *self, leat_bench_round_t *round,
-                                amqp_connection_state_t connection, uint64_t until);
+/* Reads confirms of the channel until all up to that message have come. */
+bool leat_bench_rabbitmq_await (leat_bench_round_t *round, amqp_connection_state_t connection,
+                                leat_bench_confirms_t *confirms, uint64_t until);
 
 #endif
 
