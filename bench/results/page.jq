@@ -185,7 +185,10 @@ def goals:
             ratio (values (.records_per_second_many); values (.records_per_second_one)).median),
          ceiling ("the idle broker with them, per cent of a core"; 5; figure (.idle_per_cent_of_a_core).median)),
         ($durable // empty | goal ("durable throughput, leat / LMDB alone with the same transactions"; 0.5;
-            ratio (shared ("leat"; .records_per_second); shared ("lmdb"; .records_per_second)).median)),
+            ratio (shared ("leat"; .records_per_second); shared ("lmdb"; .records_per_second)).median),
+          if any (.results[0].contenders[]; .name == "redis")
+          then goal ("durable throughput, leat / redis"; 15;
+            ratio (shared ("leat"; .records_per_second); shared ("redis"; .records_per_second)).median) else empty end),
         (first ($waiting[] | select (.results[0].sessions == 64)) | goal ("64 sessions that wait, leat / router"; 0.7;
             ratio (shared ("leat"; .records_per_second); shared ("router"; .records_per_second)).median)),
         ($backlog | last // empty | (.results[0].runs[0].records | count) as $records
