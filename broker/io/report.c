@@ -235,6 +235,7 @@ static json_t *s_store (const leat_report_source_t *source)
     s_set (store, "commits_lost", s_number (stats.commits_lost));
     s_set (store, "commit_bytes", s_number (stats.commit_bytes));
     s_set (store, "transactions", s_number (stats.transactions));
+    s_set (store, "journal_writes", s_number (stats.journal_writes));
     s_set (store, "reads", s_number (stats.reads));
     s_set (store, "used_size", s_number (space.used_size));
     s_set (store, "total_size", s_number (space.total_size));

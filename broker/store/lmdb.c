@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/store/lmdb_replay.h"
 #include "broker/store/recite.h"
 #include "wire/alloc.h"
 #include "wire/assert.h"
@@ -133,9 +134,11 @@ static int s_acquire (leat_store_t *store, uint64_t wall_ms, uint64_t *incarnati
         && leat_lmdb_files_reopen (&self->files, &self->options, error, error_size))
         return -1;
     atomic_store (&self->writer_failed, false);
-    if (leat_lmdb_files_settle (&self->files, error, error_size))
+    if (leat_lmdb_files_settle (&self->files, error, error_size)
+        || leat_lmdb_replay (&self->files, error, error_size))
         return -1;
     int code = s_incarnation (self, wall_ms, true, incarnation);
+    self->incarnation = *incarnation;
     if (!code)
         return 0;
     snprintf (error, error_size, "cannot write to the store in %s: %s", self->files.path,
@@ -159,6 +162,8 @@ static void s_release (leat_store_t *store, uint64_t incarnation)
 static int s_start (lmdb_t *self, char *error, size_t error_size)
 {
     atomic_store (&self->stopping, false);
+    atomic_store (&self->behind, false);
+    atomic_store (&self->catch_up, false);
     int code = pthread_create (&self->writer, NULL, lmdb_writer_main, self);
     if (!code && (code = pthread_create (&self->reader, NULL, lmdb_reader_main, self))) {
         atomic_store (&self->stopping, true);
@@ -299,6 +304,7 @@ static void s_stats (const leat_store_t *store, leat_store_stats_t *stats)
     stats->commits_lost = atomic_load (&self->commits_lost);
     stats->commit_bytes = atomic_load (&self->commit_bytes);
     stats->transactions = atomic_load (&self->transactions);
+    stats->journal_writes = atomic_load (&self->journal_writes);
     stats->reads = self->read_count;
 }
 

@@ -54,6 +54,7 @@ typedef struct {
     leat_store_options_t options;
     leat_lmdb_files_t files;
     uint64_t commit_size_max;
+    uint64_t incarnation; /* while the threads run */
 
     leat_queue_t commits;
     leat_queue_t ended;
@@ -79,7 +80,12 @@ typedef struct {
     _Atomic uint64_t commits_lost;
     _Atomic uint64_t commit_bytes;
     _Atomic uint64_t transactions;
+    _Atomic uint64_t journal_writes;
     atomic_bool writer_failed;
+
+    /* Commits that ended OK may be in the journal alone; the reader sees them after the next transaction. */
+    atomic_bool behind;
+    atomic_bool catch_up; /* the reader waits for that */
 } lmdb_t;
 
 void *lmdb_writer_main (void *arg);

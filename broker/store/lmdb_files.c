@@ -101,10 +101,10 @@ static int s_make_directory (const char *path, char *error, size_t error_size)
 }
 
 /* BESIDE somebody who has it locked it stays so; if nobody has, the use becomes OFFLINE. */
-static int s_lock (const leat_lmdb_files_t *self, leat_lmdb_use_t *use, char *error,
-                   size_t error_size)
+static int s_lock (leat_lmdb_files_t *self, leat_lmdb_use_t *use, char *error, size_t error_size)
 {
     if (flock (self->directory, LOCK_EX | LOCK_NB) == 0) {
+        self->alone = true;
         if (*use == LEAT_LMDB_BESIDE)
             *use = LEAT_LMDB_OFFLINE;
         return 0;
@@ -415,6 +415,7 @@ static int s_open_file (leat_lmdb_files_t *self, leat_lmdb_use_t use, char *erro
         wanted = size; /* whoever has it open has looked */
     if (size < wanted && (!writes || ftruncate (fd, (off_t) wanted)))
         code = s_truncated (self, size, wanted, error, error_size);
+    self->read_only = !writes;
     if (!code)
         code = s_open_env (self, "", writes ? 0 : MDB_RDONLY, error, error_size);
     if (!code && size < wanted && !s_all_free (self, size / meta.page_size, meta.last_page)) {
@@ -453,18 +454,29 @@ static int s_open (leat_lmdb_files_t *self, const leat_store_options_t *options,
     return -1;
 }
 
+static int s_open_journal (leat_lmdb_files_t *self, leat_lmdb_use_t use, char *error,
+                           size_t error_size)
+{
+    leat_lmdb_journal_use_t journal = use == LEAT_LMDB_BROKER ? LEAT_LMDB_JOURNAL_MAKE
+                                      : self->read_only       ? LEAT_LMDB_JOURNAL_READ
+                                                              : LEAT_LMDB_JOURNAL_WRITE;
+    return leat_lmdb_journal_open (&self->journal, self->directory, self->path, journal, error,
+                                   error_size);
+}
+
 int leat_lmdb_files_open (leat_lmdb_files_t *self, const leat_store_options_t *options,
                           leat_lmdb_use_t use, char *error, size_t error_size)
 {
     const char *path = options->path ? options->path : "";
-    *self = (leat_lmdb_files_t){ .directory = -1 };
+    *self = (leat_lmdb_files_t){ .directory = -1, .journal = { .fd = -1 } };
     if (!*path) {
         snprintf (error, error_size, "the store needs a directory");
         return -1;
     }
     self->path = leat_copy_text (path, strlen (path));
     if (s_open_directory (self, options, &use, error, error_size) == 0
-        && s_open (self, options, use, error, error_size) == 0)
+        && s_open (self, options, use, error, error_size) == 0
+        && s_open_journal (self, use, error, error_size) == 0)
         return 0;
     leat_lmdb_files_close (self);
     return -1;
@@ -475,6 +487,7 @@ void leat_lmdb_files_close (leat_lmdb_files_t *self)
     if (self->env)
         mdb_env_close (self->env);
     self->env = NULL;
+    leat_lmdb_journal_close (&self->journal);
     if (self->directory >= 0)
         close (self->directory);
     self->directory = -1;

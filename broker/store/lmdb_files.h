@@ -7,17 +7,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "broker/store/lmdb_journal.h"
 #include "broker/store/store.h"
 
 /*      DIR/data.mdb        everything
  *      DIR/lock.mdb        LMDB's: who reads what
+ *      DIR/journal         commits that data.mdb does not have yet: lmdb_journal.h
  *      DIR/data.mdb.new    being made, or copied; not yet anything
  *
  * The directory itself is locked (flock) by whoever may change data.mdb. */
 
 #define LEAT_LMDB_DATA_NAME "data.mdb"
 #define LEAT_LMDB_NEW_NAME "data.mdb.new"
-enum { LEAT_LMDB_FORMAT = 1 };
+enum { LEAT_LMDB_FORMAT = 2 }; /* 1 had no journal */
 
 typedef enum {
     LEAT_LMDB_BROKER,  /* creates what is missing, locks, writes */
@@ -30,6 +32,9 @@ typedef struct {
     int directory; /* descriptor, locked unless somebody else is beside */
     MDB_env *env;
     MDB_dbi dbi;
+    leat_lmdb_journal_t journal;
+    bool alone; /* nobody else has the directory */
+    bool read_only;
     uint64_t map_size;
     uint64_t page_size;
     const leat_store_observer_t *observer; /* of transactions that write; NULL: none */

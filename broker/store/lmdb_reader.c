@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: MPL-2.0 */
 #include "broker/store/lmdb.h"
 
+#include <errno.h>
+
 #include "wire/alloc.h"
 #include "wire/crc32c.h"
 
@@ -124,6 +126,25 @@ static void s_answer_all (lmdb_t *self, leat_lmdb_rows_t *rows, lmdb_read_t *rea
     s_push (self, read);
 }
 
+/* What is in the journal alone is not to be seen yet: has the writer commit it. False if it cannot. */
+static bool s_catch_up (lmdb_t *self)
+{
+    uint64_t before = atomic_load (&self->transactions);
+    if (!atomic_load (&self->behind))
+        return true;
+    atomic_store (&self->catch_up, true);
+    leat_bell_ring (&self->writer_bell);
+    while (atomic_load (&self->transactions) == before && !atomic_load (&self->writer_failed)
+           && !atomic_load (&self->stopping)) {
+        leat_bell_arm (&self->reader_bell);
+        if (atomic_load (&self->transactions) == before && !atomic_load (&self->writer_failed)
+            && !atomic_load (&self->stopping))
+            leat_bell_wait (&self->reader_bell, -1);
+        leat_bell_disarm (&self->reader_bell);
+    }
+    return atomic_load (&self->transactions) != before;
+}
+
 /* Takes `read`. */
 static void s_answer (lmdb_t *self, lmdb_read_t *read)
 {
@@ -131,7 +152,7 @@ static void s_answer (lmdb_t *self, lmdb_read_t *read)
     leat_stream_row_t stream;
     leat_extent_t extent;
     read->last = true;
-    int code = leat_lmdb_rows_begin (&rows, &self->files, false);
+    int code = s_catch_up (self) ? leat_lmdb_rows_begin (&rows, &self->files, false) : EIO;
     if (code) {
         s_failed (read, code);
         s_push (self, read);

@@ -4,17 +4,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "broker/store/lmdb_files.h"
+#include "broker/store/lmdb_replay.h"
 #include "broker/store/lmdb_rows.h"
 #include "broker/store/recite.h"
 #include "wire/crc32c.h"
 
-enum { SWEEP_ROWS = 10000, SWEEP_SIZE = 256 * 1024 * 1024 };
+enum {
+    SWEEP_ROWS = 10000,
+    SWEEP_SIZE = 256 * 1024 * 1024,
+    BESIDE_MS = 5000, /* so long a broker may take to commit what is in its journal */
+    BESIDE_LOOK_MS = 5
+};
 
 static int s_open (leat_lmdb_files_t *files, const char *path, leat_lmdb_use_t use, char *error,
                    size_t error_size)
@@ -27,6 +34,33 @@ static int s_cannot (const char *what, const char *path, int code, char *error, 
 {
     snprintf (error, error_size, "cannot %s %s: %s", what, path, leat_lmdb_text (code));
     return -1;
+}
+
+static int s_read_only (const char *path, char *error, size_t error_size)
+{
+    snprintf (error, error_size,
+              "%s/" LEAT_LMDB_JOURNAL_NAME " has commits that " LEAT_LMDB_DATA_NAME
+              " does not have yet, and nothing can be written there; copy the directory first",
+              path);
+    return -1;
+}
+
+/* Begins a transaction that has what is in the journal, too. It is to be given up: whoever looks changes
+ * nothing. What cannot be had of the journal is told in `why`, which is empty otherwise. */
+static int s_begin_look (leat_lmdb_files_t *files, leat_lmdb_rows_t *rows, char *why,
+                         size_t why_size)
+{
+    *why = 0;
+    int due = leat_lmdb_replay_due (files, why, why_size);
+    if (due > 0 && files->read_only)
+        s_read_only (files->path, why, why_size);
+    else if (due > 0) {
+        int code = leat_lmdb_rows_begin (rows, files, true);
+        if (code || leat_lmdb_replay_apply (files, rows, why, why_size) == 0)
+            return code;
+        leat_lmdb_rows_abort (rows);
+    }
+    return leat_lmdb_rows_begin (rows, files, false);
 }
 
 /* ---- verify ---------------------------------------------------------------------------------- */
@@ -147,10 +181,12 @@ int leat_lmdb_verify (const char *path, leat_store_finding_fn *fn, void *arg, ui
     leat_lmdb_rows_t rows;
     if (s_open (&files, path, LEAT_LMDB_OFFLINE, error, error_size))
         return -1;
-    int code = leat_lmdb_rows_begin (&rows, &files, false);
+    char what[512];
+    int code = s_begin_look (&files, &rows, what, sizeof what);
     if (!code) {
-        char what[512];
         check_t check = { .rows = &rows.base, .fn = fn, .arg = arg };
+        if (*what)
+            s_damage (&check, NULL, 0, 0, what);
         s_check_streams (&check);
         if (leat_recite (&rows.base, s_taken, NULL, what, sizeof what))
             s_damage (&check, NULL, 0, 0, what);
@@ -167,6 +203,27 @@ static uint64_t s_size (int fd)
 {
     struct stat status;
     return fstat (fd, &status) ? 0 : (uint64_t) status.st_size;
+}
+
+/* What is copied is to have everything that is confirmed: brings it into data.mdb, or, beside a broker, waits
+ * until that does. */
+static int s_catch_up (leat_lmdb_files_t *files, char *error, size_t error_size)
+{
+    int due = 0;
+    for (int waited = 0; waited < BESIDE_MS; waited += BESIDE_LOOK_MS) {
+        due = leat_lmdb_replay_due (files, error, error_size);
+        if (due <= 0)
+            return due;
+        if (files->alone && files->read_only)
+            return s_read_only (files->path, error, error_size);
+        if (files->alone)
+            return leat_lmdb_replay (files, error, error_size);
+        poll (NULL, 0, BESIDE_LOOK_MS);
+    }
+    snprintf (error, error_size,
+              "the broker of %s does not commit what is in its journal; does it still run?",
+              files->path);
+    return -1;
 }
 
 /* Removes everything that was discarded, so that it is not copied. */
@@ -216,7 +273,12 @@ int leat_lmdb_compact (const char *path, uint64_t *before, uint64_t *after, char
     if (s_open (&files, path, LEAT_LMDB_OFFLINE, error, error_size))
         return -1;
     *before = mdb_env_get_fd (files.env, &fd) ? 0 : s_size (fd);
-    int code = s_sweep (&files);
+    int code = s_catch_up (&files, error, error_size);
+    if (code) {
+        leat_lmdb_files_close (&files);
+        return -1;
+    }
+    code = s_sweep (&files);
     if (code)
         s_cannot ("remove what is trimmed from", path, code, error, error_size);
     else
@@ -246,7 +308,9 @@ int leat_lmdb_backup (const char *path, const char *target, uint64_t *size, char
     if (s_open (&files, path, LEAT_LMDB_BESIDE, error, error_size))
         return -1;
     int directory = s_open_target (target, error, error_size);
-    int code = directory < 0 ? -1 : s_copy (&files, directory, target, size, error, error_size);
+    int code = directory < 0 || s_catch_up (&files, error, error_size)
+                   ? -1
+                   : s_copy (&files, directory, target, size, error, error_size);
     if (directory >= 0)
         close (directory);
     leat_lmdb_files_close (&files);
@@ -375,10 +439,16 @@ json_t *leat_lmdb_dump (const char *path, char *error, size_t error_size)
     if (s_open (&files, path, LEAT_LMDB_OFFLINE, error, error_size))
         return NULL;
     dump_t dump = { .streams = json_array () };
-    int code = leat_lmdb_rows_begin (&rows, &files, false);
+    char why[512];
+    int code = s_begin_look (&files, &rows, why, sizeof why);
     if (code)
         s_cannot ("read", path, code, error, error_size);
     uint64_t used = 0;
+    if (!code && *why) {
+        snprintf (error, error_size, "%s", why);
+        leat_lmdb_rows_abort (&rows);
+        code = -1;
+    }
     if (!code) {
         code = leat_recite (&rows.base, s_dump_commit, &dump, error, error_size);
         used = leat_lmdb_rows_used (&rows);

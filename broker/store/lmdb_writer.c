@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/store/lmdb_replay.h"
 #include "broker/store/lmdb_space.h"
 #include "wire/alloc.h"
 #include "wire/assert.h"
@@ -15,11 +16,16 @@
 /* The sync under way is the window in which commits gather; there is no timer.
  *
  *      take what waits -> attempt -> OK: tell
+ *                            |       small: into the journal, tell, and leave the transaction open
  *                            |
  *                            +----> no space: abort; then without the commit that did not fit, up to it
  *                            |      first, so that exactly that one is refused
  *                            +----> anything else: nobody can tell what is on the disk; UNKNOWN, for this
  *                                   transaction and for everything behind it
+ *
+ * Small commits are synced by one write to the journal, where LMDB writes and syncs twice. The
+ * transaction that has them stays open, takes more, and is committed when nothing has come for a moment, the journal
+ * is full, the reader wants to see what is in it, or something larger comes.
  */
 enum {
     ENTRIES_MAX = 1024, /* of one transaction */
@@ -30,7 +36,10 @@ enum {
     SWEEP_SIZE = 16 * 1024 * 1024,
     ROW_OVERHEAD = 64,  /* key, headers of batch and node */
     FULL_LOOK_MS = 500, /* a full store looks so often whether somebody has made room on the disk */
-    FILESYSTEM_ROOM = 1024 * 1024
+    FILESYSTEM_ROOM = 1024 * 1024,
+    OPEN_MS = 10,                   /* after the last commit an open transaction is committed */
+    OPEN_OPERATIONS_MAX = 600,      /* of one that is open: each may change a page */
+    OPEN_RESERVE = 4 * 1024 * 1024, /* room for these pages, without which none is left open */
 };
 
 typedef struct {
@@ -52,6 +61,7 @@ typedef struct {
     /* of the transaction that is tried */
     uint64_t planned; /* bytes that its batches take */
     uint64_t operations;
+    bool open; /* it has commits that are told, and are in the journal */
 } writer_t;
 
 __attribute__ ((format (printf, 2, 3))) static void s_refuse (lmdb_entry_t *entry,
@@ -215,12 +225,16 @@ typedef enum {
     ATTEMPT_FAILED, /* self->failure tells */
 } attempt_t;
 
+static void s_fail_at (writer_t *self, const char *what, const char *file, int code)
+{
+    snprintf (self->failure, sizeof self->failure,
+              "%s %s/%s failed: %s; nothing more is confirmed until the store is opened again",
+              what, self->store->files.path, file, leat_lmdb_text (code));
+}
+
 static void s_fail (writer_t *self, const char *what, int code)
 {
-    snprintf (
-        self->failure, sizeof self->failure,
-        "%s %s/data.mdb failed: %s; nothing more is confirmed until the store is opened again",
-        what, self->store->files.path, leat_lmdb_text (code));
+    s_fail_at (self, what, LEAT_LMDB_DATA_NAME, code);
 }
 
 static attempt_t s_apply_entry (writer_t *self, lmdb_entry_t *entry)
@@ -303,6 +317,18 @@ static bool s_is_fatal (const writer_t *self)
     return code != 0;
 }
 
+/* All that was told is in LMDB, and may be seen. */
+static void s_caught_up (writer_t *self)
+{
+    lmdb_t *store = self->store;
+    self->open = false;
+    atomic_store (&store->catch_up, false);
+    atomic_fetch_add (&store->transactions, 1);
+    if (!atomic_exchange (&store->behind, false))
+        return;
+    leat_bell_ring (&store->reader_bell);
+}
+
 static attempt_t s_end_transaction (writer_t *self)
 {
     uint64_t used = leat_lmdb_rows_used (&self->rows);
@@ -310,12 +336,11 @@ static attempt_t s_end_transaction (writer_t *self)
     int code = leat_lmdb_rows_commit (&self->rows);
     int reason = errno;
     if (!code) {
-        atomic_fetch_add (&self->store->transactions, 1);
         atomic_store (&self->store->used_size, used);
         leat_apply_committed (self->apply);
+        s_caught_up (self);
         return ATTEMPT_OK;
     }
-    leat_apply_forget (self->apply);
     /* LMDB calls a write that was cut short EIO, also if it was for want of space; then no call has said
      * EIO, as a sync that fails does. */
     bool full = leat_lmdb_is_full (code)
@@ -327,27 +352,91 @@ static attempt_t s_end_transaction (writer_t *self)
     return ATTEMPT_FAILED;
 }
 
-/* Tries the entries up to `end` in one transaction. */
-static attempt_t s_attempt (writer_t *self, size_t end, bool sweep, size_t *at)
+/* Whether the entries up to `end`, which are applied, may go to the journal. A transaction that is left open must
+ * never fail for want of space: so it takes nothing that the blocks that are owned may have no room for. */
+static bool s_is_small (const writer_t *self, size_t end)
+{
+    const lmdb_t *store = self->store;
+    const lmdb_space_t *space = &self->space;
+    size_t size = 0;
+    size_t count = 0;
+    for (size_t i = 0; i < end; i++)
+        if (!self->entries[i]->refused) {
+            size += leat_commit_size (self->entries[i]->commit);
+            count++;
+        }
+    return count && leat_lmdb_journal_fits (&store->files.journal, size, count)
+           && self->operations <= OPEN_OPERATIONS_MAX && !atomic_load (&store->catch_up)
+           && !space->shared && space->reserve >= OPEN_RESERVE && !lmdb_space_full (space);
+}
+
+/* Writes them there, and leaves the transaction open. */
+static attempt_t s_journal (writer_t *self, size_t end)
+{
+    leat_lmdb_journal_t *journal = &self->store->files.journal;
+    for (size_t i = 0; i < end; i++)
+        if (!self->entries[i]->refused)
+            leat_lmdb_journal_add (journal, self->entries[i]->commit);
+    int code = leat_lmdb_journal_write (journal);
+    if (code) {
+        s_fail_at (self, "writing and syncing", LEAT_LMDB_JOURNAL_NAME, code);
+        return ATTEMPT_FAILED;
+    }
+    leat_apply_committed (self->apply);
+    atomic_fetch_add (&self->store->journal_writes, 1);
+    self->open = true;
+    atomic_store (&self->store->behind, true);
+    return ATTEMPT_OK;
+}
+
+/* The transaction is gone, and what it had that was told is taken from the journal again. */
+static attempt_t s_undone (writer_t *self, attempt_t result)
+{
+    leat_apply_forget (self->apply);
+    if (!self->open || result == ATTEMPT_FAILED)
+        return result;
+    if (leat_lmdb_replay (&self->store->files, self->failure, sizeof self->failure))
+        return ATTEMPT_FAILED;
+    s_caught_up (self);
+    return result;
+}
+
+static attempt_t s_begin (writer_t *self, size_t end)
 {
     self->planned = 0;
     self->operations = 0;
-    *at = end;
     int code = leat_lmdb_rows_begin (&self->rows, &self->store->files, true);
     if (code) {
         s_fail (self, "changing", code);
         return ATTEMPT_FAILED;
     }
+    leat_lmdb_journal_begin (&self->store->files.journal, self->store->incarnation,
+                             mdb_txn_id (self->rows.txn));
     s_look_at_space (self, end);
+    return ATTEMPT_OK;
+}
+
+/* Tries the entries up to `end` in one transaction, or in the one that is open. */
+static attempt_t s_attempt (writer_t *self, size_t end, bool sweep, size_t *at)
+{
+    *at = end;
+    if (!self->open && s_begin (self, end))
+        return ATTEMPT_FAILED;
     attempt_t result = s_apply_entries (self, end, at);
     if (result == ATTEMPT_OK) {
-        result = s_finish (self, sweep);
+        bool small = s_is_small (self, end);
+        result = s_finish (self, sweep && !small);
+        if (result == ATTEMPT_OK && small)
+            result = s_journal (self, end);
+        else if (result == ATTEMPT_OK) {
+            result = s_end_transaction (self);
+            return result ? s_undone (self, result) : ATTEMPT_OK;
+        }
         if (result == ATTEMPT_OK)
-            return s_end_transaction (self);
+            return ATTEMPT_OK;
     }
     leat_lmdb_rows_abort (&self->rows);
-    leat_apply_forget (self->apply);
-    return result;
+    return s_undone (self, result);
 }
 
 /* How many of the first `end` entries are not refused; *last is the last of them. */
@@ -377,18 +466,55 @@ static size_t s_after_full (writer_t *self, size_t at, size_t end)
     return end;
 }
 
+/* Nothing that was told is lost by it: it is in LMDB, or in the journal. */
+static void s_give_up (writer_t *self)
+{
+    self->open = false;
+    atomic_store (&self->store->writer_failed, true);
+    leat_bell_ring (&self->store->reader_bell);
+}
+
+/* Commits a transaction that is open; removes discarded rows, too. */
+static void s_sweep (writer_t *self)
+{
+    size_t at;
+    switch (s_attempt (self, 0, true, &at)) {
+    case ATTEMPT_OK:
+    case ATTEMPT_AGAIN:
+        break;
+    case ATTEMPT_FULL:
+        self->sweep_due = false; /* until the next transaction */
+        break;
+    case ATTEMPT_FAILED:
+        s_give_up (self);
+        break;
+    }
+}
+
+/* Whether entries that are still to be looked at fit into the open transaction; it was begun without them
+ * in mind. */
+static bool s_has_room (const writer_t *self, size_t end)
+{
+    uint64_t cost = self->space.reserve + self->planned;
+    for (size_t i = 0; i < end; i++)
+        cost += self->entries[i]->append_cost;
+    return cost <= self->space.available;
+}
+
 /* Tries until everything that was taken is told. */
 static void s_transact (writer_t *self)
 {
     size_t end = self->count;
     bool sweep = true;
     while (self->count) {
-        size_t at;
+        size_t at = 0;
         size_t last;
         chain_t chain = self->chain;
-        attempt_t result = s_attempt (self, end, sweep, &at);
+        if (self->open && !s_has_room (self, end))
+            s_sweep (self);
+        attempt_t result = *self->failure ? ATTEMPT_FAILED : s_attempt (self, end, sweep, &at);
         if (result == ATTEMPT_FAILED) {
-            atomic_store (&self->store->writer_failed, true);
+            s_give_up (self);
             s_tell_lost (self);
             return;
         }
@@ -408,21 +534,17 @@ static void s_transact (writer_t *self)
     }
 }
 
-/* Removes discarded rows while nothing else is to be done. */
-static void s_sweep (writer_t *self)
+/* Waits for more, and commits the open transaction if there is none. */
+static void s_wait_open (writer_t *self)
 {
-    size_t at;
-    switch (s_attempt (self, 0, true, &at)) {
-    case ATTEMPT_OK:
-    case ATTEMPT_AGAIN:
-        break;
-    case ATTEMPT_FULL:
-        self->sweep_due = false; /* until the next transaction */
-        break;
-    case ATTEMPT_FAILED:
-        atomic_store (&self->store->writer_failed, true);
-        break;
-    }
+    lmdb_t *store = self->store;
+    leat_bell_arm (&store->writer_bell);
+    if (leat_queue_empty (&store->commits) && !atomic_load (&store->stopping)
+        && !atomic_load (&store->catch_up))
+        leat_bell_wait (&store->writer_bell, OPEN_MS);
+    leat_bell_disarm (&store->writer_bell);
+    if (leat_queue_empty (&store->commits))
+        s_sweep (self);
 }
 
 /* Waits until there is something to do. A full store gets no commits that bring records, and maybe none at
@@ -456,11 +578,15 @@ void *lmdb_writer_main (void *arg)
             s_tell_lost (self);
         else if (self->count)
             s_transact (self);
+        else if (self->open)
+            s_wait_open (self);
         else if (self->sweep_due && !*self->failure)
             s_sweep (self);
         else
             s_wait (self);
     }
+    if (self->open)
+        s_sweep (self);
     leat_apply_destroy (&self->apply);
     free (self);
     return NULL;

@@ -92,6 +92,7 @@ typedef struct {
     uint64_t commits_lost;    /* ended UNKNOWN or FENCED */
     uint64_t commit_bytes;    /* encoded bytes of those ended OK */
     uint64_t transactions;    /* into which the engine grouped them */
+    uint64_t journal_writes;  /* small groups that were synced ahead of their transaction */
     uint64_t reads;
 } leat_store_stats_t;
 

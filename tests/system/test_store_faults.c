@@ -28,7 +28,8 @@ static void s_fail_with (disk_fault_t fault, int code)
     bench_t bench;
     recovered_t recovered;
     char texts[][8] = { "wheat", "rye", "oats", "barley" };
-    tools_begin (&bench, 64 * TOOLS_MIB, 0);
+    tools_begin (&bench, 64 * TOOLS_MIB,
+                 TOOLS_MIB); /* with that reserve nothing goes to the journal */
     bench_submit (&bench, 0, 0, texts[0]);
     bench_expect (&bench, 1, LEAT_COMMIT_OK);
     disk_fail (fault, code);
@@ -82,7 +83,7 @@ static void test_no_space_while_writing (void **state)
     bench_t bench;
     recovered_t recovered;
     char texts[][8] = { "wheat", "rye", "oats" };
-    tools_begin (&bench, 64 * TOOLS_MIB, 0);
+    tools_begin (&bench, 64 * TOOLS_MIB, TOOLS_MIB);
     bench_submit (&bench, 0, 0, texts[0]);
     bench_expect (&bench, 1, LEAT_COMMIT_OK);
     disk_fail (DISK_FAIL_WRITE, ENOSPC);

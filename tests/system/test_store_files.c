@@ -163,7 +163,7 @@ static void test_other_formats (void **state)
     leat_value_t value;
     leat_key_t key = leat_key_meta (LEAT_META_FORMAT);
     leat_value_begin (&value);
-    leat_value_put (&value, 2, 4);
+    leat_value_put (&value, 1, 4);
     assert_int_equal (
         leat_lmdb_files_open (&files, &bench.options, LEAT_LMDB_BROKER, error, sizeof error), 0);
     assert_int_equal (leat_lmdb_rows_begin (&rows, &files, true), 0);
@@ -171,7 +171,7 @@ static void test_other_formats (void **state)
     assert_int_equal (leat_lmdb_rows_commit (&rows), 0);
     leat_lmdb_files_close (&files);
     tools_expect_message (&bench.options,
-                          "%s was written in format 2; this version of Leat reads format 1");
+                          "%s was written in format 1; this version of Leat reads format 2");
 }
 
 static void test_files_that_were_cut_off (void **state)

@@ -17,13 +17,13 @@
 #include "wire/assert.h"
 
 /* The engine runs a load while all its writes and syncs are recorded, with a mark for each commit that was
- * told OK. Then the file is made anew as a power cut at some event could have left it:
+ * told OK. Then its files are made anew as a power cut at some event could have left them:
  *
  *      write  write  sync  write  mark  write | cut
  *      \___ there ___/     \__ each of these whole, torn at sectors or missing, in any order
  *
- * A write through a descriptor with O_DSYNC is there once it has returned, and tells nothing of others.
- * The engine opens the file, and what it finds must be the state after one of the commits: not before
+ * A write through a descriptor with O_DSYNC is there once it has returned, and tells nothing of others;
+ * a sync of one file tells nothing of the other. The engine opens the files, and what it finds must be the state after one of the commits: not before
  * the last one that was marked, and not behind the last one that was submitted. */
 
 enum { COMMITS = 120, SECTOR = 512, WINDOW = 4, NOW_MS = 1700000000 };
@@ -31,8 +31,10 @@ enum { COMMITS = 120, SECTOR = 512, WINDOW = 4, NOW_MS = 1700000000 };
 typedef struct {
     char directory[300];
     uint64_t states[COMMITS + 1]; /* digest after each commit */
-    uint8_t *file;                /* as it was when the recording began */
-    size_t file_size;
+    struct {
+        uint8_t *bytes; /* as they were when the recording began */
+        size_t size;
+    } files[DISK_FILES];
     uint64_t seed;
     unsigned cuts;
     bool without_sync; /* to see that this test sees */
@@ -80,22 +82,24 @@ static void s_put_perhaps (image_t *image, const disk_event_t *event, uint64_t *
     }
 }
 
-/* The last sync before the cut; all writes before it are there. */
-static size_t s_synced (const disk_event_t *events, size_t cut)
+/* The last sync of the file before the cut; all writes before it are there. */
+static size_t s_synced (const disk_event_t *events, disk_file_t file, size_t cut)
 {
-    while (cut && events[cut - 1].kind != DISK_SYNC)
+    while (cut && (events[cut - 1].kind != DISK_SYNC || events[cut - 1].file != file))
         cut--;
     return cut;
 }
 
-static void s_build (const test_t *test, image_t *image, const disk_event_t *events, size_t cut,
-                     uint64_t *random)
+static void s_build (const test_t *test, image_t *image, disk_file_t file,
+                     const disk_event_t *events, size_t cut, uint64_t *random)
 {
-    size_t synced = test->without_sync ? 0 : s_synced (events, cut);
+    size_t synced = test->without_sync ? 0 : s_synced (events, file, cut);
     image->size = 0;
-    s_put (image, 0, test->file, test->file_size);
+    s_put (image, 0, test->files[file].bytes, test->files[file].size);
     for (size_t i = 0; i < cut; i++) {
         const disk_event_t *event = &events[i];
+        if (event->file != file)
+            continue;
         if (event->kind == DISK_TRUNCATE && event->offset < image->size)
             image->size = (size_t) event->offset;
         if (event->kind != DISK_WRITE)
@@ -106,7 +110,7 @@ static void s_build (const test_t *test, image_t *image, const disk_event_t *eve
             s_put_perhaps (image, event, random);
     }
     /* The write that was under way. */
-    if (events[cut].kind == DISK_WRITE)
+    if (events[cut].kind == DISK_WRITE && events[cut].file == file)
         s_put_perhaps (image, &events[cut], random);
 }
 
@@ -118,16 +122,16 @@ static int s_say (const char *what, const char *error)
     return -1;
 }
 
-static void s_keep_file (test_t *test)
+static void s_keep_file (test_t *test, disk_file_t file)
 {
     char path[400];
     struct stat status;
-    snprintf (path, sizeof path, "%s/data.mdb", test->directory);
+    snprintf (path, sizeof path, "%s/%s", test->directory, disk_names[file]);
     int fd = open (path, O_RDONLY | O_CLOEXEC);
     leat_assert (fd >= 0 && fstat (fd, &status) == 0);
-    test->file_size = (size_t) status.st_size;
-    test->file = leat_alloc (test->file_size);
-    ssize_t size = read (fd, test->file, test->file_size);
+    test->files[file].size = (size_t) status.st_size;
+    test->files[file].bytes = leat_alloc (test->files[file].size);
+    ssize_t size = read (fd, test->files[file].bytes, test->files[file].size);
     leat_assert (size == status.st_size);
     close (fd);
 }
@@ -177,7 +181,8 @@ static int s_run (test_t *test)
     leat_store_t *store = leat_store_open (&leat_store_lmdb, &options, error, sizeof error);
     if (!store)
         return s_say ("open", error);
-    s_keep_file (test);
+    for (disk_file_t file = DISK_DATA; file < DISK_FILES; file++)
+        s_keep_file (test, file);
     disk_record ();
     int code = -1;
     if (leat_store_acquire (store, NOW_MS, &incarnation, error, sizeof error)
@@ -191,10 +196,10 @@ static int s_run (test_t *test)
 
 /* ---- the cuts -------------------------------------------------------------------------------- */
 
-static int s_write_image (const test_t *test, const image_t *image)
+static int s_write_image (const test_t *test, disk_file_t file, const image_t *image)
 {
     char path[400];
-    snprintf (path, sizeof path, "%s/data.mdb", test->directory);
+    snprintf (path, sizeof path, "%s/%s", test->directory, disk_names[file]);
     int fd = open (path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     bool good = fd >= 0;
     for (size_t done = 0; good && done < image->size;) {
@@ -239,9 +244,11 @@ static int s_cut (const test_t *test, image_t *image, const disk_event_t *events
 {
     uint64_t digest;
     uint64_t confirmed = 0;
-    s_build (test, image, events, cut, &random);
-    if (s_write_image (test, image))
-        return -1;
+    for (disk_file_t file = DISK_DATA; file < DISK_FILES; file++) {
+        s_build (test, image, file, events, cut, &random);
+        if (s_write_image (test, file, image))
+            return -1;
+    }
     for (size_t i = 0; i < cut; i++)
         if (events[i].kind == DISK_MARK)
             confirmed = events[i].offset;
@@ -299,7 +306,8 @@ int main (int argc, char **argv)
     if (!failed)
         failed = s_cuts (&test);
     disk_forget ();
-    free (test.file);
+    for (disk_file_t file = DISK_DATA; file < DISK_FILES; file++)
+        free (test.files[file].bytes);
     store_place_end ();
     /* Without syncs something must be lost, or this test would see nothing. */
     return test.without_sync ? !failed : failed != 0;

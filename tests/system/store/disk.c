@@ -77,25 +77,36 @@ void disk_pretend_type (long type)
     s_disk.type = type;
 }
 
-static bool s_ours (int fd)
+const char *const disk_names[DISK_FILES] = { [DISK_DATA] = "data.mdb", [DISK_JOURNAL] = "journal" };
+
+/* Which file of a store it is, or DISK_FILES. */
+static disk_file_t s_which (int fd)
 {
-    static const char name[] = "/data.mdb";
     char link[64];
     char path[4096];
     snprintf (link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t size = readlink (link, path, sizeof path);
-    size_t length = sizeof name - 1;
-    return size >= (ssize_t) length && memcmp (path + size - length, name, length) == 0;
+    ssize_t size = readlink (link, path, sizeof path - 1);
+    path[size < 0 ? 0 : size] = 0;
+    const char *name = strrchr (path, '/');
+    disk_file_t file = DISK_DATA;
+    while (file < DISK_FILES && (!name || strcmp (name + 1, disk_names[file]) != 0))
+        file++;
+    return file;
 }
 
-static disk_event_t *s_add (disk_kind_t kind, uint64_t offset)
+static bool s_ours (int fd)
+{
+    return s_which (fd) != DISK_FILES;
+}
+
+static disk_event_t *s_add (disk_kind_t kind, disk_file_t file, uint64_t offset)
 {
     if (s_disk.count == s_disk.room) {
         s_disk.room = s_disk.room ? 2 * s_disk.room : 256;
         s_disk.events = leat_realloc (s_disk.events, s_disk.room * sizeof *s_disk.events);
     }
     disk_event_t *event = &s_disk.events[s_disk.count++];
-    *event = (disk_event_t){ .kind = kind, .offset = offset };
+    *event = (disk_event_t){ .kind = kind, .file = file, .offset = offset };
     return event;
 }
 
@@ -103,7 +114,7 @@ void disk_mark (uint64_t number)
 {
     pthread_mutex_lock (&s_disk.mutex);
     if (s_disk.records)
-        s_add (DISK_MARK, number);
+        s_add (DISK_MARK, DISK_FILES, number);
     pthread_mutex_unlock (&s_disk.mutex);
 }
 
@@ -121,7 +132,7 @@ static void s_wrote (int fd, const struct iovec *parts, int count, uint64_t offs
 {
     if (!s_disk.records || !size)
         return;
-    disk_event_t *event = s_add (DISK_WRITE, offset);
+    disk_event_t *event = s_add (DISK_WRITE, s_which (fd), offset);
     event->bytes = leat_alloc (size);
     event->durable = fcntl (fd, F_GETFL) & O_DSYNC;
     for (int i = 0; i < count && event->size < size; i++) {
@@ -178,7 +189,7 @@ static int s_sync (int fd, long number)
     if (s_disk.fault != DISK_FAIL_SYNC)
         result = (int) syscall (number, fd);
     if (!result && s_disk.records)
-        s_add (DISK_SYNC, 0);
+        s_add (DISK_SYNC, s_which (fd), 0);
     pthread_mutex_unlock (&s_disk.mutex);
     return result;
 }
@@ -199,7 +210,7 @@ SEEN int ftruncate (int fd, off_t size)
     if (!result && s_ours (fd)) {
         pthread_mutex_lock (&s_disk.mutex);
         if (s_disk.records)
-            s_add (DISK_TRUNCATE, (uint64_t) size);
+            s_add (DISK_TRUNCATE, s_which (fd), (uint64_t) size);
         pthread_mutex_unlock (&s_disk.mutex);
     }
     return result;

@@ -9,17 +9,23 @@
 
 /* A program that is linked with disk.c has functions named pwrite, writev, write, fdatasync, fsync,
  * ftruncate, fallocate and fstatfs of its own, which the libraries then call too. Those of files whose name ends in
- * "/data.mdb" are recorded or fail as told here; all others go to the system. Any thread. */
+ * "/data.mdb" or "/journal" are recorded or fail as told here; all others go to the system. Any thread. */
+
+typedef enum { DISK_DATA, DISK_JOURNAL, DISK_FILES } disk_file_t;
 
 typedef enum { DISK_WRITE, DISK_SYNC, DISK_TRUNCATE, DISK_MARK } disk_kind_t;
 
 typedef struct {
     disk_kind_t kind;
-    uint64_t offset; /* WRITE; TRUNCATE: the size; MARK: what was given */
+    disk_file_t file; /* but for MARK */
+    uint64_t offset;  /* WRITE; TRUNCATE: the size; MARK: what was given */
     size_t size;
     uint8_t *bytes;
     bool durable; /* WRITE through a descriptor with O_DSYNC: a sync of itself */
 } disk_event_t;
+
+/* The name of a file in the directory of a store. */
+extern const char *const disk_names[DISK_FILES];
 
 /* From here on events are recorded, until disk_events gives them; they are valid until disk_forget. */
 void disk_record (void);
