@@ -54,10 +54,11 @@ void leat_consumer_engine_forget (leat_consumer_engine_t *self)
     self->session++;
     self->delivered = 0;
     self->reported = 0;
-    self->taken_end = 0;
     self->said = 0;
     self->started_end = 0;
     self->exact_us = 0;
+    self->has_staged = false;
+    self->settles_join = false;
     self->revoked = false;
     self->late = false;
     self->allow_unsent = false;
@@ -97,6 +98,55 @@ bool leat_consumer_engine_take (leat_consumer_engine_t *self, uint32_t count_max
     return true;
 }
 
+/* ---- staging --------------------------------------------------------------------------------- */
+
+bool leat_consumer_engine_stage (leat_consumer_engine_t *self, leat_delivery_t *delivery,
+                                 leat_outbox_t *outbox)
+{
+    uint64_t position;
+    uint32_t count;
+    if (self->state != LEAT_CONSUMER_ATTACHED || self->has_staged
+        || !leat_leases_oldest (self->leases, &position, &count))
+        return false;
+    leat_attention_mark (&self->attention);
+    leat_consumer_engine_report_before (self, position, outbox);
+    leat_leases_take (self->leases, 1, delivery);
+    delivery->session = self->session;
+    self->has_staged = true;
+    self->staged_wanted = false;
+    self->staged_epoch = delivery->epoch;
+    self->staged_offset = delivery->first;
+    self->staged_position = position;
+    return true;
+}
+
+void leat_consumer_engine_claim (leat_consumer_engine_t *self)
+{
+    if (!self->has_staged)
+        return;
+    leat_attention_mark (&self->attention);
+    self->has_staged = false;
+    self->pace_started++;
+    if (self->started_end <= self->staged_position)
+        self->started_end = self->staged_position + 1;
+    /* Who asked for it is not left waiting for an answer. */
+    if (self->staged_wanted)
+        self->exact_us = 1;
+}
+
+bool leat_consumer_engine_is_staged (const leat_consumer_engine_t *self)
+{
+    return self->has_staged && !self->staged_wanted && self->state == LEAT_CONSUMER_ATTACHED;
+}
+
+bool leat_consumer_engine_stages (const leat_consumer_engine_t *self, leat_range_t range)
+{
+    return self->has_staged && range.epoch == self->staged_epoch
+           && self->staged_offset >= range.first && self->staged_offset - range.first < range.count;
+}
+
+/* ---- settling -------------------------------------------------------------------------------- */
+
 uint32_t leat_consumer_engine_settle (leat_consumer_engine_t *self, uint64_t session,
                                       uint64_t epoch, uint64_t first, uint32_t count,
                                       leat_outcome_t outcome, uint32_t delay_ms, const char *reason,
@@ -106,6 +156,8 @@ uint32_t leat_consumer_engine_settle (leat_consumer_engine_t *self, uint64_t ses
     leat_attention_mark (&self->attention);
     uint32_t held = 0;
     if (session == self->session) {
+        if (leat_consumer_engine_stages (self, (leat_range_t){ epoch, first, count }))
+            leat_consumer_engine_claim (self);
         leat_settlement_t settlement = {
             .outcome = outcome,
             .delay_ms = outcome == LEAT_NACK ? delay_ms : 0,
@@ -126,6 +178,8 @@ uint32_t leat_consumer_engine_give_back (leat_consumer_engine_t *self, uint64_t 
     if (session != self->session)
         return 0;
     leat_attention_mark (&self->attention);
+    if (leat_consumer_engine_stages (self, (leat_range_t){ epoch, first, count }))
+        self->has_staged = false;
     return leat_leases_give_back (self->leases, epoch, first, count);
 }
 

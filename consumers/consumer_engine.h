@@ -11,6 +11,14 @@
  *    ------------+----------------------------+----------------------+---------------> position
  *                 leat_consumer_engine_take -->  leat_consumer_engine_settle -->
  *                 <-- RECALL, leave: RETURNED     SETTLE, gathered
+ *
+ * While an application works on a record, the next one can be staged: it lies ready, so that it is started without
+ * waiting for a turn of the client, which takes longer than a short record may wait.
+ *
+ *      delivered -- stage --> staged -- the application starts it, then its driver says so: claim --> started
+ *                              |
+ *                              +-- RECALL, REVOKED: is_staged is false. The driver takes it back, unless it is
+ *                                  too late for that: give_back --> RETURNED
  */
 typedef struct leat_consumer_engine leat_consumer_engine_t;
 
@@ -63,6 +71,20 @@ void leat_consumer_engine_tick (leat_consumer_engine_t *self, uint64_t now_us);
  * nothing waits or the consumer is leaving. */
 bool leat_consumer_engine_take (leat_consumer_engine_t *self, uint32_t count_max,
                                 leat_delivery_t *delivery, leat_outbox_t *outbox);
+
+/* Hands out one record more, the oldest that waits, before the application asks for it. All before it are
+ * reported, as far as max_unreported does not cover this one otherwise; this one is not, so that it can be
+ * asked back until it is started. False if one is staged already, nothing waits or the consumer is leaving. The
+ * driver must send the outbox before the application may begin. */
+bool leat_consumer_engine_stage (leat_consumer_engine_t *self, leat_delivery_t *delivery,
+                                 leat_outbox_t *outbox);
+
+/* The application has started what was staged; said before it is settled. Without effect if nothing is. */
+void leat_consumer_engine_claim (leat_consumer_engine_t *self);
+
+/* False if nothing is staged, or not for longer: a driver that has not handed it to the application takes it
+ * back and gives it back (leat_consumer_engine_give_back), else says that it is claimed. */
+bool leat_consumer_engine_is_staged (const leat_consumer_engine_t *self);
 
 /* Settles started records [first, first + count) of a delivery's lease (session, epoch). delay_ms
  * is for nacks (0: the broker chooses), reason for rejects (may be NULL). Returns how many of them

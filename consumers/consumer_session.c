@@ -119,6 +119,7 @@ static uint32_t s_gather (leat_consumer_engine_t *self, leat_settle_entry_t *ent
 static void s_send_settles (leat_consumer_engine_t *self, leat_outbox_t *outbox)
 {
     bool confirm = self->flush_asked > self->flush_sent;
+    self->settles_join = false;
     while (confirm || self->counts->pieces[LEAT_LEASE_SETTLED] > 0) {
         uint32_t pieces = self->counts->pieces[LEAT_LEASE_SETTLED];
         if (pieces > LEAT_ENTRIES_MAX)
@@ -177,17 +178,25 @@ static void s_report_ahead (leat_consumer_engine_t *self, uint64_t end, leat_out
  * consumer's death makes suspects of no more than a millisecond's worth of innocents. */
 void leat_consumer_engine_report (leat_consumer_engine_t *self, uint64_t end, leat_outbox_t *outbox)
 {
-    self->taken_end = end;
     if (end > self->reported + self->options.max_unreported)
         s_report_ahead (self, end, outbox);
+}
+
+void leat_consumer_engine_report_before (leat_consumer_engine_t *self, uint64_t position,
+                                         leat_outbox_t *outbox)
+{
+    if (position < self->reported + self->options.max_unreported)
+        return;
+    s_send_report (self, position, outbox);
+    self->settles_join = self->counts->records[LEAT_LEASE_SETTLED] > 0;
 }
 
 /* With a SETTLE goes the REPORT that the records until the next one would need by themselves. */
 static void s_report_beside_settles (leat_consumer_engine_t *self, leat_outbox_t *outbox)
 {
     if (self->counts->records[LEAT_LEASE_WAITING] == 0
-        && self->taken_end + s_to_come (self) >= self->reported + self->options.max_unreported)
-        s_report_ahead (self, self->taken_end, outbox);
+        && self->started_end + s_to_come (self) >= self->reported + self->options.max_unreported)
+        s_report_ahead (self, self->started_end, outbox);
 }
 
 /* ---- receiving ------------------------------------------------------------------------------- */
@@ -301,6 +310,13 @@ static void s_left (leat_consumer_engine_t *self, const leat_left_t *left)
     s_detached (self, left->code);
 }
 
+static void s_want_back (leat_consumer_engine_t *self, const leat_ranges_t *ranges)
+{
+    for (uint32_t index = 0; index < ranges->count; index++)
+        if (leat_consumer_engine_stages (self, leat_ranges_get (ranges, index)))
+            self->staged_wanted = true;
+}
+
 /* Leases were taken away. The broker may have dropped settles of them that were on their way, and
  * with these what they reported, as is dropped here what was not sent; so that is said by itself. */
 static void s_revoked (leat_consumer_engine_t *self, const leat_revoked_t *revoked,
@@ -308,6 +324,7 @@ static void s_revoked (leat_consumer_engine_t *self, const leat_revoked_t *revok
 {
     uint64_t position = self->reported;
     self->revoked = true;
+    s_want_back (self, &revoked->ranges);
     for (uint32_t index = 0; index < revoked->ranges.count; index++)
         self->stale +=
             leat_leases_revoke (self->leases, leat_ranges_get (&revoked->ranges, index), &position);
@@ -315,12 +332,12 @@ static void s_revoked (leat_consumer_engine_t *self, const leat_revoked_t *revok
         s_send_report (self, position, outbox);
 }
 
-static void s_recalled (leat_consumer_engine_t *self, const leat_recall_t *recall,
-                        leat_outbox_t *outbox)
+/* What is given back goes out in the next run, with what is staged and the driver can still take back. */
+static void s_recalled (leat_consumer_engine_t *self, const leat_recall_t *recall)
 {
+    s_want_back (self, &recall->ranges);
     for (uint32_t index = 0; index < recall->ranges.count; index++)
         leat_leases_recall (self->leases, leat_ranges_get (&recall->ranges, index));
-    s_send_given (self, outbox);
 }
 
 void leat_consumer_engine_receive (leat_consumer_engine_t *self, const leat_command_t *command,
@@ -338,7 +355,7 @@ void leat_consumer_engine_receive (leat_consumer_engine_t *self, const leat_comm
             self->flushed = command->settled.token;
         break;
     case LEAT_RECALL:
-        s_recalled (self, &command->recall, outbox);
+        s_recalled (self, &command->recall);
         break;
     case LEAT_EMPTY:
         if (self->empty_sent && command->empty.token == self->empty_token)
@@ -468,6 +485,8 @@ static uint64_t s_settles_due (const leat_consumer_engine_t *self)
     const uint32_t *records = self->counts->records;
     if (records[LEAT_LEASE_SETTLED] == 0)
         return UINT64_MAX;
+    if (self->settles_join)
+        return 0;
     uint32_t many = self->options.settle_count;
     if (many == 0)
         many = self->credit_records / 2;

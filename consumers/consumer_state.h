@@ -45,7 +45,7 @@ struct leat_consumer_engine {
     uint64_t reported;  /* the broker was told that records below may be started, ... */
     uint64_t said;      /* ... of this by REPORT alone */
 
-    uint64_t started_end; /* behind the last record that was started */
+    uint64_t started_end; /* position behind the last record that was started */
     uint64_t exact_us;    /* when that is reported, if it still has to be then; 0: not yet known */
     bool revoked;         /* REVOKED came since the broker heard a SETTLE */
     bool late;            /* its application went on after that: the broker is told */
@@ -53,9 +53,15 @@ struct leat_consumer_engine {
     uint64_t pace_us;      /* when the measuring of the pace began */
     uint64_t pace_started; /* records started since then */
     uint64_t ahead;        /* how far a REPORT runs ahead */
-    uint64_t taken_end;    /* position behind the last record that was started */
+
+    bool has_staged;    /* one is handed out that may or may not have been started by now */
+    bool staged_wanted; /* and its driver is to take it back */
+    uint64_t staged_epoch;
+    uint64_t staged_offset;
+    uint64_t staged_position;
 
     uint64_t settled_us;      /* when the oldest settle that is unsent was made */
+    bool settles_join;        /* something is sent anyway: they go along */
     bool settles_unconfirmed; /* a SETTLE went out after the last one with CONFIRM */
     uint64_t flush_asked;     /* tokens */
     uint64_t flush_sent;
@@ -83,5 +89,12 @@ void leat_consumer_engine_end (leat_consumer_engine_t *self, leat_consumer_state
 /* To be called before records at positions below `end` are handed out: sends REPORT if need be. */
 void leat_consumer_engine_report (leat_consumer_engine_t *self, uint64_t end,
                                   leat_outbox_t *outbox);
+
+/* The same before the record at `position` is staged: reports those before it, but not that one. */
+void leat_consumer_engine_report_before (leat_consumer_engine_t *self, uint64_t position,
+                                         leat_outbox_t *outbox);
+
+/* True if what is staged is among those. */
+bool leat_consumer_engine_stages (const leat_consumer_engine_t *self, leat_range_t range);
 
 #endif

@@ -232,11 +232,26 @@ static void s_delivery (s_fuzz_t *self)
 
 /* ---- the application ------------------------------------------------------------------------- */
 
+/* Two numbers of records mean something else. */
+enum { CLAIM = 254, STAGE = 255 };
+
+static bool s_hand_out (s_fuzz_t *self, uint32_t count_max, leat_delivery_t *delivery)
+{
+    if (count_max == CLAIM)
+        leat_consumer_engine_claim (self->engine);
+    if (count_max != STAGE)
+        return leat_consumer_engine_take (self->engine, count_max, delivery, self->outbox);
+    if (!leat_consumer_engine_stage (self->engine, delivery, self->outbox))
+        return false;
+    leat_assert (leat_consumer_engine_is_staged (self->engine) && delivery->count == 1);
+    return true;
+}
+
 static void s_take (s_fuzz_t *self)
 {
     leat_delivery_t delivery;
     uint32_t count_max = s_byte (self);
-    if (!leat_consumer_engine_take (self->engine, count_max, &delivery, self->outbox))
+    if (!s_hand_out (self, count_max, &delivery))
         return;
     leat_assert (delivery.count > 0 && delivery.count <= count_max);
     self->session = delivery.session;

@@ -118,36 +118,95 @@ static void s_look (sim_t *sim, sim_consumer_t *consumer, const leat_delivery_t 
     }
 }
 
+/* Begins to work on records; releases them. */
+static void s_begin (sim_t *sim, sim_client_t *client, sim_consumer_t *consumer,
+                     leat_delivery_t *delivery)
+{
+    unsigned index = 0;
+    while (consumer->tasks[index].used)
+        index++;
+    sim_task_t *task = &consumer->tasks[index];
+    *task = (sim_task_t){ .used = true,
+                          .session = delivery->session,
+                          .epoch = delivery->epoch,
+                          .first = delivery->first,
+                          .count = delivery->count };
+    uint64_t pace = consumer->handle_us;
+    if (sim->draining)
+        pace = consumer->slow ? 30000 : 1000;
+    /* Some work takes longer than any silence may last. */
+    if (sim->draining && sim_chance (&sim->random, consumer->slow ? 4 : 1))
+        pace = 2000 * sim->plan.limits.heartbeat_timeout;
+    task->due_us = sim->now_us + sim_below (&sim->random, 2 * pace);
+    consumer->tasks_count++;
+    s_look (sim, consumer, delivery, task, client);
+    leat_buffer_release (&delivery->records.buffer);
+    sim_trace (sim, client->name, "takes %s/%s %llu+%u", sim_stream_name (consumer->stream),
+               consumer->group, (unsigned long long) task->first, task->count);
+}
+
+static void s_claim (sim_t *sim, sim_client_t *client, sim_consumer_t *consumer)
+{
+    leat_consumer_engine_claim (consumer->engine);
+    s_begin (sim, client, consumer, &consumer->staged);
+}
+
+/* Whether the record that is staged was asked back in this turn, but started a moment before. */
+static bool s_is_faster (sim_t *sim, const sim_client_t *client, const sim_consumer_t *consumer)
+{
+    const leat_delivery_t *staged = &consumer->staged;
+    return consumer->staged_ready && !client->closing && consumer->tasks_count < SIM_TASKS_MAX
+           && leat_consumer_engine_state (consumer->engine) == LEAT_CONSUMER_ATTACHED
+           && sim_wiretap_recalled_us (consumer, staged->epoch, staged->first) == sim->now_us
+           && sim_chance (&sim->staging, 30);
+}
+
+/* The broker wants it back, or has taken it. */
+static void s_look_at_staged (sim_t *sim, sim_client_t *client, sim_consumer_t *consumer)
+{
+    leat_delivery_t *staged = &consumer->staged;
+    if (!staged->records.buffer || leat_consumer_engine_is_staged (consumer->engine))
+        return;
+    if (s_is_faster (sim, client, consumer)) {
+        SIM_COUNT (sim, staged_started);
+        s_claim (sim, client, consumer);
+        return;
+    }
+    leat_buffer_release (&staged->records.buffer);
+    if (leat_consumer_engine_give_back (consumer->engine, staged->session, staged->epoch,
+                                        staged->first, staged->count)
+        && !client->closing)
+        SIM_COUNT (sim, staged_returned);
+}
+
+static void s_stage (sim_t *sim, sim_client_t *client, sim_consumer_t *consumer)
+{
+    if (!consumer->stages || !consumer->tasks_count || consumer->staged.records.buffer
+        || client->dies || client->freezes_us || !sim_chance (&sim->staging, 80)
+        || !leat_consumer_engine_stage (consumer->engine, &consumer->staged,
+                                        leat_session_outbox (client->session)))
+        return;
+    SIM_COUNT (sim, staged);
+    consumer->staged_ready = false;
+    sim_trace (sim, client->name, "stages %s/%s %llu", sim_stream_name (consumer->stream),
+               consumer->group, (unsigned long long) consumer->staged.first);
+}
+
 static void s_take (sim_t *sim, sim_client_t *client, sim_consumer_t *consumer)
 {
     while (consumer->tasks_count < consumer->parallel && !client->dies && !client->freezes_us) {
         leat_delivery_t delivery;
+        if (consumer->staged.records.buffer && consumer->staged_ready) {
+            s_claim (sim, client, consumer);
+            continue;
+        }
         uint32_t most = sim_chance (&sim->random, 20) ? 5 : 1;
         if (!leat_consumer_engine_take (consumer->engine, most, &delivery,
                                         leat_session_outbox (client->session)))
-            return;
-        unsigned index = 0;
-        while (consumer->tasks[index].used)
-            index++;
-        sim_task_t *task = &consumer->tasks[index];
-        *task = (sim_task_t){ .used = true,
-                              .session = delivery.session,
-                              .epoch = delivery.epoch,
-                              .first = delivery.first,
-                              .count = delivery.count };
-        uint64_t pace = consumer->handle_us;
-        if (sim->draining)
-            pace = consumer->slow ? 30000 : 1000;
-        /* Some work takes longer than any silence may last. */
-        if (sim->draining && sim_chance (&sim->random, consumer->slow ? 4 : 1))
-            pace = 2000 * sim->plan.limits.heartbeat_timeout;
-        task->due_us = sim->now_us + sim_below (&sim->random, 2 * pace);
-        consumer->tasks_count++;
-        s_look (sim, consumer, &delivery, task, client);
-        leat_buffer_release (&delivery.records.buffer);
-        sim_trace (sim, client->name, "takes %s/%s %llu+%u", sim_stream_name (consumer->stream),
-                   consumer->group, (unsigned long long) task->first, task->count);
+            break;
+        s_begin (sim, client, consumer, &delivery);
     }
+    s_stage (sim, client, consumer);
 }
 
 static leat_outcome_t s_outcome (sim_t *sim, const sim_task_t *task)
@@ -217,6 +276,7 @@ static void s_consume (sim_t *sim, sim_client_t *client, sim_consumer_t *consume
     if (failed)
         sim_violation (sim, "honest consumers do not fail", "%s: %s: %s", client->name,
                        leat_code_name (code), error);
+    s_look_at_staged (sim, client, consumer);
     for (unsigned index = 0; index < SIM_TASKS_MAX; index++) {
         sim_task_t *task = &consumer->tasks[index];
         if (task->used && task->due_us <= sim->now_us)
@@ -252,6 +312,9 @@ void sim_application_run (sim_t *sim, sim_client_t *client, bool sent)
         s_check_confirmed (sim, client, &client->producers[index]);
     for (unsigned index = 0; index < client->consumers_count; index++) {
         sim_consumer_t *consumer = &client->consumers[index];
+        if (!consumer->staged_ready && !sent)
+            leat_buffer_release (&consumer->staged.records.buffer);
+        consumer->staged_ready = true;
         for (unsigned number = 0; number < SIM_TASKS_MAX; number++) {
             sim_task_t *task = &consumer->tasks[number];
             if (!task->used)
@@ -261,6 +324,8 @@ void sim_application_run (sim_t *sim, sim_client_t *client, bool sent)
                 consumer->tasks_count--;
                 continue;
             }
+            if (!task->begun)
+                sim_wiretap_begun (sim, client, consumer, task);
             task->begun = true;
             sim_wiretap_started (sim, client, consumer, task);
             if (task->due_us < client->application_us)

@@ -69,6 +69,7 @@ static void s_start_consumer (sim_t *sim, sim_client_t *client, sim_consumer_t *
     consumer->parallel = (unsigned) sim_between (&sim->random, 1, 6);
     consumer->handle_us = sim->plan.handle_us << sim_below (&sim->random, 6);
     consumer->slow = sim_chance (&sim->random, 25);
+    consumer->stages = sim->plan.stages && sim_chance (&sim->staging, 70);
     if (!leat_session_add_consumer (client->session, consumer->engine))
         sim_violation (sim, "a session takes consumers", "%s", client->name);
 }
@@ -108,8 +109,11 @@ static void s_stop (sim_t *sim, sim_client_t *client)
         leat_producer_engine_destroy (&client->producers[index].engine);
     for (unsigned index = 0; index < client->consumers_count; index++) {
         leat_consumer_engine_destroy (&client->consumers[index].engine);
+        leat_buffer_release (&client->consumers[index].staged.records.buffer);
         free (client->consumers[index].delivered);
         client->consumers[index].delivered = NULL;
+        free (client->consumers[index].recalled);
+        client->consumers[index].recalled = NULL;
         free (client->consumers[index].decisions);
         client->consumers[index].decisions = NULL;
     }

@@ -41,6 +41,12 @@ typedef struct {
     uint64_t position;
 } sim_delivered_t;
 
+/* What the broker has asked back. */
+typedef struct {
+    leat_range_t range;
+    uint64_t heard_us;
+} sim_recalled_t;
+
 /* What an application has decided about a record, until it is sent. */
 typedef struct {
     uint64_t epoch;
@@ -59,6 +65,9 @@ typedef struct {
     bool slow; /* much slower than others, once faults have stopped */
     sim_task_t tasks[SIM_TASKS_MAX];
     unsigned tasks_count;
+    bool stages;            /* has its engine hand out the next record ahead, which is */
+    leat_delivery_t staged; /* this one, unless its records have no buffer; */
+    bool staged_ready;      /* it may be started: all that had to be said before is sent */
     bool asked_empty;
     uint32_t channel;
     bool attached;
@@ -67,6 +76,9 @@ typedef struct {
     sim_delivered_t *delivered;
     size_t delivered_count;
     size_t delivered_room;
+    sim_recalled_t *recalled; /* since ATTACHED */
+    size_t recalled_count;
+    size_t recalled_room;
     sim_decision_t *decisions;
     size_t decisions_count;
     size_t decisions_room;
@@ -137,5 +149,10 @@ void sim_wiretap_decided (sim_consumer_t *consumer, const sim_task_t *task, uint
 void sim_wiretap_heard (sim_t *sim, sim_client_t *client, const sim_frame_t *frame);
 void sim_wiretap_started (sim_t *sim, sim_client_t *client, const sim_consumer_t *consumer,
                           const sim_task_t *task);
+/* A task begins just now. */
+void sim_wiretap_begun (sim_t *sim, sim_client_t *client, const sim_consumer_t *consumer,
+                        const sim_task_t *task);
+/* When the broker's wish to have the record back was heard; SIM_NEVER if it was not. */
+uint64_t sim_wiretap_recalled_us (const sim_consumer_t *consumer, uint64_t epoch, uint64_t offset);
 
 #endif

@@ -71,6 +71,7 @@ typedef struct {
     uint64_t max_age_ms;        /* or 0 */
     uint64_t max_size;          /* or 0 */
     bool tight;                 /* so little memory that a log may have to go earlier */
+    bool stages;                /* some consumers have records handed out ahead */
     bool operates;              /* clients set max_processing and drain consumers */
     bool rivals;                /* liars take honest identities; honest clients may be fenced */
     unsigned poison_one_in;     /* 0: no poison */
@@ -90,8 +91,9 @@ typedef struct sim {
     uint64_t seed;
     sim_random_t random;
     sim_random_t operators;
-    sim_random_t disk; /* what befalls the store's disk */
-    sim_random_t logs; /* streams of retention log, and their groups */
+    sim_random_t disk;    /* what befalls the store's disk */
+    sim_random_t logs;    /* streams of retention log, and their groups */
+    sim_random_t staging; /* who has records handed out ahead, and what becomes of them */
     uint64_t now_us;
     uint64_t step;
     uint64_t chaos_steps; /* then the faults stop */

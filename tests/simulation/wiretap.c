@@ -133,6 +133,7 @@ static void s_sent_attach (sim_client_t *client, const leat_attach_t *attach)
         consumer->positions = 0;
         consumer->reported = 0;
         consumer->delivered_count = 0;
+        consumer->recalled_count = 0;
         consumer->decisions_count = 0;
     }
 }
@@ -204,9 +205,23 @@ static void s_heard_batch (sim_client_t *client, const leat_batch_t *batch)
     consumer->positions += batch->count;
 }
 
+static void s_heard_recall (const sim_t *sim, sim_client_t *client, const leat_recall_t *recall)
+{
+    sim_consumer_t *consumer = s_consumer (client, recall->channel);
+    for (uint32_t index = 0; consumer && index < recall->ranges.count; index++) {
+        if (consumer->recalled_count == consumer->recalled_room) {
+            consumer->recalled_room = consumer->recalled_room ? 2 * consumer->recalled_room : 32;
+            consumer->recalled = leat_realloc (
+                consumer->recalled, consumer->recalled_room * sizeof *consumer->recalled);
+        }
+        consumer->recalled[consumer->recalled_count++] =
+            (sim_recalled_t){ .range = leat_ranges_get (&recall->ranges, index),
+                              .heard_us = sim->now_us };
+    }
+}
+
 void sim_wiretap_heard (sim_t *sim, sim_client_t *client, const sim_frame_t *frame)
 {
-    (void) sim;
     leat_batch_t batch;
     leat_command_t command;
     if (frame->frames == 2) {
@@ -222,6 +237,29 @@ void sim_wiretap_heard (sim_t *sim, sim_client_t *client, const sim_frame_t *fra
         s_raise (client, command.confirmed.channel, command.confirmed.limit);
     else if (command.id == LEAT_CREDIT && !(command.credit.flags & LEAT_CREDIT_RECLAIM))
         s_raise (client, command.credit.channel, command.credit.limit);
+    else if (command.id == LEAT_RECALL)
+        s_heard_recall (sim, client, &command.recall);
+}
+
+uint64_t sim_wiretap_recalled_us (const sim_consumer_t *consumer, uint64_t epoch, uint64_t offset)
+{
+    for (size_t index = 0; index < consumer->recalled_count; index++) {
+        const leat_range_t *range = &consumer->recalled[index].range;
+        if (range->epoch == epoch && offset >= range->first && offset < range->first + range->count)
+            return consumer->recalled[index].heard_us;
+    }
+    return SIM_NEVER;
+}
+
+void sim_wiretap_begun (sim_t *sim, sim_client_t *client, const sim_consumer_t *consumer,
+                        const sim_task_t *task)
+{
+    for (uint32_t index = 0; index < task->count; index++)
+        if (sim_wiretap_recalled_us (consumer, task->epoch, task->first + index) < sim->now_us)
+            sim_violation (sim, "what was asked back is not started any more",
+                           "%s: epoch %llx, offset %llu", client->name,
+                           (unsigned long long) task->epoch,
+                           (unsigned long long) task->first + index);
 }
 
 /* A record is only started when the broker has been told, or expects it anyway. */

@@ -312,6 +312,7 @@ uint64_t sim_world_run (uint64_t seed, uint64_t steps, FILE *trace, uint64_t *co
     sim->operators.state = sim_mix (~seed);
     sim->disk.state = sim_mix (seed ^ 0x6b736964);
     sim->logs.state = sim_mix (seed ^ 0x73676f6c);
+    sim->staging.state = sim_mix (seed ^ 0x67617473);
     sim->chaos_steps = steps;
     sim->trace = trace;
     sim_trace_watch (sim);

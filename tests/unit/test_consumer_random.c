@@ -32,12 +32,17 @@ typedef struct {
     uint64_t delivered;
     uint64_t reported; /* by REPORT and SETTLE that were sent */
     uint32_t max_unreported;
+    bool has_staged;
+    bool staged_wanted;
+    uint64_t staged_epoch;
+    uint64_t staged_offset;
     uint64_t settled_us; /* when the oldest unsent settle was made */
     uint64_t stale;
     uint64_t excess;
     bool leaving;
     bool left;      /* LEAVE was sent */
     uint64_t takes; /* how often things happened at all */
+    uint64_t stages;
     uint64_t settled;
     uint64_t given;
     uint64_t revoked;
@@ -224,6 +229,47 @@ static void s_step_take (s_model_t *self)
     self->takes++;
 }
 
+static void s_step_stage (s_model_t *self)
+{
+    leat_delivery_t delivery = { 0 };
+    uint64_t reported = self->reported;
+    bool staged = leat_consumer_engine_stage (self->scene->engine, &delivery, self->scene->outbox);
+    s_see_all (self);
+    s_record_t *record = self->records;
+    s_record_t *end = record + self->count;
+    while (record < end && record->state != WAITING)
+        record++;
+    assert_int_equal (staged, record < end && !self->leaving && !self->has_staged);
+    if (!staged)
+        return;
+    assert_int_equal (delivery.count, 1);
+    assert_int_equal (record->epoch, delivery.epoch);
+    assert_int_equal (record->offset, delivery.first);
+    /* It may be started without a word, and the broker is not told that it was. */
+    assert_true (record->position < self->reported + self->max_unreported);
+    assert_true (self->reported == reported || self->reported <= record->position);
+    record->state = STARTED;
+    self->session = delivery.session;
+    self->has_staged = true;
+    self->staged_wanted = false;
+    self->staged_epoch = delivery.epoch;
+    self->staged_offset = delivery.first;
+    sample_check (&delivery);
+    self->stages++;
+}
+
+static bool s_is_staged_in (const s_model_t *self, leat_range_t range)
+{
+    return self->has_staged && self->staged_epoch == range.epoch
+           && self->staged_offset >= range.first && self->staged_offset < range.first + range.count;
+}
+
+static void s_step_claim (s_model_t *self)
+{
+    leat_consumer_engine_claim (self->scene->engine);
+    self->has_staged = false;
+}
+
 static void s_step_settle (s_model_t *self)
 {
     static const char *const reasons[] = { "", "too old", "too new" };
@@ -250,6 +296,8 @@ static void s_step_settle (s_model_t *self)
         }
     }
     self->stale += range.count - held;
+    if (!former && s_is_staged_in (self, range))
+        self->has_staged = false;
     assert_int_equal (leat_consumer_engine_settle (self->scene->engine,
                                                    former ? self->session - 1 : self->session,
                                                    range.epoch, range.first, range.count, outcome,
@@ -268,6 +316,8 @@ static void s_step_give_back (s_model_t *self)
             held++;
         }
     }
+    if (s_is_staged_in (self, range))
+        self->has_staged = false;
     assert_int_equal (leat_consumer_engine_give_back (self->scene->engine, self->session,
                                                       range.epoch, range.first, range.count),
                       held);
@@ -281,6 +331,7 @@ static void s_step_recall (s_model_t *self)
         if (record && record->state == WAITING)
             record->state = GIVEN;
     }
+    self->staged_wanted |= s_is_staged_in (self, range);
     scene_ranges (self->scene, LEAT_RECALL, 1, &range);
 }
 
@@ -295,6 +346,7 @@ static void s_step_revoke (s_model_t *self)
             s_remove (self, record);
         }
     }
+    self->staged_wanted |= s_is_staged_in (self, range);
     scene_ranges (self->scene, LEAT_REVOKED, 1, &range);
 }
 
@@ -324,6 +376,7 @@ static void s_attach (s_model_t *self)
     self->count = 0;
     self->delivered = 0;
     self->reported = 0;
+    self->has_staged = false;
     self->session++;
 }
 
@@ -349,8 +402,12 @@ static void s_step (s_model_t *self)
     uint32_t chance = s_below (self, 1000);
     if (chance < 150)
         s_step_deliver (self);
-    else if (chance < 450)
+    else if (chance < 350)
         s_step_take (self);
+    else if (chance < 425)
+        s_step_stage (self);
+    else if (chance < 450)
+        s_step_claim (self);
     else if (chance < 750)
         s_step_settle (self);
     else if (chance < 770)
@@ -373,6 +430,8 @@ static void s_step (s_model_t *self)
     assert_int_equal (leat_consumer_engine_busy (engine), self->count > 0);
     assert_int_equal (leat_consumer_engine_stale (engine), self->stale);
     assert_int_equal (leat_consumer_engine_excess (engine), self->excess);
+    assert_int_equal (leat_consumer_engine_is_staged (engine),
+                      self->has_staged && !self->staged_wanted && !self->leaving);
 }
 
 /* A consumer from its first ATTACH until it has left. Returns the steps that took. */
@@ -389,6 +448,7 @@ static uint32_t s_life (s_model_t *self)
     self->excess = 0;
     self->leaving = false;
     self->left = false;
+    self->has_staged = false;
     leat_outbox_clear (self->scene->outbox);
     scene_receive (self->scene, (leat_command_t){ .id = LEAT_ATTACHED });
     self->count = 0;
@@ -409,12 +469,14 @@ static void test_random_steps (void **state)
     s_model_t model = { .random = 20 };
     for (uint32_t steps = 0; steps < STEPS;)
         steps += s_life (&model);
-    print_message ("%llu takes, %llu settled, %llu given back, %llu revoked, %llu reports, "
-                   "%llu lost sessions, %llu leaves\n",
-                   (unsigned long long) model.takes, (unsigned long long) model.settled,
-                   (unsigned long long) model.given, (unsigned long long) model.revoked,
-                   (unsigned long long) model.reports, (unsigned long long) model.losses,
-                   (unsigned long long) model.leaves);
+    print_message (
+        "%llu takes, %llu staged, %llu settled, %llu given back, %llu revoked, %llu reports, "
+        "%llu lost sessions, %llu leaves\n",
+        (unsigned long long) model.takes, (unsigned long long) model.stages,
+        (unsigned long long) model.settled, (unsigned long long) model.given,
+        (unsigned long long) model.revoked, (unsigned long long) model.reports,
+        (unsigned long long) model.losses, (unsigned long long) model.leaves);
+    assert_true (model.stages > STEPS / 100);
     assert_true (model.takes > STEPS / 20 && model.settled > STEPS / 20);
     assert_true (model.given > STEPS / 100 && model.revoked > STEPS / 100);
     assert_true (model.reports > STEPS / 100 && model.losses > 100 && model.leaves > 100);
