@@ -165,14 +165,23 @@ static leat_lease_t *s_await (leat_consumer_t *self, int timeout_ms)
     return error == 0 ? TAILQ_FIRST (&self->inbox) : NULL;
 }
 
-/* `count` records leave the inbox. */
-static void s_received (leat_consumer_t *self, uint32_t count)
+/* `count` records of a lease leave the inbox; unlocks the gate. The client's thread is woken if it has more to
+ * hand over: last, since it wants the gate next, and may take the processor of the one that wakes it. */
+static void s_received (leat_consumer_t *self, const leat_lease_t *lease, uint32_t count)
 {
     uint64_t before = atomic_fetch_sub (&self->queued, count);
     uint64_t low = atomic_load (&self->ahead) / 2;
+    bool is_low = before > low && before - count <= low && low > 0;
+    bool was_staged = lease == atomic_load (&self->staged);
+    if (was_staged)
+        atomic_store (&self->staged, NULL);
     self->unsettled += count;
-    if (before > low && before - count <= low && low > 0 && atomic_load (&self->leased) > 0)
+    leat_gate_unlock (&self->gate);
+    bool is_more = atomic_load (&self->leased) > 0;
+    if (is_low && is_more)
         leat_port_call (&self->port, LEAT_AT_ONCE);
+    else if (was_staged)
+        leat_port_call (&self->port, is_more ? LEAT_AT_ONCE : LEAT_LATER);
 }
 
 int leat_consumer_receive (leat_consumer_t *self, leat_delivered_t *delivered, int timeout_ms)
@@ -184,10 +193,11 @@ int leat_consumer_receive (leat_consumer_t *self, leat_delivered_t *delivered, i
         leat_lease_next (lease, delivered);
         if (lease->received == lease->delivery.count)
             TAILQ_REMOVE (&self->inbox, lease, in_inbox);
-        s_received (self, 1);
+        s_received (self, lease, 1);
+        return 0;
     }
     leat_gate_unlock (&self->gate);
-    return lease != NULL ? 0 : -1;
+    return -1;
 }
 
 /* The records of a lease that were not received yet, as a lease of their own. */
@@ -215,14 +225,15 @@ leat_lease_t *leat_consumer_receive_batch (leat_consumer_t *self, int timeout_ms
     atomic_store_explicit (&self->by_batches, true, memory_order_relaxed);
     leat_gate_lock (&self->gate);
     leat_lease_t *lease = s_await (self, timeout_ms);
-    if (lease != NULL) {
-        TAILQ_REMOVE (&self->inbox, lease, in_inbox);
-        if (lease->received > 0)
-            lease = s_rest (self, lease);
-        lease->is_whole = true;
-        s_received (self, lease->delivery.count);
+    if (lease == NULL) {
+        leat_gate_unlock (&self->gate);
+        return NULL;
     }
-    leat_gate_unlock (&self->gate);
+    TAILQ_REMOVE (&self->inbox, lease, in_inbox);
+    if (lease->received > 0)
+        lease = s_rest (self, lease);
+    lease->is_whole = true;
+    s_received (self, lease, lease->delivery.count);
     return lease;
 }
 

@@ -59,6 +59,11 @@ struct leat_consumer {
     bool is_leaving;
     leat_fault_t fault;
 
+    /* Handed over, or about to be, before anybody asked for it: one record, which the broker may ask back
+     * until it is received. NULL from then on. Written within the gate, or by the client's thread while
+     * it is in `taken`. */
+    _Atomic (leat_lease_t *) staged;
+
     /* Written within the gate (the first three) or by the client's thread, read by both. */
     _Atomic uint64_t queued;  /* records in the inbox */
     atomic_uint wanted;       /* records that would be started at once */
@@ -79,6 +84,9 @@ struct leat_consumer {
     /* The client's thread. */
     leat_consumer_engine_t *engine;
     struct leat_lease_list taken; /* from the engine; their REPORT is not sent yet */
+    bool has_staged;              /* and has not seen yet that it was received */
+    uint64_t look_us;       /* when to look for decisions of which nobody told, while it has */
+    uint64_t look_after_us; /* and how long after the last look that is */
     bool is_abandoned;
     uint64_t pace_us; /* when the measuring of the pace began */
     uint64_t pace_settled;

@@ -7,7 +7,15 @@
 
 #include "wire/assert.h"
 
-enum { PACE_US = 1000 /* over how long the pace is measured, at least */ };
+enum {
+    PACE_US = 1000, /* over how long the pace is measured, at least */
+
+    /* While a record is staged nobody is told of decisions: whoever comes for that record tells of them. They are
+     * looked for, in case nobody comes, after this time, and then after twice, four times ... as long. So a
+     * settle waits no longer than its record took, or this, and who works for hours is seldom looked at. */
+    LOOK_MIN_US = 2000,
+    LOOK_MAX_US = 1000000
+};
 
 static leat_consumer_t *s_self (leat_port_t *port)
 {
@@ -76,9 +84,84 @@ static uint64_t s_taken (const leat_consumer_t *self)
     return count;
 }
 
+/* ---- one record ahead of an application that works ------------------------------------------- */
+
+static bool s_is_taken (const leat_consumer_t *self, const leat_lease_t *lease)
+{
+    const leat_lease_t *taken = TAILQ_FIRST (&self->taken);
+    while (taken != NULL && taken != lease)
+        taken = TAILQ_NEXT (taken, in_inbox);
+    return taken != NULL;
+}
+
+/* Takes back what is staged; false if the application was faster. */
+static bool s_withdraw (leat_consumer_t *self)
+{
+    leat_gate_claim (&self->gate);
+    leat_lease_t *lease = atomic_exchange (&self->staged, NULL);
+    if (lease != NULL && !s_is_taken (self, lease)) {
+        TAILQ_REMOVE (&self->inbox, lease, in_inbox);
+        TAILQ_REMOVE (&self->live, lease, in_live);
+        atomic_fetch_sub (&self->queued, lease->delivery.count);
+    } else if (lease != NULL)
+        TAILQ_REMOVE (&self->taken, lease, in_inbox);
+    leat_gate_unlock (&self->gate);
+    if (lease == NULL)
+        return false;
+    const leat_delivery_t *delivery = &lease->delivery;
+    leat_consumer_engine_give_back (self->engine, delivery->session, delivery->epoch,
+                                    delivery->first, delivery->count);
+    leat_lease_free (lease);
+    return true;
+}
+
+/* What became of the record that was staged: received, or wanted back. */
+static void s_look_at_staged (leat_consumer_t *self)
+{
+    if (!self->has_staged)
+        return;
+    bool is_received = atomic_load (&self->staged) == NULL;
+    if (!is_received && leat_consumer_engine_is_staged (self->engine))
+        return;
+    if (is_received || !s_withdraw (self))
+        leat_consumer_engine_claim (self->engine);
+    self->has_staged = false;
+}
+
+/* Whoever works on a record finds the next one in the inbox when that is done, instead of waiting for a
+ * turn of the client. What is handed over ahead of a quicker one serves for that, too. */
+static void s_stage (leat_consumer_t *self, uint64_t taken, leat_outbox_t *outbox)
+{
+    leat_delivery_t delivery;
+    if (self->has_staged || atomic_load (&self->queued) + taken > atomic_load (&self->wanted)
+        || atomic_load_explicit (&self->by_batches, memory_order_relaxed)
+        || leat_consumer_engine_started (self->engine) == 0
+        || !leat_consumer_engine_stage (self->engine, &delivery, outbox))
+        return;
+    leat_lease_t *lease = leat_lease_new (self, &delivery);
+    TAILQ_INSERT_TAIL (&self->taken, lease, in_inbox);
+    atomic_store (&self->staged, lease);
+    self->has_staged = true;
+    self->look_after_us = LOOK_MIN_US / 2;
+    self->look_us = 0;
+}
+
+static void s_look_later (leat_consumer_t *self, uint64_t now_us)
+{
+    if (!self->has_staged) {
+        self->look_us = UINT64_MAX;
+    } else if (now_us >= self->look_us) {
+        self->look_after_us *= 2;
+        if (self->look_after_us > LOOK_MAX_US)
+            self->look_after_us = LOOK_MAX_US;
+        self->look_us = now_us + self->look_after_us;
+    }
+}
+
 static void s_feed (leat_port_t *port, uint64_t now_us)
 {
     leat_consumer_t *self = s_self (port);
+    s_look_at_staged (self);
     leat_consumer_port_decide (self, now_us);
     s_measure_pace (self, now_us);
     leat_consumer_engine_tick (self->engine, now_us);
@@ -96,6 +179,8 @@ static void s_feed (leat_port_t *port, uint64_t now_us)
         TAILQ_INSERT_TAIL (&self->taken, lease, in_inbox);
         taken += delivery.count;
     }
+    s_stage (self, taken, outbox);
+    s_look_later (self, now_us);
 }
 
 /* What was reported is handed over, now that the report is on its way. */
@@ -134,6 +219,8 @@ static void s_drop_taken (leat_consumer_t *self, bool is_told)
             leat_consumer_engine_give_back (self->engine, delivery->session, delivery->epoch,
                                             delivery->first, delivery->count);
         TAILQ_REMOVE (&self->taken, lease, in_inbox);
+        if (lease == atomic_load (&self->staged))
+            atomic_store (&self->staged, NULL);
         leat_lease_free (lease);
     }
 }
@@ -143,6 +230,8 @@ void leat_consumer_purge (leat_consumer_t *self, bool is_told)
     leat_lease_t *lease;
     while ((lease = TAILQ_FIRST (&self->inbox)) != NULL) {
         TAILQ_REMOVE (&self->inbox, lease, in_inbox);
+        if (lease == atomic_load (&self->staged))
+            atomic_store (&self->staged, NULL);
         uint32_t rest = lease->delivery.count - lease->received;
         if (is_told)
             leat_lease_decide (lease, lease->received, lease->delivery.count, 0, 0, NULL);
@@ -255,8 +344,7 @@ static bool s_waits (leat_port_t *port)
 
 static uint64_t s_deadline (const leat_port_t *port)
 {
-    (void) port;
-    return UINT64_MAX;
+    return ((const leat_consumer_t *) port)->look_us;
 }
 
 static bool s_drain (leat_port_t *port)

@@ -96,16 +96,19 @@ uint32_t leat_lease_decide (leat_lease_t *self, uint32_t from, uint32_t to, uint
 
 /* After a decision about received records; unlocks the gate. The engine gathers settles for a
  * millisecond, so the client's thread is woken from a long sleep only, or if the application has
- * nothing left to do and does not settle several in a millisecond. */
+ * nothing left to do and does not settle several in a millisecond. While a record is staged it is not woken:
+ * whoever comes for that does so, and else it looks by itself (LOOK_MIN_US in consumer_port.c). */
 static void s_decided (leat_consumer_t *self, uint32_t count)
 {
     leat_assert (self->unsettled >= count);
     self->unsettled -= count;
     bool is_urgent =
         self->unsettled == 0 && atomic_load (&self->queued) == 0 && atomic_load (&self->ahead) == 0;
+    bool is_followed = atomic_load (&self->staged) != NULL;
     leat_gate_unlock (&self->gate);
     atomic_fetch_add (&self->settled, count);
-    leat_port_call (&self->port, is_urgent ? LEAT_SOON : LEAT_LATER);
+    if (!is_followed)
+        leat_port_call (&self->port, is_urgent ? LEAT_SOON : LEAT_LATER);
 }
 
 static int s_settle (leat_consumer_t *self, leat_delivered_t *delivered, uint32_t outcome,

@@ -18,8 +18,9 @@ extern "C" {
  * somebody else as if nothing had happened. So the library takes a record out of what is leased only
  * when the application is about to start it: when a thread waits for it. Since waking the client's
  * thread takes some 10 us, fast applications are handed more: as many records as they settle in a
- * millisecond at their present pace. An application that takes 1 ms or more for a record never has
- * one handed over that it does not start at once.
+ * millisecond at their present pace. An application that takes 1 ms or more for a record has one more
+ * lying ready while it works, of which the broker knows that it is not started: it is taken back if somebody
+ * else could start it earlier.
  *
  * Each record that is received has to be settled: LEAT_ACK (done), LEAT_NACK (again, after a delay,
  * costs one of its attempts), LEAT_REJECT (a dead letter). Settles are gathered for up to 1 ms; if

@@ -234,6 +234,52 @@ static void test_hands_over_only_what_is_started (void **state)
     leat_client_destroy (&other);
 }
 
+/* While one works on a record, the next one lies ready for it, and goes to another all the same. */
+static void test_gives_back_what_is_staged (void **state)
+{
+    sample_t *self = *state;
+    s_publish (self->client, "staged", 20);
+    leat_client_t *client = sample_client (self->endpoint, NULL);
+    leat_consumer_t *busy = s_consumer (client, "staged");
+    leat_delivered_t held, delivered;
+    s_receive (busy, &held);
+    leat_consumer_t *quick = s_consumer (self->client, "staged");
+    bool seen[21] = { false };
+    for (int count = 1; count < 20; count++) {
+        s_receive (quick, &delivered);
+        uint64_t n = delivered.offset + 1;
+        sample_check_body (&delivered.record, n);
+        assert_false (seen[n] || delivered.redelivered || delivered.attempt > 1);
+        seen[n] = true;
+        leat_consumer_ack (quick, &delivered);
+    }
+    sample_check_body (&held.record, 1);
+    leat_consumer_ack (busy, &held);
+    assert_int_equal (leat_consumer_receive (busy, &delivered, 0), -1);
+    s_await_settled (self, 20);
+    assert_int_equal (leat_consumer_stale (busy), 0);
+    leat_consumer_destroy (&busy);
+    leat_consumer_destroy (&quick);
+    leat_client_destroy (&client);
+}
+
+/* Nor is a settle forgotten because its application does not come for what is staged. */
+static void test_settles_beside_what_is_staged (void **state)
+{
+    sample_t *self = *state;
+    s_publish (self->client, "apart", 3);
+    leat_consumer_t *consumer = s_consumer (self->client, "apart");
+    leat_delivered_t delivered;
+    for (uint64_t n = 1; n <= 2; n++) {
+        s_receive (consumer, &delivered);
+        sample_check_body (&delivered.record, n);
+        zmq_poll (NULL, 0, 5); /* the work */
+        leat_consumer_ack (consumer, &delivered);
+        s_await_settled (self, n);
+    }
+    leat_consumer_destroy (&consumer);
+}
+
 /* Who is busy for longer than the heartbeat timeout keeps the lease. */
 static void test_a_handler_may_block (void **state)
 {
@@ -514,6 +560,8 @@ int main (void)
         TEST (test_mixes_both_ways),
         TEST (test_every_outcome),
         TEST (test_hands_over_only_what_is_started),
+        TEST (test_gives_back_what_is_staged),
+        TEST (test_settles_beside_what_is_staged),
         TEST (test_a_handler_may_block),
         TEST (test_survives_restarts),
         TEST (test_counts_what_is_stale),
