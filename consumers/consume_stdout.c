@@ -87,6 +87,7 @@ static bool s_flush (output_t *self, leat_lease_t *lease, leat_delivered_t *next
             leat_consumer_give_back (consumer, &rest);
     }
     /* What was given back by itself is no part of its lease any more. */
+    leat_consume_limit (self->consume, self->taken);
     for (size_t i = 0; i < self->lease_count; i++)
         leat_lease_ack (&self->leases[i]);
     if (!fine)
@@ -122,7 +123,6 @@ static bool s_take (output_t *self, leat_lease_t *lease)
         self->records[self->count++] = delivered;
         self->taken++;
     }
-    leat_consume_limit (self->consume, self->taken);
     self->leases[self->lease_count++] = lease;
     return self->lease_count < RECORDS_MAX || s_flush (self, NULL, NULL);
 }

@@ -226,3 +226,18 @@ expect_end "$taker" 0
 
 stop_broker
 grep -q "ended in order" "$work/broker.log" || fail "the broker does not say that it has ended"
+
+# --- near the end of --count credit is stated once for what is written together, not for each delivery
+
+start_broker --limit record_size=10B --limit batch_size=18B
+seq 1000003000 1000005999 > "$work/in"
+"$leat" produce -q counted "$work/in"
+messages () {
+    "$leat" stats --json | "$stats_field" counters messages_received
+}
+before=$(messages)
+expect 0 "$leat" consume counted -n 3000
+expect_same "$work/in" "$work/stdout"
+said=$(($(messages) - before))
+[ "$said" -lt 1000 ] || fail "a consumer of 3000 records sent $said messages"
+stop_broker
