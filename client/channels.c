@@ -362,7 +362,7 @@ bool leat_channels_receive (leat_channels_t *self, const leat_command_t *command
     return true;
 }
 
-bool leat_channels_deliver (leat_channels_t *self, const leat_batch_t *batch, leat_buffer_t *body,
+bool leat_channels_deliver (leat_channels_t *self, const leat_batch_t *batch, leat_slice_t records,
                             leat_outbox_t *outbox)
 {
     if (batch->channel == 0 || batch->channel > self->last_number)
@@ -372,7 +372,7 @@ bool leat_channels_deliver (leat_channels_t *self, const leat_batch_t *batch, le
         return true;
     if (channel->consumer == NULL)
         return false;
-    leat_consumer_engine_deliver (channel->consumer, batch, body, outbox);
+    leat_consumer_engine_deliver (channel->consumer, batch, records, outbox);
     return true;
 }
 

@@ -42,7 +42,7 @@ void leat_channels_lost (leat_channels_t *self);
  * or not what the engine can be told. */
 bool leat_channels_receive (leat_channels_t *self, const leat_command_t *command, uint64_t now_us,
                             leat_session_window_t *window, leat_outbox_t *outbox);
-bool leat_channels_deliver (leat_channels_t *self, const leat_batch_t *batch, leat_buffer_t *body,
+bool leat_channels_deliver (leat_channels_t *self, const leat_batch_t *batch, leat_slice_t records,
                             leat_outbox_t *outbox);
 
 /* Lets those engines act to which something was done, or whose time has come. Producers share the

@@ -142,17 +142,31 @@ static bool s_command (leat_session_t *self, const leat_command_t *command)
     }
 }
 
+static bool s_deliver (leat_session_t *self, const uint8_t *headers, size_t headers_size,
+                       leat_buffer_t *body)
+{
+    uint32_t count = leat_batch_slices (headers, headers_size, leat_buffer_size (body));
+    leat_slice_t slice = { .buffer = body };
+    bool is_sound = count > 0;
+    for (uint32_t index = 0; index < count && is_sound; index++) {
+        leat_batch_t batch;
+        leat_batch_decode (&batch, headers + index * LEAT_BATCH_HEADER_SIZE,
+                           LEAT_BATCH_HEADER_SIZE);
+        slice.size = batch.size;
+        is_sound = leat_channels_deliver (self->channels, &batch, slice, self->outbox);
+        slice.offset += slice.size;
+    }
+    return is_sound;
+}
+
 static bool s_message (leat_session_t *self, const uint8_t *header, size_t header_size,
                        leat_buffer_t *body, unsigned frames)
 {
     if (frames == 0 || header_size == 0)
         return false;
-    if (header[0] == LEAT_DELIVER) {
-        leat_batch_t batch;
+    if (header[0] == LEAT_DELIVER)
         return frames == 2 && body != NULL && self->phase == PHASE_READY
-               && leat_batch_decode (&batch, header, header_size) == LEAT_OK
-               && leat_channels_deliver (self->channels, &batch, body, self->outbox);
-    }
+               && s_deliver (self, header, header_size, body);
     leat_command_t command;
     return frames == 1 && body == NULL
            && leat_command_decode (&command, header, header_size, NULL) == LEAT_OK

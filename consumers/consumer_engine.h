@@ -149,10 +149,10 @@ void leat_consumer_engine_lost (leat_consumer_engine_t *self);
 void leat_consumer_engine_receive (leat_consumer_engine_t *self, const leat_command_t *command,
                                    leat_outbox_t *outbox);
 
-/* DELIVER for its channel, as leat_batch_decode gave it. Checks count, form and checksum of the body
- * (borrowed, may be NULL); what fails is returned as DAMAGED. */
+/* A slice of a DELIVER for its channel, as leat_batch_decode gave it. Checks count, form and checksum of
+ * the records (borrowed, may be none); what fails is returned as DAMAGED. */
 void leat_consumer_engine_deliver (leat_consumer_engine_t *self, const leat_batch_t *batch,
-                                   leat_buffer_t *body, leat_outbox_t *outbox);
+                                   leat_slice_t records, leat_outbox_t *outbox);
 
 /* Sends settles that are due, flush requests, LEAVE. */
 void leat_consumer_engine_run (leat_consumer_engine_t *self, uint64_t now_us,

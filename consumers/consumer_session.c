@@ -405,20 +405,19 @@ static bool s_admissible (const leat_consumer_engine_t *self, const leat_batch_t
     return !leat_leases_hold (self->leases, batch->epoch, batch->first, batch->count);
 }
 
-static bool s_intact (const leat_batch_t *batch, leat_buffer_t *body)
+static bool s_intact (const leat_batch_t *batch, leat_slice_t records)
 {
-    if (!body)
+    if (!records.buffer)
         return false;
-    const uint8_t *bytes = leat_buffer_bytes (body);
-    size_t size = leat_buffer_size (body);
-    return leat_crc32c (bytes, size) == batch->crc32c
-           && leat_batch_check (bytes, size, batch->count, batch->attributes & LEAT_BATCH_EXTENDED,
-                                LEAT_RECORD_SIZE_MAX)
+    const uint8_t *bytes = leat_slice_bytes (records);
+    return leat_crc32c (bytes, records.size) == batch->crc32c
+           && leat_batch_check (bytes, records.size, batch->count,
+                                batch->attributes & LEAT_BATCH_EXTENDED, LEAT_RECORD_SIZE_MAX)
                   == LEAT_OK;
 }
 
 void leat_consumer_engine_deliver (leat_consumer_engine_t *self, const leat_batch_t *batch,
-                                   leat_buffer_t *body, leat_outbox_t *outbox)
+                                   leat_slice_t records, leat_outbox_t *outbox)
 {
     leat_attention_mark (&self->attention);
     /* The position counts whatever the broker has delivered, good or bad. */
@@ -427,12 +426,11 @@ void leat_consumer_engine_deliver (leat_consumer_engine_t *self, const leat_batc
         self->delivered += batch->count;
     if (self->leave_sent)
         return; /* on its way when LEAVE was sent, which gives it back */
-    if (self->link != LEAT_LINK_UP
-        || !s_admissible (self, batch, body ? leat_buffer_size (body) : 0)) {
+    if (self->link != LEAT_LINK_UP || !s_admissible (self, batch, records.size)) {
         self->excess += batch->count;
         return;
     }
-    if (!s_intact (batch, body)) {
+    if (!s_intact (batch, records)) {
         self->damaged++;
         leat_range_t range = { .epoch = batch->epoch,
                                .first = batch->first,
@@ -440,7 +438,7 @@ void leat_consumer_engine_deliver (leat_consumer_engine_t *self, const leat_batc
         s_send_returned (self, LEAT_DAMAGED, &range, 1, outbox);
         return;
     }
-    leat_leases_add (self->leases, batch, body, position);
+    leat_leases_add (self->leases, batch, records, position);
     if (self->state == LEAT_CONSUMER_LEAVING)
         leat_leases_recall_all (self->leases);
 }

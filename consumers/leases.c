@@ -169,7 +169,7 @@ bool leat_leases_hold (const leat_leases_t *self, uint64_t epoch, uint64_t first
     return piece && piece->first < s_range_end (first, count);
 }
 
-void leat_leases_add (leat_leases_t *self, const leat_batch_t *batch, leat_buffer_t *body,
+void leat_leases_add (leat_leases_t *self, const leat_batch_t *batch, leat_slice_t records,
                       uint64_t position)
 {
     s_piece_t *piece = leat_alloc (sizeof *piece);
@@ -178,8 +178,8 @@ void leat_leases_add (leat_leases_t *self, const leat_batch_t *batch, leat_buffe
     piece->epoch = batch->epoch;
     piece->first = batch->first;
     piece->position = position;
-    piece->records.buffer = leat_buffer_hold (body);
-    piece->records.size = leat_buffer_size (body);
+    piece->records = records;
+    leat_buffer_hold (records.buffer);
     piece->time_ms = batch->time_ms;
     piece->attempt = batch->attempt;
     piece->redelivered = batch->flags & LEAT_DELIVER_REDELIVERED;

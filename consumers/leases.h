@@ -56,8 +56,8 @@ const leat_lease_counts_t *leat_leases_counts (const leat_leases_t *self);
 bool leat_leases_hold (const leat_leases_t *self, uint64_t epoch, uint64_t first, uint32_t count);
 
 /* Adds a checked batch, of which leat_leases_hold is false, behind all that waits. `position` is the
- * delivery position of its first record. Takes a reference of its own to the body. */
-void leat_leases_add (leat_leases_t *self, const leat_batch_t *batch, leat_buffer_t *body,
+ * delivery position of its first record. Takes a reference of its own to the records. */
+void leat_leases_add (leat_leases_t *self, const leat_batch_t *batch, leat_slice_t records,
                       uint64_t position);
 
 /* The oldest piece that waits: position of its first record, and records. False if nothing waits. */

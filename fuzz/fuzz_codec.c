@@ -84,6 +84,25 @@ static void s_batch (const uint8_t *bytes, size_t size)
     leat_crc32c (body, body_size);
 }
 
+/* As many headers of a DELIVER as the first byte says, and their slices. */
+static void s_slices (const uint8_t *bytes, size_t size)
+{
+    size_t headers_size = (size_t) (size ? bytes[0] % 8 : 0) * LEAT_BATCH_HEADER_SIZE;
+    if (!size || headers_size > size - 1)
+        return;
+    size_t left = size - 1 - headers_size;
+    uint32_t count = leat_batch_slices (bytes + 1, headers_size, left);
+    for (uint32_t index = 0; index < count; index++) {
+        leat_batch_t batch;
+        leat_code_t code = leat_batch_decode (
+            &batch, bytes + 1 + (size_t) index * LEAT_BATCH_HEADER_SIZE, LEAT_BATCH_HEADER_SIZE);
+        leat_assert (code == LEAT_OK && batch.command == LEAT_DELIVER && batch.size <= left);
+        leat_crc32c (bytes + size - left, batch.size);
+        left -= batch.size;
+    }
+    leat_assert (!count || !left);
+}
+
 static void s_headers (const uint8_t *bytes, size_t size)
 {
     size_t position = 0;
@@ -115,7 +134,10 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
         s_command (data, size);
         break;
     case 1:
-        s_batch (data, size);
+        if (choice & 32)
+            s_slices (data, size);
+        else
+            s_batch (data, size);
         break;
     case 2:
         s_walk (data, size, UINT32_MAX, choice & 16, &largest);

@@ -169,7 +169,7 @@ static void s_deliver (s_fuzz_t *self, const uint8_t *header, size_t header_size
 {
     leat_batch_t batch;
     if (leat_batch_decode (&batch, header, header_size) == LEAT_OK)
-        leat_consumer_engine_deliver (self->engine, &batch, body, self->outbox);
+        leat_consumer_engine_deliver (self->engine, &batch, leat_slice_whole (body), self->outbox);
 }
 
 /* Any header, with any body: of the input, or none. */

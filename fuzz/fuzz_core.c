@@ -151,29 +151,31 @@ static peer_t *s_peer_of (subject_t *subject, uint64_t number)
     return NULL;
 }
 
-static void s_hear_batch (peer_t *peer, const leat_message_t *message)
+static void s_hear_batches (peer_t *peer, const leat_message_t *message)
 {
     leat_batch_t batch;
-    const uint8_t *bytes = leat_slice_bytes (message->body);
-    size_t size = message->body.size;
-    leat_assert (leat_batch_decode (&batch, message->header, message->header_size) == LEAT_OK);
-    leat_assert (batch.command == LEAT_DELIVER && batch.attempt > 0);
-    leat_assert (leat_crc32c (bytes, size) == batch.crc32c);
-    /* Dead letters are records with headers of their own. */
-    leat_assert (leat_batch_check (bytes, size, batch.count, batch.attributes & LEAT_BATCH_EXTENDED,
-                                   LEAT_RECORD_SIZE_MAX)
-                 == LEAT_OK);
-    if (!peer)
-        return;
-    lease_t lease = { batch.channel, batch.epoch, batch.first, batch.count };
-    peer->leases[peer->lease_count++ % LEASES] = lease;
+    leat_slice_t slice = message->body;
+    const uint8_t *header = message->header;
+    uint32_t count = leat_batch_slices (header, message->header_size, slice.size);
+    leat_assert (count);
+    for (; count; count--, header += LEAT_BATCH_HEADER_SIZE, slice.offset += batch.size) {
+        leat_batch_decode (&batch, header, LEAT_BATCH_HEADER_SIZE);
+        slice.size = batch.size;
+        const uint8_t *bytes = leat_slice_bytes (slice);
+        bool extended = batch.attributes & LEAT_BATCH_EXTENDED; /* as dead letters are */
+        leat_assert (batch.attempt && leat_crc32c (bytes, slice.size) == batch.crc32c);
+        leat_assert (!leat_batch_check (bytes, slice.size, batch.count, extended, UINT32_MAX));
+        if (peer)
+            peer->leases[peer->lease_count++ % LEASES] =
+                (lease_t){ batch.channel, batch.epoch, batch.first, batch.count };
+    }
 }
 
 static void s_hear (subject_t *subject, const leat_message_t *message)
 {
     peer_t *peer = s_peer_of (subject, message->peer);
     if (message->body.buffer) {
-        s_hear_batch (peer, message);
+        s_hear_batches (peer, message);
         return;
     }
     leat_command_t command;
@@ -654,9 +656,7 @@ static void s_step (subject_t *subject, input_t *input)
     typedef void (step_fn) (subject_t * subject, input_t * input);
     static step_fn *const says[] = { s_hello,  s_open,   s_attach, s_publish,
                                      s_settle, s_return, s_other };
-    unsigned byte = s_byte (input);
-    unsigned choice = byte % 14;
-    unsigned where;
+    unsigned byte = s_byte (input), choice = byte % 14, where;
     leat_core_tick (subject->core, subject->now_us, subject->wall_ms);
     if (byte >= 252)
         s_administer (subject, input);

@@ -120,10 +120,22 @@ static void s_plausible_batch (subject_t *subject, input_t *input)
     batch.crc32c = leat_crc32c (bytes, size);
     batch.first = s_number (input, 2);
     batch.epoch = s_number (input, 1);
-    uint8_t header[LEAT_BATCH_HEADER_SIZE];
-    leat_batch_encode (&batch, header);
+    /* Now and then the first record is a slice of its own. */
+    bool is_joined = batch.first % 2 && count > 1;
+    uint8_t headers[2 * LEAT_BATCH_HEADER_SIZE];
+    if (is_joined) {
+        batch.count = 1;
+        batch.size = 6;
+        batch.crc32c = leat_crc32c (bytes, 6);
+        leat_batch_encode (&batch, headers);
+        batch.first++;
+        batch.count = count - 1;
+        batch.crc32c = leat_crc32c (bytes + 6, size - 6);
+    }
+    batch.size = (uint32_t) size - (is_joined ? 6 : 0);
+    leat_batch_encode (&batch, headers + (is_joined ? LEAT_BATCH_HEADER_SIZE : 0));
     leat_buffer_t *body = leat_buffer_copy (bytes, size);
-    s_receive (subject, header, sizeof header, body, 2);
+    s_receive (subject, headers, is_joined ? sizeof headers : LEAT_BATCH_HEADER_SIZE, body, 2);
     leat_buffer_release (&body);
 }
 

@@ -20,7 +20,7 @@ void leat_batch_encode (const leat_batch_t *batch, uint8_t *bytes)
     leat_put_u64 (bytes + 16, batch->first);
     leat_put_u64 (bytes + 24, batch->time_ms);
     leat_put_u64 (bytes + 32, batch->epoch);
-    leat_put_u32 (bytes + 40, batch->flight);
+    leat_put_u32 (bytes + 40, batch->command == LEAT_DELIVER ? batch->size : batch->flight);
     leat_put_u32 (bytes + 44, batch->attempt);
 }
 
@@ -37,7 +37,7 @@ static const char *s_fault_deliver (const leat_batch_t *batch)
 {
     if ((batch->flags & ~LEAT_DELIVER_REDELIVERED) != 0)
         return "flags has bits that this version does not know";
-    return batch->flight != 0 ? "flight is 0 in a DELIVER" : NULL;
+    return NULL;
 }
 
 static const char *s_fault (const leat_batch_t *batch)
@@ -73,7 +73,7 @@ static const char *s_decode (leat_batch_t *batch, const uint8_t *bytes, size_t s
     batch->first = leat_get_u64 (bytes + 16);
     batch->time_ms = leat_get_u64 (bytes + 24);
     batch->epoch = leat_get_u64 (bytes + 32);
-    batch->flight = leat_get_u32 (bytes + 40);
+    *(batch->command == LEAT_DELIVER ? &batch->size : &batch->flight) = leat_get_u32 (bytes + 40);
     batch->attempt = leat_get_u32 (bytes + 44);
     return s_fault (batch);
 }
@@ -87,6 +87,24 @@ const char *leat_batch_fault (const uint8_t *bytes, size_t size)
 {
     leat_batch_t batch;
     return s_decode (&batch, bytes, size);
+}
+
+uint32_t leat_batch_slices (const uint8_t *headers, size_t headers_size, size_t body_size)
+{
+    size_t count = headers_size / LEAT_BATCH_HEADER_SIZE;
+    if (headers_size % LEAT_BATCH_HEADER_SIZE != 0 || count > LEAT_SLICES_MAX)
+        return 0;
+    uint32_t channel = 0;
+    for (size_t index = 0; index < count; index++) {
+        leat_batch_t batch;
+        const uint8_t *header = headers + index * LEAT_BATCH_HEADER_SIZE;
+        if (s_decode (&batch, header, LEAT_BATCH_HEADER_SIZE) || batch.command != LEAT_DELIVER
+            || (index > 0 && batch.channel != channel) || batch.size > body_size)
+            return 0;
+        channel = batch.channel;
+        body_size -= batch.size;
+    }
+    return body_size == 0 ? (uint32_t) count : 0;
 }
 
 /* Runs once per record of every batch that the broker takes, so it looks at the size and at

@@ -12,6 +12,13 @@
  *      | header, 48 bytes   |  | record  | record  |  record |
  *      +--------------------+  +---------+---------+-- ... --+
  *
+ * A DELIVER may have several slices, of small batches, each with a header of its own:
+ *
+ *      +--------+--------+--------+  +---------+-------------------+---------+
+ *      | header | header | header |  | records | records           | records |
+ *      +--------+--------+--------+  +---------+-------------------+---------+
+ *                                     \_ size _/
+ *
  * Header, by byte offset (zero where a row does not apply):
  *
  *       0  u8   command          PUBLISH or DELIVER
@@ -19,11 +26,12 @@
  *       2  u16  flags            PUBLISH: LEAT_PUBLISH_PATIENT; DELIVER: LEAT_DELIVER_REDELIVERED
  *       4  u32  channel
  *       8  u32  count            records in the body, 1 to LEAT_BATCH_COUNT_MAX
- *      12  u32  crc32c           of the body frame
+ *      12  u32  crc32c           of the body: PUBLISH: the frame, DELIVER: the slice
  *      16  u64  first            PUBLISH: sequence, DELIVER: offset of the first record
  *      24  u64  time_ms          when the producer made the batch, since 1970-01-01 UTC
  *      32  u64  epoch            DELIVER: of the lease
  *      40  u32  flight           PUBLISH: grows whenever the producer goes back to resend
+ *          u32  size             DELIVER: bytes of the slice
  *      44  u32  attempt          DELIVER: 1 for the first
  */
 typedef struct {
@@ -36,7 +44,8 @@ typedef struct {
     uint64_t first;
     uint64_t time_ms;
     uint64_t epoch;
-    uint32_t flight;
+    uint32_t flight; /* PUBLISH */
+    uint32_t size;   /* DELIVER */
     uint32_t attempt;
 } leat_batch_t;
 
@@ -50,6 +59,11 @@ leat_code_t leat_batch_decode (leat_batch_t *batch, const uint8_t *bytes, size_t
 
 /* What leat_batch_decode holds against a header, such as "count is 1 to 65536"; NULL if nothing. */
 const char *leat_batch_fault (const uint8_t *bytes, size_t size);
+
+/* How many slices a DELIVER with these frames has, each of which leat_batch_decode can read; 0 if it is
+ * malformed: its first frame is not 1 to LEAT_SLICES_MAX headers of DELIVER, for one channel, whose sizes
+ * make up the second. */
+uint32_t leat_batch_slices (const uint8_t *headers, size_t headers_size, size_t body_size);
 
 /* Walks the body: LEAT_OK if it is exactly `count` whole records, each at most record_size_max
  * bytes; otherwise LEAT_MALFORMED or LEAT_TOO_LARGE. Does not look at the checksum. */

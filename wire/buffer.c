@@ -117,6 +117,11 @@ size_t leat_buffer_size (const leat_buffer_t *self)
     return self->size;
 }
 
+leat_slice_t leat_slice_whole (leat_buffer_t *buffer)
+{
+    return (leat_slice_t){ .buffer = buffer, .size = buffer ? buffer->size : 0 };
+}
+
 const uint8_t *leat_slice_bytes (leat_slice_t slice)
 {
     if (!slice.buffer)

@@ -51,6 +51,9 @@ typedef struct {
     size_t size;
 } leat_slice_t;
 
+/* All of a buffer, which may be NULL. */
+leat_slice_t leat_slice_whole (leat_buffer_t *buffer);
+
 /* First byte of a slice; NULL if it has none. */
 const uint8_t *leat_slice_bytes (leat_slice_t slice);
 

@@ -16,12 +16,14 @@
  *                                 ^m2.start  ^arena_size
  *
  * Both begin anew when the last message has been taken, and move down instead of growing when at
- * least half of them is taken; so they stay as large as the longest queue there was. */
+ * least half of them is taken; so they stay as large as the longest queue there was. Further slices of a
+ * message are in `joined` likewise, in the order of the messages. */
 typedef struct {
     uint64_t peer;
     size_t start; /* in the arena */
     size_t size;
     leat_slice_t body; /* a reference of its own */
+    uint32_t joined;   /* so many slices more, with references of their own */
 } entry_t;
 
 struct leat_outbox {
@@ -32,6 +34,10 @@ struct leat_outbox {
     uint8_t *arena;
     size_t arena_size;
     size_t arena_capacity;
+    leat_slice_t *joined; /* further slices of the messages that wait */
+    size_t joined_head;
+    size_t joined_count;
+    size_t joined_capacity;
     leat_buffer_t *lent; /* the body of the message that leat_outbox_next gave last */
 };
 
@@ -56,6 +62,7 @@ void leat_outbox_destroy (leat_outbox_t **self_p)
     leat_outbox_clear (self);
     free (self->entries);
     free (self->arena);
+    free (self->joined);
     free (self);
 }
 
@@ -65,6 +72,8 @@ static void s_settle_loan (leat_outbox_t *self)
     leat_buffer_release (&self->lent);
     if (self->head == self->count)
         self->head = self->count = self->arena_size = 0;
+    if (self->joined_head == self->joined_count)
+        self->joined_head = self->joined_count = 0;
 }
 
 static void s_make_room_for_entry (leat_outbox_t *self)
@@ -104,7 +113,7 @@ static uint8_t *s_append (leat_outbox_t *self, uint64_t peer, size_t size, leat_
     s_settle_loan (self);
     s_make_room_for_entry (self);
     s_make_room_in_arena (self, size);
-    self->entries[self->count++] = (entry_t){ peer, self->arena_size, size, body };
+    self->entries[self->count++] = (entry_t){ peer, self->arena_size, size, body, 0 };
     uint8_t *header = self->arena + self->arena_size;
     self->arena_size += size;
     return header;
@@ -126,19 +135,60 @@ void leat_outbox_batch (leat_outbox_t *self, uint64_t peer, const leat_batch_t *
     leat_batch_encode (batch, header);
 }
 
+void leat_outbox_join (leat_outbox_t *self, const leat_batch_t *batch, leat_slice_t body)
+{
+    leat_assert (self->head < self->count && body.buffer);
+    s_make_room_in_arena (self, LEAT_BATCH_HEADER_SIZE);
+    if (self->joined_count == self->joined_capacity) {
+        self->joined_capacity = self->joined_capacity ? 2 * self->joined_capacity : LEAT_SLICES_MAX;
+        self->joined = leat_realloc (self->joined, self->joined_capacity * sizeof *self->joined);
+    }
+    leat_buffer_hold (body.buffer);
+    self->joined[self->joined_count++] = body;
+    entry_t *entry = &self->entries[self->count - 1];
+    entry->joined++;
+    leat_assert (self->arena[entry->start] == LEAT_DELIVER && entry->joined < LEAT_SLICES_MAX);
+    leat_batch_encode (batch, self->arena + self->arena_size);
+    entry->size += LEAT_BATCH_HEADER_SIZE;
+    self->arena_size += LEAT_BATCH_HEADER_SIZE;
+}
+
+static uint8_t *s_gather_one (uint8_t *to, leat_slice_t *slice)
+{
+    memcpy (to, leat_slice_bytes (*slice), slice->size);
+    leat_buffer_release (&slice->buffer);
+    return to + slice->size;
+}
+
+/* All slices of a message, the next ones of `joined` among them, as one. */
+static leat_slice_t s_gather (leat_outbox_t *self, entry_t *entry)
+{
+    leat_slice_t *slices = self->joined + self->joined_head;
+    size_t size = entry->body.size;
+    for (uint32_t i = 0; i < entry->joined; i++)
+        size += slices[i].size;
+    leat_buffer_t *buffer = leat_buffer_new (size);
+    uint8_t *to = s_gather_one (leat_buffer_bytes (buffer), &entry->body);
+    for (uint32_t i = 0; i < entry->joined; i++)
+        to = s_gather_one (to, &slices[i]);
+    self->joined_head += entry->joined;
+    return (leat_slice_t){ buffer, 0, size };
+}
+
 bool leat_outbox_next (leat_outbox_t *self, leat_message_t *message)
 {
     s_settle_loan (self);
     if (self->head == self->count)
         return false;
-    const entry_t *entry = &self->entries[self->head++];
+    entry_t *entry = &self->entries[self->head++];
+    leat_slice_t body = entry->joined ? s_gather (self, entry) : entry->body;
     *message = (leat_message_t){
         .peer = entry->peer,
         .header = self->arena + entry->start,
         .header_size = entry->size,
-        .body = entry->body,
+        .body = body,
     };
-    self->lent = entry->body.buffer;
+    self->lent = body.buffer;
     return true;
 }
 
@@ -151,5 +201,7 @@ void leat_outbox_clear (leat_outbox_t *self)
 {
     for (; self->head < self->count; self->head++)
         leat_buffer_release (&self->entries[self->head].body.buffer);
+    for (; self->joined_head < self->joined_count; self->joined_head++)
+        leat_buffer_release (&self->joined[self->joined_head].buffer);
     s_settle_loan (self);
 }

@@ -27,6 +27,10 @@ void leat_outbox_command (leat_outbox_t *self, uint64_t peer, const leat_command
 void leat_outbox_batch (leat_outbox_t *self, uint64_t peer, const leat_batch_t *batch,
                         leat_slice_t body);
 
+/* Adds one more slice to the message queued last, which is a DELIVER for the same channel with less than
+ * LEAT_SLICES_MAX of them. Their bytes are copied together when the message is taken out. */
+void leat_outbox_join (leat_outbox_t *self, const leat_batch_t *batch, leat_slice_t body);
+
 /* Takes the oldest message out, or returns false. The message and its body borrow from the outbox
  * until the next call of any function of it; hold the buffer to keep the body. */
 bool leat_outbox_next (leat_outbox_t *self, leat_message_t *message);

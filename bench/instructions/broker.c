@@ -62,18 +62,27 @@ void broker_destroy (broker_t **self_p)
 
 /* ---- turns ----------------------------------------------------------------------------------- */
 
-static void s_delivered (broker_t *self, const leat_message_t *message)
+static void s_slice (broker_t *self, uint64_t peer, const leat_batch_t *batch)
 {
-    leat_batch_t batch;
-    leat_code_t code = leat_batch_decode (&batch, message->header, message->header_size);
-    leat_assert (code == LEAT_OK);
     if (self->delivery_count == self->delivery_room) {
         self->delivery_room = self->delivery_room ? 2 * self->delivery_room : 64;
         self->deliveries =
             leat_realloc (self->deliveries, self->delivery_room * sizeof *self->deliveries);
     }
     self->deliveries[self->delivery_count++] =
-        (delivery_t){ message->peer, batch.epoch, batch.first, batch.channel, batch.count };
+        (delivery_t){ peer, batch->epoch, batch->first, batch->channel, batch->count };
+}
+
+static void s_delivered (broker_t *self, const leat_message_t *message)
+{
+    uint32_t count = leat_batch_slices (message->header, message->header_size, message->body.size);
+    leat_assert (count > 0);
+    for (uint32_t index = 0; index < count; index++) {
+        leat_batch_t batch;
+        leat_batch_decode (&batch, message->header + index * LEAT_BATCH_HEADER_SIZE,
+                           LEAT_BATCH_HEADER_SIZE);
+        s_slice (self, message->peer, &batch);
+    }
 }
 
 static void s_said (broker_t *self, const leat_message_t *message)

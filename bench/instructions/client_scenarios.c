@@ -136,7 +136,8 @@ static void s_consumer_destroy (consumer_t *self)
 static void s_deliver (consumer_t *self)
 {
     self->batch.epoch++;
-    leat_consumer_engine_deliver (self->engine, &self->batch, self->body, self->outbox);
+    leat_consumer_engine_deliver (self->engine, &self->batch, leat_slice_whole (self->body),
+                                  self->outbox);
     self->batch.first += self->batch.count;
 }
 

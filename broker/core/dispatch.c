@@ -178,25 +178,74 @@ static core_consumer_t *s_first (leat_core_t *core, core_group_t *group)
 
 /* ---- handing out ----------------------------------------------------------------------------- */
 
-/* Leases records of one batch to the consumer and sends them. Returns how many: less than count
- * where the batch is in parts. */
-static uint32_t s_deliver (leat_core_t *core, core_consumer_t *consumer, core_batch_t *batch,
-                           uint64_t first, uint32_t count, core_mark_t *mark)
+/* What follows in small batches goes along in the same message, and lease: else most of what a record
+ * costs, here and at the consumer, would be what a message costs. Larger slices gain less than their copy
+ * costs. */
+enum { JOINED_SLICE_SIZE = 4096, JOINED_SIZE = 64 * 1024 };
+
+/*      batches  |   batch    | whole | whole |
+ *      run             |------------------|
+ *                      |slice|
+ */
+typedef struct {
+    core_batch_t *batch;
+    core_batch_t *last;
+    uint64_t first;
+    uint32_t slice_count; /* records of `batch` */
+    uint32_t count;       /* and of those behind it */
+    leat_slice_t slice;   /* of `batch` */
+    uint64_t size;        /* bytes in all */
+} s_run_t;
+
+/* The first `count` of the records of a batch, or as many as are in one piece. */
+static s_run_t s_run_of (core_batch_t *batch, uint64_t first, uint32_t count)
+{
+    s_run_t run = { .batch = batch, .last = batch, .first = first };
+    run.slice = core_batch_slice (batch, first, &count);
+    run.slice_count = count;
+    run.count = count;
+    run.size = run.slice.size;
+    return run;
+}
+
+/* Sends the batches that follow on the first one along with it. */
+static void s_send_joined (leat_core_t *core, const s_run_t *run, leat_batch_t *header)
+{
+    core_batch_t *batch = run->batch;
+    for (uint32_t sent = run->slice_count; sent < run->count; sent += header->count) {
+        batch = RB_NEXT (core_batches, , batch);
+        header->attributes = batch->attributes;
+        header->count = (uint32_t) batch->count;
+        header->crc32c = batch->crc32c;
+        header->first = batch->first;
+        header->time_ms = batch->time_ms;
+        header->size = (uint32_t) leat_buffer_size (batch->body);
+        core_batch_lease (batch, batch->count);
+        leat_outbox_join (core->outbox, header, leat_slice_whole (batch->body));
+        core->statistics.slices_joined++;
+    }
+}
+
+/* Leases the records of a run to the consumer and sends them. */
+static void s_deliver (leat_core_t *core, core_consumer_t *consumer, const s_run_t *run,
+                       core_mark_t *mark)
 {
     core_group_t *group = consumer->group;
-    leat_slice_t slice = core_batch_slice (batch, first, &count);
-    core_batch_lease (batch, count);
-    core_lease_t *lease = core_lease_make (core, consumer, first, count, slice.size, mark);
-    bool whole = !batch->parts && count == batch->count;
+    core_batch_t *batch = run->batch;
+    core_batch_lease (batch, run->slice_count);
+    core_lease_t *lease = core_lease_make (core, consumer, run->first, run->count, run->size, mark);
+    bool whole = !batch->parts && run->slice_count == batch->count;
     leat_batch_t header = {
         .command = LEAT_DELIVER,
         .attributes = batch->attributes,
         .channel = consumer->channel.number,
-        .count = count,
-        .crc32c = whole ? batch->crc32c : leat_crc32c (leat_slice_bytes (slice), slice.size),
-        .first = first,
+        .count = run->slice_count,
+        .crc32c =
+            whole ? batch->crc32c : leat_crc32c (leat_slice_bytes (run->slice), run->slice.size),
+        .first = run->first,
         .time_ms = batch->time_ms,
         .epoch = lease->epoch,
+        .size = (uint32_t) run->slice.size,
         .attempt = 1,
     };
     if (mark) {
@@ -207,14 +256,14 @@ static uint32_t s_deliver (leat_core_t *core, core_consumer_t *consumer, core_ba
         group->redelivered_count += mark->redelivered;
         core->statistics.records_redelivered += mark->redelivered;
     }
-    core->statistics.records_delivered += count;
+    core->statistics.records_delivered += run->count;
     core->statistics.slices_cut += !whole;
-    leat_outbox_batch (core->outbox, consumer->channel.session->peer, &header, slice);
+    leat_outbox_batch (core->outbox, consumer->channel.session->peer, &header, run->slice);
+    s_send_joined (core, run, &header);
     s_remove (consumer);
     s_remove_holder (consumer);
     consumer->served = ++core->serial; /* which orders them */
     core_consumer_place (core, consumer);
-    return count;
 }
 
 /* Ready records in the order in which they go out: returned ones first, because they are the
@@ -292,8 +341,7 @@ static uint32_t s_portion (const leat_core_t *core, const core_consumer_t *consu
     return fits || consumer->leased ? fits : 1;
 }
 
-/* The batch of the work, and what comes next read before it is needed; NULL if the batch is away: then it is
- * asked for, a marked record alone. Asking may make memory, which joins nodes that are away: no pointer
+/* The batch of the work; NULL if it is away: then it is asked for, a marked record alone. Asking may make memory, which joins nodes that are away: no pointer
  * to one outlives it. */
 static core_batch_t *s_batch_of (leat_core_t *core, core_group_t *group, const s_work_t *work)
 {
@@ -304,9 +352,6 @@ static core_batch_t *s_batch_of (leat_core_t *core, core_group_t *group, const s
         core_read (core, group, work->first, !work->mark);
         return NULL;
     }
-    const core_batch_t *next = stream->reads ? RB_NEXT (core_batches, , batch) : NULL;
-    if (next && next->away && !work->mark && !work->range)
-        core_read_ahead (core, stream, next->first);
     return batch;
 }
 
@@ -328,6 +373,75 @@ static bool s_skip_old (leat_core_t *core, core_group_t *group, core_batch_t *ba
     return true;
 }
 
+/* How many records the consumer should get of what is ready, in all. */
+static uint64_t s_most (const leat_core_t *core, const core_consumer_t *consumer,
+                        const s_work_t *work)
+{
+    uint64_t most = core_consumer_portion (core, consumer);
+    uint64_t credit = consumer->credit_records - consumer->leased;
+    if (most > work->count)
+        most = work->count;
+    return most < credit ? most : credit;
+}
+
+static bool s_is_small (const core_batch_t *batch)
+{
+    return !batch->away && !batch->parts && leat_buffer_size (batch->body) <= JOINED_SLICE_SIZE;
+}
+
+/* May more records than those of the run, which are of one batch, go along? */
+static bool s_is_joinable (const core_consumer_t *consumer, const s_run_t *run,
+                           const s_work_t *work)
+{
+    uint64_t end = run->first + run->count;
+    return end < work->first + work->count && end == run->batch->first + run->batch->count
+           && !work->mark && s_is_small (run->batch)
+           && consumer->leased_size + run->size < consumer->credit_size;
+}
+
+static void s_join (const leat_core_t *core, const core_consumer_t *consumer, s_run_t *run,
+                    const s_work_t *work)
+{
+    uint64_t most = s_most (core, consumer, work);
+    uint64_t room = consumer->credit_size - consumer->leased_size;
+    if (room > JOINED_SIZE)
+        room = JOINED_SIZE;
+    core_batch_t *next = RB_NEXT (core_batches, , run->batch);
+    for (uint32_t slices = 1;
+         next && s_is_small (next) && slices < LEAT_SLICES_MAX && run->count + next->count <= most
+         && run->size + leat_buffer_size (next->body) <= room;
+         slices++) {
+        leat_assert (next->first == run->first + run->count); /* no gap is in what is ready */
+        run->count += (uint32_t) next->count;
+        run->size += leat_buffer_size (next->body);
+        run->last = next;
+        next = RB_NEXT (core_batches, , next);
+    }
+}
+
+/* What comes behind fresh records is read before it is needed. */
+static void s_look_ahead (leat_core_t *core, core_stream_t *stream, const s_run_t *run,
+                          const s_work_t *work)
+{
+    if (!stream->reads || work->mark || work->range)
+        return;
+    const core_batch_t *next = RB_NEXT (core_batches, , run->last);
+    if (next && next->away)
+        core_read_ahead (core, stream, next->first);
+}
+
+/* Gives the consumer `count` records of the batch, and more where that costs little. */
+static void s_hand_out (leat_core_t *core, core_consumer_t *consumer, core_batch_t *batch,
+                        const s_work_t *work, uint32_t count)
+{
+    s_run_t run = s_run_of (batch, work->first, count);
+    if (s_is_joinable (consumer, &run, work))
+        s_join (core, consumer, &run, work);
+    s_look_ahead (core, consumer->group->stream, &run, work);
+    s_deliver (core, consumer, &run, work->mark);
+    s_take_work (consumer->group, work, run.count);
+}
+
 static void s_spread (leat_core_t *core, core_group_t *group)
 {
     s_work_t work;
@@ -347,8 +461,7 @@ static void s_spread (leat_core_t *core, core_group_t *group)
             consumer->state = CORE_CONSUMER_FULL;
             continue;
         }
-        count = s_deliver (core, consumer, batch, work.first, count, work.mark);
-        s_take_work (group, &work, count);
+        s_hand_out (core, consumer, batch, &work, count);
     }
     if (!any)
         core_recall (core, group);
@@ -390,7 +503,8 @@ static void s_serve_isolating (leat_core_t *core, core_group_t *group)
             break; /* it gets the suspect when that is read */
         }
         consumer->holds_suspect = true;
-        s_deliver (core, consumer, batch, mark->offset, 1, mark);
+        s_run_t run = s_run_of (batch, mark->offset, 1);
+        s_deliver (core, consumer, &run, mark);
     }
     bool needed = !TAILQ_EMPTY (&group->suspects);
     while ((consumer = TAILQ_FIRST (&group->dry)) && !needed)

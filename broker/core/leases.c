@@ -108,6 +108,38 @@ static void s_lease_drop (core_consumer_t *consumer, core_lease_t *lease)
     free (lease);
 }
 
+/* Bytes of records of a lease, which may be of several batches. */
+static uint64_t s_size (core_stream_t *stream, uint64_t first, uint32_t count)
+{
+    uint64_t end = first + count;
+    uint64_t size = 0;
+    core_batch_t *batch = core_batch_at (stream, first);
+    for (;;) {
+        leat_assert (batch);
+        uint64_t until = batch->first + batch->count < end ? batch->first + batch->count : end;
+        size += core_batch_size (batch, first, (uint32_t) (until - first));
+        if (until == end)
+            return size;
+        first = until;
+        batch = RB_NEXT (core_batches, , batch);
+    }
+}
+
+static void s_unlease (leat_core_t *core, core_stream_t *stream, uint64_t first, uint32_t count)
+{
+    uint64_t end = first + count;
+    core_batch_t *batch = core_batch_at (stream, first);
+    for (;;) {
+        leat_assert (batch);
+        uint64_t until = batch->first + batch->count < end ? batch->first + batch->count : end;
+        core_batch_unlease (core, batch, until - first);
+        if (until == end)
+            return;
+        first = until;
+        batch = RB_NEXT (core_batches, , batch);
+    }
+}
+
 /*      lease    |------------------------|
  *      taken          |--------|
  *      stays    |-----|        |---------|     under the same epoch
@@ -119,11 +151,10 @@ static void s_take_part (leat_core_t *core, core_consumer_t *consumer, core_leas
     uint64_t position = lease->position + (first - lease->first) + count;
     uint64_t size = lease->size;
     uint64_t end = lease->first + lease->count;
-    core_batch_t *batch = core_batch_at (consumer->group->stream, first);
-    leat_assert (batch);
-    core_batch_unlease (core, batch, count);
+    core_stream_t *stream = consumer->group->stream;
+    s_unlease (core, stream, first, count);
     if (count < lease->count) {
-        size = core_batch_size (batch, first, count);
+        size = s_size (stream, first, count);
         if (first + count < end) {
             core_lease_t *rest = leat_alloc (sizeof *rest);
             rest->epoch = lease->epoch;
@@ -131,7 +162,7 @@ static void s_take_part (leat_core_t *core, core_consumer_t *consumer, core_leas
             rest->count = (uint32_t) (end - rest->first);
             rest->position = position;
             rest->size = first == lease->first ? lease->size - size
-                                               : core_batch_size (batch, rest->first, rest->count);
+                                               : s_size (stream, rest->first, rest->count);
             RB_INSERT (core_leases, &consumer->leases, rest);
             lease->size -= rest->size;
         }
@@ -213,7 +244,7 @@ void core_leases_end (leat_core_t *core, core_consumer_t *consumer, bool clean)
         uint32_t unstarted = s_unstarted_in (lease->position, lease->count, boundary);
         uint32_t started = lease->count - unstarted;
         group->leased -= lease->count;
-        core_batch_unlease (core, core_batch_at (group->stream, lease->first), lease->count);
+        s_unlease (core, group->stream, lease->first, lease->count);
         for (uint32_t i = 0; i < started; i++)
             s_suspect (core, group, lease->first + i, lease->mark, to_blame);
         if (unstarted)

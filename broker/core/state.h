@@ -230,8 +230,8 @@ struct core_consumer {
     bool draining;                 /* DRAIN was said, or is once it is attached */
 };
 
-/* A range of records that one consumer has, all delivered by one DELIVER. A settle or return of the
- * middle leaves two leases with the same epoch. */
+/* A range of records that one consumer has, of one batch or of several small ones, all delivered by one
+ * DELIVER. A settle or return of the middle leaves two leases with the same epoch. */
 struct core_lease {
     RB_ENTRY (core_lease) by_epoch; /* epoch, then first */
     uint64_t epoch;

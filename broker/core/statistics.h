@@ -36,6 +36,7 @@
     X (expiries_held, "times that what had expired waited, because it was leased")                 \
     X (settles_stale, "settles that held no lease")                                                \
     X (slices_cut, "deliveries that were part of a batch")                                         \
+    X (slices_joined, "deliveries that went along in the message of the one before")               \
     X (batches_sent_away, "batches that left memory, because the store has them")                  \
     X (batches_read, "batches read back from the store")                                           \
     X (records_damaged,                                                                            \

@@ -209,7 +209,10 @@ static void s_items_of_header (const leat_batch_t *batch, items_t *items)
     s_add_number (items, "first", "u64", 8, batch->first);
     s_add_number (items, "time_ms", "u64", 8, batch->time_ms);
     s_add_number (items, "epoch", "u64", 8, batch->epoch);
-    s_add_number (items, "flight", "u32", 4, batch->flight);
+    if (batch->command == LEAT_DELIVER)
+        s_add_number (items, "size", "u32", 4, batch->size);
+    else
+        s_add_number (items, "flight", "u32", 4, batch->flight);
     s_add_number (items, "attempt", "u32", 4, batch->attempt);
 }
 
@@ -237,9 +240,9 @@ static void s_check_field_rows (const char *command, size_t line, const items_t 
         fail_msg ("%s has no field %s", command, s_document.lines[line]);
 }
 
-static void s_check_header_rows (const char *command, size_t line)
+static void s_check_header_rows (const char *command, uint8_t id, size_t line)
 {
-    static const leat_batch_t none;
+    const leat_batch_t none = { .command = id };
     items_t items = { .count = 0 };
     s_items_of_header (&none, &items);
     while (strncmp (s_document.lines[line], "| byte | field | type |", 23) != 0)
@@ -271,9 +274,9 @@ static void test_every_command_has_its_section (void **state)
         s_check_field_rows (s_kinds[kind].name, s_find_once (heading) + 1, &items);
     }
     snprintf (heading, sizeof heading, "#### PUBLISH (0x%02x)", LEAT_PUBLISH);
-    s_check_header_rows ("PUBLISH", s_find_once (heading));
+    s_check_header_rows ("PUBLISH", LEAT_PUBLISH, s_find_once (heading));
     snprintf (heading, sizeof heading, "#### DELIVER (0x%02x)", LEAT_DELIVER);
-    s_check_header_rows ("DELIVER", s_find_once (heading));
+    s_check_header_rows ("DELIVER", LEAT_DELIVER, s_find_once (heading));
     for (size_t line = 0; line < s_document.count; line++)
         headings += strncmp (s_document.lines[line], "#### ", 5) == 0;
     assert_int_equal (headings, KINDS + 2);
@@ -354,6 +357,7 @@ static void test_limits_and_flags (void **state)
     s_expect_value ("name-max", LEAT_NAME_MAX);
     s_expect_value ("text-max", LEAT_TEXT_MAX);
     s_expect_value ("batch-header-size", LEAT_BATCH_HEADER_SIZE);
+    s_expect_value ("slices-max", LEAT_SLICES_MAX);
     s_expect_value ("command-size-max", LEAT_COMMAND_SIZE_MAX);
     s_expect_value ("entries-max", LEAT_ENTRIES_MAX);
     s_expect_value ("batch-count-max", LEAT_BATCH_COUNT_MAX);
@@ -548,38 +552,57 @@ static void s_add_headers (items_t *items, uint32_t index, const leat_record_t *
     }
 }
 
+/* The records of a slice, which are numbered from `number` on; they are encoded `again`. */
+static void s_check_slice (items_t *items, const leat_batch_t *batch, uint32_t number,
+                           const uint8_t *body, size_t size, uint8_t *again)
+{
+    bool extended = batch->attributes & LEAT_BATCH_EXTENDED;
+    assert_int_equal (leat_batch_check (body, size, batch->count, extended, 1 << 20), LEAT_OK);
+    assert_int_equal (leat_crc32c (body, size), batch->crc32c);
+    size_t at = 0;
+    for (uint32_t index = number; index < number + batch->count; index++) {
+        leat_record_t record;
+        size_t taken = leat_record_decode (&record, extended, body + at, size - at);
+        assert_true (taken > 0);
+        s_add_of_record (items, index, "size", 4, taken - 4);
+        if (extended) {
+            s_add_of_record (items, index, "key_size", 2, record.key_size);
+            s_add_of_record (items, index, "headers_size", 2, record.headers_size);
+        }
+        s_add_bytes_of_record (items, index, "key", record.key, record.key_size);
+        s_add_headers (items, index, &record);
+        s_add_bytes_of_record (items, index, "body", record.body, record.body_size);
+        at += leat_record_encode (&record, extended, again + at);
+    }
+    assert_int_equal (at, size);
+}
+
 static void s_check_batch (const block_t *block)
 {
-    leat_batch_t batch;
+    enum { SIZE = LEAT_BATCH_HEADER_SIZE };
+    leat_batch_t batches[LEAT_SLICES_MAX];
     uint8_t again[sizeof block->bytes];
-    const uint8_t *body = block->bytes + block->first_frame;
-    size_t body_size = block->size - block->first_frame;
-    assert_int_equal (leat_batch_decode (&batch, block->bytes, block->first_frame), LEAT_OK);
-    bool extended = batch.attributes & LEAT_BATCH_EXTENDED;
-    assert_int_equal (leat_batch_check (body, body_size, batch.count, extended, 1 << 20), LEAT_OK);
-    assert_int_equal (leat_crc32c (body, body_size), batch.crc32c);
-
     items_t items = { .count = 0 };
-    s_items_of_header (&batch, &items);
-    leat_batch_encode (&batch, again);
-    size_t size = LEAT_BATCH_HEADER_SIZE;
-    for (uint32_t index = 0; index < batch.count; index++) {
-        leat_record_t record;
-        size_t left = block->size - size;
-        size_t taken = leat_record_decode (&record, extended, block->bytes + size, left);
-        assert_true (taken > 0);
-        s_add_of_record (&items, index, "size", 4, taken - 4);
-        if (extended) {
-            s_add_of_record (&items, index, "key_size", 2, record.key_size);
-            s_add_of_record (&items, index, "headers_size", 2, record.headers_size);
-        }
-        s_add_bytes_of_record (&items, index, "key", record.key, record.key_size);
-        s_add_headers (&items, index, &record);
-        s_add_bytes_of_record (&items, index, "body", record.body, record.body_size);
-        size += leat_record_encode (&record, extended, again + size);
+    uint32_t slices = 1;
+    size_t at = block->first_frame;
+    if (block->bytes[0] == LEAT_DELIVER)
+        slices = leat_batch_slices (block->bytes, at, block->size - at);
+    assert_int_equal (at, slices * SIZE);
+    for (uint32_t index = 0; index < slices; index++) {
+        assert_int_equal (leat_batch_decode (&batches[index], block->bytes + index * SIZE, SIZE),
+                          LEAT_OK);
+        s_items_of_header (&batches[index], &items);
+        leat_batch_encode (&batches[index], again + index * SIZE);
     }
-    assert_int_equal (size, block->size);
-    assert_memory_equal (again, block->bytes, size);
+    uint32_t number = 0;
+    for (uint32_t index = 0; index < slices; index++) {
+        size_t size = block->bytes[0] == LEAT_DELIVER ? batches[index].size : block->size - at;
+        s_check_slice (&items, &batches[index], number, block->bytes + at, size, again + at);
+        number += batches[index].count;
+        at += size;
+    }
+    assert_int_equal (at, block->size);
+    assert_memory_equal (again, block->bytes, at);
     s_compare (block, &items);
 }
 
@@ -632,8 +655,8 @@ static void test_worked_exchange (void **state)
     assert_string_equal (names, "HELLO WELCOME OPEN OPENED PUBLISH CONFIRMED PUBLISH REFUSED "
                                 "PUBLISH CONFIRMED CLOSE CLOSED BYE BYE ");
     s_check_exchange (s_find_once ("### 10.2 ") + 1, names, sizeof names);
-    assert_string_equal (names, "ATTACH ATTACHED DELIVER REPORT SETTLE SETTLED DELIVER RETURNED "
-                                "LEAVE LEFT ");
+    assert_string_equal (names, "ATTACH ATTACHED DELIVER REPORT SETTLE SETTLED DELIVER DELIVER "
+                                "RETURNED LEAVE LEFT ");
 }
 
 int main (void)

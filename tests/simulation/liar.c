@@ -344,21 +344,32 @@ static void s_malformed (sim_t *sim, sim_liar_t *liar)
 
 /* ---- turns ----------------------------------------------------------------------------------- */
 
+static void s_remember_leases (sim_t *sim, sim_liar_t *liar, const sim_frame_t *frame)
+{
+    uint32_t count =
+        leat_batch_slices (frame->header, frame->header_size, leat_buffer_size (frame->body));
+    for (uint32_t index = 0; index < count; index++) {
+        leat_batch_t batch;
+        leat_batch_decode (&batch, frame->header + index * LEAT_BATCH_HEADER_SIZE,
+                           LEAT_BATCH_HEADER_SIZE);
+        unsigned lease = liar->leases_count < SIM_LIAR_LEASES_MAX
+                             ? liar->leases_count++
+                             : (unsigned) sim_below (&sim->random, SIM_LIAR_LEASES_MAX);
+        liar->leases[lease].channel = batch.channel;
+        liar->leases[lease].epoch = batch.epoch;
+        liar->leases[lease].first = batch.first;
+        liar->leases[lease].count = batch.count;
+    }
+}
+
 static void s_listen (sim_t *sim, sim_liar_t *liar)
 {
     sim_frame_t *frame;
     while (liar->connection
            && (frame = sim_queue_take (&liar->connection->down, sim->now_us)) != NULL) {
         leat_command_t command;
-        leat_batch_t batch;
-        if (leat_batch_decode (&batch, frame->header, frame->header_size) == LEAT_OK) {
-            unsigned lease = liar->leases_count < SIM_LIAR_LEASES_MAX
-                                 ? liar->leases_count++
-                                 : (unsigned) sim_below (&sim->random, SIM_LIAR_LEASES_MAX);
-            liar->leases[lease].channel = batch.channel;
-            liar->leases[lease].epoch = batch.epoch;
-            liar->leases[lease].first = batch.first;
-            liar->leases[lease].count = batch.count;
+        if (frame->frames == 2) {
+            s_remember_leases (sim, liar, frame);
         } else if (leat_command_decode (&command, frame->header, frame->header_size, NULL)
                    == LEAT_OK) {
             if (command.id == LEAT_WELCOME)

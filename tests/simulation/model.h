@@ -252,8 +252,9 @@ void sim_model_check_lost (sim_t *sim);
 /* model_lease.c: for model_session.c, what consumers' channels say and hear, and their end. */
 void sim_model_consumer_says (sim_t *sim, sim_channel_t *channel, const leat_command_t *command);
 void sim_model_consumer_hears (sim_t *sim, sim_channel_t *channel, const leat_command_t *command);
+/* A slice. `behind`: of the same DELIVER, behind one that ended at this offset; else 0. */
 void sim_model_delivered (sim_t *sim, sim_channel_t *channel, const leat_batch_t *batch,
-                          leat_slice_t body);
+                          leat_slice_t body, uint64_t behind);
 void sim_model_consumer_ended (sim_t *sim, sim_channel_t *channel, bool clean);
 
 /* model_lease.c: the application of a peer has started a record that will kill or freeze it; one that

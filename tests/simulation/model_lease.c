@@ -360,7 +360,7 @@ static void s_check_payload (sim_t *sim, const sim_stream_t *stream, const leat_
 }
 
 void sim_model_delivered (sim_t *sim, sim_channel_t *channel, const leat_batch_t *batch,
-                          leat_slice_t body)
+                          leat_slice_t body, uint64_t behind)
 {
     sim_stream_t *stream = &sim->model->streams[channel->stream];
     sim_group_t *group = channel->group;
@@ -375,7 +375,8 @@ void sim_model_delivered (sim_t *sim, sim_channel_t *channel, const leat_batch_t
     if (leat_crc32c (bytes, body.size) != batch->crc32c)
         sim_violation (sim, "a delivery's checksum is right", "stream %s, offset %llu",
                        stream->name, (unsigned long long) batch->first);
-    if (batch->epoch <= sim->model->newest_epoch)
+    bool goes_on = behind == batch->first && behind && batch->epoch == sim->model->newest_epoch;
+    if (!goes_on && batch->epoch <= sim->model->newest_epoch)
         sim_violation (sim, "lease epochs only grow", "%llx after %llx",
                        (unsigned long long) batch->epoch,
                        (unsigned long long) sim->model->newest_epoch);
@@ -404,6 +405,8 @@ void sim_model_delivered (sim_t *sim, sim_channel_t *channel, const leat_batch_t
     }
     channel->outstanding += batch->count;
     SIM_COUNT (sim, deliveries);
+    if (behind)
+        SIM_COUNT (sim, deliveries_joined);
     if (batch->attributes & LEAT_BATCH_EXTENDED)
         SIM_COUNT (sim, deliveries_extended);
     if (batch->flags & LEAT_DELIVER_REDELIVERED)

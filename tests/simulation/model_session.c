@@ -513,20 +513,35 @@ static void s_hears_command (sim_t *sim, sim_peer_t *peer, const leat_command_t 
     }
 }
 
-void sim_model_wrote (sim_t *sim, const leat_message_t *message)
+static void s_hears_batches (sim_t *sim, sim_peer_t *peer, const leat_message_t *message)
 {
-    sim_peer_t *peer = sim_model_peer (sim, message->peer);
-    leat_batch_t batch;
-    leat_command_t command;
-    if (message->body.buffer) {
-        sim_channel_t *channel = NULL;
-        if (leat_batch_decode (&batch, message->header, message->header_size) == LEAT_OK
-            && batch.command == LEAT_DELIVER)
-            channel = s_channel (peer, batch.channel, false);
+    leat_slice_t slice = message->body;
+    uint32_t count = leat_batch_slices (message->header, message->header_size, slice.size);
+    uint64_t behind = 0;
+    if (!count)
+        sim_violation (sim, "the core writes what can be read", "to peer %llu",
+                       (unsigned long long) message->peer);
+    for (uint32_t index = 0; index < count; index++) {
+        leat_batch_t batch;
+        leat_batch_decode (&batch, message->header + index * LEAT_BATCH_HEADER_SIZE,
+                           LEAT_BATCH_HEADER_SIZE);
+        sim_channel_t *channel = s_channel (peer, batch.channel, false);
         if (!channel || !channel->consumer || !peer->live)
             sim_violation (sim, "records go to attached consumers", "peer %llu",
                            (unsigned long long) message->peer);
-        sim_model_delivered (sim, channel, &batch, message->body);
+        slice.size = batch.size;
+        sim_model_delivered (sim, channel, &batch, slice, behind);
+        slice.offset += slice.size;
+        behind = batch.first + batch.count;
+    }
+}
+
+void sim_model_wrote (sim_t *sim, const leat_message_t *message)
+{
+    sim_peer_t *peer = sim_model_peer (sim, message->peer);
+    leat_command_t command;
+    if (message->body.buffer) {
+        s_hears_batches (sim, peer, message);
         return;
     }
     if (leat_command_decode (&command, message->header, message->header_size, NULL) != LEAT_OK)

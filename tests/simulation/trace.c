@@ -164,9 +164,13 @@ void sim_trace_message (sim_t *self, const char *who, const char *sign, uint64_t
     fprintf (self->trace, "%s %llu ", sign, (unsigned long long) number);
     leat_batch_t batch;
     leat_command_t command;
-    if (leat_batch_decode (&batch, header, header_size) == LEAT_OK)
+    bool is_batch = body_size && header_size >= LEAT_BATCH_HEADER_SIZE
+                    && leat_batch_decode (&batch, header, LEAT_BATCH_HEADER_SIZE) == LEAT_OK;
+    if (is_batch) {
         s_batch (self->trace, &batch, body_size);
-    else if (leat_command_decode (&command, header, header_size, NULL) == LEAT_OK)
+        if (header_size > LEAT_BATCH_HEADER_SIZE)
+            fprintf (self->trace, ", first of %zu", header_size / LEAT_BATCH_HEADER_SIZE);
+    } else if (leat_command_decode (&command, header, header_size, NULL) == LEAT_OK)
         s_command (self->trace, &command);
     else
         fprintf (self->trace, "malformed, %zu bytes", header_size);

@@ -173,6 +173,11 @@ void sim_wiretap_sent (sim_t *sim, sim_client_t *client, const leat_message_t *m
         if (consumer)
             s_sent_settles (sim, client, consumer, &command.settle.entries);
         break;
+    case LEAT_RETURNED:
+        if (command.returned.code == LEAT_DAMAGED)
+            sim_violation (sim, "what is delivered undamaged is found undamaged", "%s",
+                           client->name);
+        break;
     default:
         break;
     }
@@ -187,7 +192,7 @@ static void s_raise (sim_client_t *client, uint32_t channel, uint64_t limit)
         producer->limit = limit;
 }
 
-static void s_heard_batch (sim_client_t *client, const leat_batch_t *batch)
+static void s_heard_slice (sim_client_t *client, const leat_batch_t *batch)
 {
     sim_consumer_t *consumer = s_consumer (client, batch->channel);
     if (!consumer)
@@ -220,13 +225,23 @@ static void s_heard_recall (const sim_t *sim, sim_client_t *client, const leat_r
     }
 }
 
+static void s_heard_batches (sim_client_t *client, const sim_frame_t *frame)
+{
+    uint32_t count =
+        leat_batch_slices (frame->header, frame->header_size, leat_buffer_size (frame->body));
+    for (uint32_t index = 0; index < count; index++) {
+        leat_batch_t batch;
+        leat_batch_decode (&batch, frame->header + index * LEAT_BATCH_HEADER_SIZE,
+                           LEAT_BATCH_HEADER_SIZE);
+        s_heard_slice (client, &batch);
+    }
+}
+
 void sim_wiretap_heard (sim_t *sim, sim_client_t *client, const sim_frame_t *frame)
 {
-    leat_batch_t batch;
     leat_command_t command;
     if (frame->frames == 2) {
-        if (leat_batch_decode (&batch, frame->header, frame->header_size) == LEAT_OK)
-            s_heard_batch (client, &batch);
+        s_heard_batches (client, frame);
         return;
     }
     if (leat_command_decode (&command, frame->header, frame->header_size, NULL) != LEAT_OK)

@@ -191,8 +191,24 @@ void dealer_publish (void *socket, uint32_t channel, uint64_t first, const char 
     free (body);
 }
 
+static void s_take_slice (answer_t *answer)
+{
+    size_t size = zmq_msg_size (&answer->header);
+    const uint8_t *end = (const uint8_t *) zmq_msg_data (&answer->header) + size;
+    leat_batch_decode (&answer->batch, end - answer->slices * LEAT_BATCH_HEADER_SIZE,
+                       LEAT_BATCH_HEADER_SIZE);
+    answer->slices--;
+    answer->command.id = LEAT_DELIVER;
+    assert_int_equal (leat_crc32c (answer->records, answer->batch.size), answer->batch.crc32c);
+}
+
 static void s_receive (void *socket, answer_t *answer)
 {
+    if (answer->slices > 0) {
+        answer->records += answer->batch.size;
+        s_take_slice (answer);
+        return;
+    }
     if (zmq_msg_recv (&answer->header, socket, 0) < 0)
         fail_msg ("nothing came: %s", zmq_strerror (errno));
     const uint8_t *bytes = zmq_msg_data (&answer->header);
@@ -203,12 +219,12 @@ static void s_receive (void *socket, answer_t *answer)
             fail_msg ("a command that cannot be read: %s", field);
         return;
     }
-    assert_int_equal (leat_batch_decode (&answer->batch, bytes, size), LEAT_OK);
-    answer->command.id = answer->batch.command;
     assert_true (zmq_msg_recv (&answer->body, socket, 0) >= 0);
     assert_false (zmq_msg_more (&answer->body));
-    assert_int_equal (leat_crc32c (zmq_msg_data (&answer->body), zmq_msg_size (&answer->body)),
-                      answer->batch.crc32c);
+    answer->slices = leat_batch_slices (bytes, size, zmq_msg_size (&answer->body));
+    assert_true (answer->slices > 0);
+    answer->records = zmq_msg_data (&answer->body);
+    s_take_slice (answer);
 }
 
 void dealer_receive (void *socket, answer_t *answer)
@@ -233,8 +249,8 @@ void dealer_expect (void *socket, answer_t *answer, uint8_t id)
 
 void answer_compare (const answer_t *answer, const char *const *texts, uint32_t count)
 {
-    const uint8_t *bytes = zmq_msg_data ((zmq_msg_t *) &answer->body);
-    size_t left = zmq_msg_size (&answer->body);
+    const uint8_t *bytes = answer->records;
+    size_t left = answer->batch.size;
     assert_int_equal (answer->command.id, LEAT_DELIVER);
     assert_int_equal (answer->batch.count, count);
     for (uint32_t index = 0; index < count; index++) {

@@ -44,10 +44,13 @@ void hosted_wait_for (const hosted_t *self, const char *path, uint64_t at_least)
 
 /* ---- a client -------------------------------------------------------------------------------- */
 
-/* What came: a command, or a batch if its id is PUBLISH or DELIVER. */
+/* What came: a command, or a slice of a batch if its id is DELIVER; the other slices that came with it
+ * are what is received next into the same answer. */
 typedef struct {
     leat_command_t command;
     leat_batch_t batch;
+    const uint8_t *records; /* batch.size bytes of the body */
+    uint32_t slices;        /* that follow */
     zmq_msg_t header;
     zmq_msg_t body;
 } answer_t;

@@ -159,8 +159,8 @@ static void s_expect_records (scene_t *scene, const char *stream, uint32_t from,
         dealer_expect (scene->survivor, &answer, LEAT_DELIVER);
         if (got == from)
             scene->first_us = leat_clock_monotonic_us ();
-        const uint8_t *bytes = zmq_msg_data (&answer.body);
-        size_t left = zmq_msg_size (&answer.body);
+        const uint8_t *bytes = answer.records;
+        size_t left = answer.batch.size;
         for (uint32_t index = 0; index < answer.batch.count; index++) {
             char text[TEXT_SIZE];
             leat_record_t record;
@@ -229,13 +229,18 @@ _Noreturn static void s_live (int fd, const char *endpoint, const char *stream, 
         || !zmtp_expect (peer, LEAT_ATTACHED, body, &size, &flags) || write (fd, "A", 1) != 1)
         _exit (97);
     uint32_t got = 0;
-    for (leat_batch_t *batch = batches; zmtp_expect (peer, LEAT_DELIVER, body, &size, &flags);
-         batch++) {
-        if (batch == batches + BATCHES_MAX || leat_batch_decode (batch, body, size) != LEAT_OK
-            || !zmtp_receive (peer, &flags, body, &size))
+    leat_batch_t *batch = batches;
+    while (zmtp_expect (peer, LEAT_DELIVER, body, &size, &flags)) {
+        uint32_t before = got;
+        for (const uint8_t *header = body; header < body + size; header += LEAT_BATCH_HEADER_SIZE) {
+            if (batch == batches + BATCHES_MAX
+                || leat_batch_decode (batch, header, LEAT_BATCH_HEADER_SIZE) != LEAT_OK)
+                _exit (96);
+            got += batch++->count;
+        }
+        if (!zmtp_receive (peer, &flags, body, &size))
             _exit (96);
-        got += batch->count;
-        for (uint32_t index = 0; !held && index < batch->count; index++)
+        for (uint32_t index = before; !held && index < got; index++)
             if (write (fd, "D", 1) != 1)
                 _exit (95);
         if (held && got == held) {

@@ -70,7 +70,7 @@ static inline void sample_deliver (leat_consumer_engine_t *engine, leat_outbox_t
 {
     leat_buffer_t *body = sample_body (epoch, first, count, false);
     leat_batch_t batch = sample_batch (epoch, first, count, body);
-    leat_consumer_engine_deliver (engine, &batch, body, outbox);
+    leat_consumer_engine_deliver (engine, &batch, leat_slice_whole (body), outbox);
     leat_buffer_release (&body);
 }
 

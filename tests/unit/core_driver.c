@@ -114,29 +114,47 @@ void driver_keep (driver_t *self, const leat_operation_t *operations, size_t cou
 
 /* ---- turns ----------------------------------------------------------------------------------- */
 
+static driver_message_t *s_copy (driver_t *self, uint64_t peer, const uint8_t *header, size_t size)
+{
+    assert_true (self->inbox_count < DRIVER_MESSAGES);
+    driver_message_t *copy = &self->inbox[self->inbox_count++];
+    *copy = (driver_message_t){ .peer = peer, .frame = leat_buffer_copy (header, size) };
+    return copy;
+}
+
+/* Each slice of a DELIVER as if it had come by itself. */
+static void s_collect_slices (driver_t *self, const leat_message_t *message)
+{
+    leat_slice_t slice = message->body;
+    uint32_t count = leat_batch_slices (message->header, message->header_size, slice.size);
+    assert_true (count > 0);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint8_t *header = message->header + i * LEAT_BATCH_HEADER_SIZE;
+        driver_message_t *copy = s_copy (self, message->peer, header, LEAT_BATCH_HEADER_SIZE);
+        copy->is_batch = true;
+        assert_int_equal (leat_batch_decode (&copy->batch, header, LEAT_BATCH_HEADER_SIZE),
+                          LEAT_OK);
+        slice.size = copy->batch.size;
+        copy->body = leat_buffer_copy (leat_slice_bytes (slice), slice.size);
+        slice.offset += slice.size;
+    }
+}
+
 static void s_collect (driver_t *self)
 {
     leat_outbox_t *outbox = leat_core_outbox (self->core);
     leat_message_t message;
     while (leat_outbox_next (outbox, &message)) {
-        assert_true (self->inbox_count < DRIVER_MESSAGES);
-        driver_message_t *copy = &self->inbox[self->inbox_count];
-        *copy = (driver_message_t){ .peer = message.peer };
-        copy->frame = leat_buffer_copy (message.header, message.header_size);
         if (message.body.buffer) {
-            copy->is_batch = true;
-            copy->body = leat_buffer_copy (leat_slice_bytes (message.body), message.body.size);
-            assert_int_equal (leat_batch_decode (&copy->batch, message.header, message.header_size),
-                              LEAT_OK);
-        } else {
-            assert_int_equal (leat_command_decode (&copy->command, leat_buffer_bytes (copy->frame),
-                                                   message.header_size, NULL),
-                              LEAT_OK);
+            s_collect_slices (self, &message);
+            continue;
         }
-        if (self->beats && !copy->is_batch && copy->command.id == LEAT_PONG)
-            s_message_release (copy);
-        else
-            self->inbox_count++;
+        driver_message_t *copy = s_copy (self, message.peer, message.header, message.header_size);
+        assert_int_equal (leat_command_decode (&copy->command, leat_buffer_bytes (copy->frame),
+                                               message.header_size, NULL),
+                          LEAT_OK);
+        if (self->beats && copy->command.id == LEAT_PONG)
+            s_message_release (&self->inbox[--self->inbox_count]);
     }
 }
 

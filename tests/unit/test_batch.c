@@ -33,6 +33,7 @@ static const leat_batch_t s_deliver = {
     .first = 0,
     .time_ms = 5,
     .epoch = 0x3837363534333231,
+    .size = 0x34333231,
     .attempt = 0x44434241,
 };
 
@@ -53,6 +54,7 @@ static void s_round_trip (const leat_batch_t *batch)
     assert_true (decoded.time_ms == batch->time_ms);
     assert_true (decoded.epoch == batch->epoch);
     assert_int_equal (decoded.flight, batch->flight);
+    assert_int_equal (decoded.size, batch->size);
     assert_int_equal (decoded.attempt, batch->attempt);
 }
 
@@ -84,7 +86,6 @@ static void test_faults_of_headers (void **state)
           "attributes has bits that this version does not know" },
         { { .command = LEAT_PUBLISH, .count = 1, .first = 1, .epoch = 1 },
           "epoch and attempt are 0 in a PUBLISH" },
-        { { .command = LEAT_DELIVER, .count = 1, .flight = 1 }, "flight is 0 in a DELIVER" },
     };
     (void) state;
     uint8_t bytes[LEAT_BATCH_HEADER_SIZE];
@@ -107,7 +108,7 @@ static void test_bytes_of_headers (void **state)
     leat_batch_encode (&s_deliver, bytes);
     assert_memory_equal (bytes,
                          "\x22\0\1\0\x09\0\0\0\1\0\0\0\7\0\0\0\0\0\0\0\0\0\0\0\5\0\0\0\0\0\0\0"
-                         "\x31\x32\x33\x34\x35\x36\x37\x38\0\0\0\0\x41\x42\x43\x44",
+                         "\x31\x32\x33\x34\x35\x36\x37\x38\x31\x32\x33\x34\x41\x42\x43\x44",
                          sizeof bytes);
     s_round_trip (&s_publish);
     s_round_trip (&s_deliver);
@@ -159,9 +160,44 @@ static void test_fields_of_headers (void **state)
     EXPECT (LEAT_MALFORMED, s_deliver, first, end);
     EXPECT (LEAT_MALFORMED, s_publish, epoch, 1);
     EXPECT (LEAT_MALFORMED, s_publish, attempt, 1);
-    EXPECT (LEAT_MALFORMED, s_deliver, flight, 1);
     EXPECT (LEAT_OK, s_publish, time_ms, UINT64_MAX);
     EXPECT (LEAT_OK, s_deliver, epoch, UINT64_MAX);
+}
+
+static void test_slices (void **state)
+{
+    enum { SIZE = LEAT_BATCH_HEADER_SIZE };
+    static uint8_t headers[(LEAT_SLICES_MAX + 1) * SIZE];
+    leat_batch_t batch = s_deliver;
+    for (uint32_t index = 0; index <= LEAT_SLICES_MAX; index++) {
+        batch.size = 10 + index;
+        leat_batch_encode (&batch, headers + index * SIZE);
+    }
+    assert_int_equal (leat_batch_slices (headers, 0, 0), 0);
+    assert_int_equal (leat_batch_slices (headers, SIZE, 10), 1);
+    assert_int_equal (leat_batch_slices (headers, SIZE, 9), 0);
+    assert_int_equal (leat_batch_slices (headers, SIZE, 11), 0);
+    assert_int_equal (leat_batch_slices (headers, 3 * SIZE, 33), 3);
+    assert_int_equal (leat_batch_slices (headers, 3 * SIZE - 1, 33), 0);
+    assert_int_equal (leat_batch_slices (headers, 3 * SIZE + 1, 33), 0);
+    size_t all = LEAT_SLICES_MAX * 10 + LEAT_SLICES_MAX * (LEAT_SLICES_MAX - 1) / 2;
+    assert_int_equal (leat_batch_slices (headers, LEAT_SLICES_MAX * SIZE, all), LEAT_SLICES_MAX);
+    assert_int_equal (leat_batch_slices (headers, sizeof headers, all + 10 + LEAT_SLICES_MAX), 0);
+
+    batch.size = 11;
+    batch.channel++; /* another consumer's */
+    leat_batch_encode (&batch, headers + SIZE);
+    assert_int_equal (leat_batch_slices (headers, 2 * SIZE, 21), 0);
+    batch.channel--;
+    batch.count = 0;
+    leat_batch_encode (&batch, headers + SIZE);
+    assert_int_equal (leat_batch_slices (headers, 2 * SIZE, 21), 0);
+    batch.count = 1;
+    batch.size = UINT32_MAX; /* 10 + this is 9 in 32 bits */
+    leat_batch_encode (&batch, headers + SIZE);
+    assert_int_equal (leat_batch_slices (headers, 2 * SIZE, 9), 0);
+    leat_batch_encode (&s_publish, headers);
+    assert_int_equal (leat_batch_slices (headers, SIZE, 0), 0);
 }
 
 /* --- bodies ------------------------------------------------------------------------------------ */
@@ -285,6 +321,7 @@ int main (void)
         cmocka_unit_test (test_sizes_of_headers),
         cmocka_unit_test (test_faults_of_headers),
         cmocka_unit_test (test_fields_of_headers),
+        cmocka_unit_test (test_slices),
         cmocka_unit_test (test_bodies),
         cmocka_unit_test (test_record_size),
         cmocka_unit_test (test_inner_damage),

@@ -43,7 +43,7 @@ static void test_partial_takes_in_order (void **state)
     batch.attributes = LEAT_BATCH_EXTENDED;
     batch.flags = LEAT_DELIVER_REDELIVERED;
     batch.attempt = 4;
-    leat_consumer_engine_deliver (scene->engine, &batch, body, scene->outbox);
+    leat_consumer_engine_deliver (scene->engine, &batch, leat_slice_whole (body), scene->outbox);
     leat_buffer_release (&body);
 
     assert_false (leat_consumer_engine_take (scene->engine, 0, NULL, scene->outbox));
@@ -515,12 +515,12 @@ static void test_damaged (void **state)
     leat_buffer_t *body = sample_body (7, 0, 5, false);
     leat_batch_t batch = sample_batch (7, 0, 5, body);
     batch.crc32c ^= 1;
-    leat_consumer_engine_deliver (scene->engine, &batch, body, scene->outbox);
+    leat_consumer_engine_deliver (scene->engine, &batch, leat_slice_whole (body), scene->outbox);
     assert_string_equal (scene_sent (scene), "RETURNED DAMAGED 7:0+5\n");
     batch = sample_batch (7, 10, 6, body); /* one more than there are */
-    leat_consumer_engine_deliver (scene->engine, &batch, body, scene->outbox);
+    leat_consumer_engine_deliver (scene->engine, &batch, leat_slice_whole (body), scene->outbox);
     assert_string_equal (scene_sent (scene), "RETURNED DAMAGED 7:10+6\n");
-    leat_consumer_engine_deliver (scene->engine, &batch, NULL, scene->outbox);
+    leat_consumer_engine_deliver (scene->engine, &batch, leat_slice_whole (NULL), scene->outbox);
     assert_string_equal (scene_sent (scene), "RETURNED DAMAGED 7:10+6\n");
     leat_buffer_release (&body);
     assert_int_equal (leat_consumer_engine_damaged (scene->engine), 3);

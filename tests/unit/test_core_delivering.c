@@ -522,6 +522,118 @@ static void test_channels_of_one_session (void **state)
     driver_destroy (&driver);
 }
 
+/* Batches of 1, 2, 1, 3 and 1 records, at the offsets 0, 1, 3, 4 and 7. */
+static driver_t *s_begin_small (void)
+{
+    static const uint32_t counts[] = { 1, 2, 1, 3, 1 };
+    driver_t *driver = s_begin (NULL);
+    uint64_t sequence = 1;
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        s_publish (driver, sequence, counts[i]);
+        sequence += counts[i];
+    }
+    return driver;
+}
+
+static uint64_t s_joined (const driver_t *driver)
+{
+    return driver_statistics (driver).slices_joined;
+}
+
+/* Small batches that are ready go out in one message and under one lease, which is settled, returned
+ * and lost across their borders. */
+static void test_small_batches_joined (void **state)
+{
+    driver_t *driver = s_begin_small ();
+    s_publish (driver, 9, 300); /* is not small */
+    s_publish (driver, 309, 1);
+    s_consumer (driver, 2, 10000, 1);
+    uint64_t epoch = driver_expect_deliver (driver, 2, 1, 0, 1).epoch;
+    assert_int_equal (driver_expect_deliver (driver, 2, 1, 1, 2).epoch, epoch);
+    assert_int_equal (driver_expect_deliver (driver, 2, 1, 3, 1).epoch, epoch);
+    assert_int_equal (driver_expect_deliver (driver, 2, 1, 4, 3).epoch, epoch);
+    assert_int_equal (driver_expect_deliver (driver, 2, 1, 7, 1).epoch, epoch);
+    assert_int_equal (s_joined (driver), 4);
+    leat_batch_t large = driver_expect_deliver (driver, 2, 1, 8, 300);
+    assert_true (large.epoch > epoch);
+    driver_settle (driver, 2, 1, large.epoch, 8, 300, LEAT_ACK);
+    assert_true (driver_expect_deliver (driver, 2, 1, 308, 1).epoch > large.epoch);
+    assert_int_equal (s_joined (driver), 4);
+
+    driver_settle (driver, 2, 1, epoch, 2, 3, LEAT_ACK);
+    assert_int_equal (driver_group (driver, "orders").settled, 303);
+    driver_return (driver, 2, 1, epoch, 5, 3);
+    leat_batch_t again = driver_expect_deliver (driver, 2, 1, 5, 2);
+    assert_true (again.epoch > epoch);
+    assert_int_equal (driver_expect_deliver (driver, 2, 1, 7, 1).epoch, again.epoch);
+    assert_int_equal (s_joined (driver), 5);
+    driver_settle (driver, 2, 1, epoch, 0, 2, LEAT_NACK);
+    assert_int_equal (driver_group (driver, "orders").delayed, 2);
+    /* It holds 308, which is a suspect then, and 5 to 7. */
+    driver_lose (driver, 2);
+    s_consumer (driver, 3, 10000, 1);
+    driver_wait (driver, 10000);
+    uint32_t got = 0;
+    while (driver_waiting (driver, 3) > 0) {
+        leat_batch_t batch = driver_expect_any_deliver (driver, 3);
+        assert_int_equal (batch.attempt, batch.first < 2 ? 2 : 1);
+        driver_settle (driver, 3, 1, batch.epoch, batch.first, batch.count, LEAT_ACK);
+        got += batch.count;
+    }
+    assert_int_equal (got, 6);
+    assert_int_equal (driver_group (driver, "orders").settled, 309);
+    driver_destroy (&driver);
+}
+
+/* Joining gives nobody more than its credit, nor more than its part. */
+static void test_joined_within_credit (void **state)
+{
+    driver_t *driver = s_begin_small ();
+    s_consumer (driver, 2, 5, 1);
+    uint64_t epoch = driver_expect_deliver (driver, 2, 1, 0, 1).epoch;
+    driver_expect_deliver (driver, 2, 1, 1, 2);
+    driver_expect_deliver (driver, 2, 1, 3, 1);
+    assert_true (driver_expect_deliver (driver, 2, 1, 4, 1).epoch > epoch);
+    driver_expect_nothing (driver, 2);
+    assert_int_equal (s_joined (driver), 2);
+    driver_destroy (&driver);
+
+    driver = s_begin_small ();
+    driver_hello (driver, 2, "bytes");
+    leat_command_t attach = driver_attach_command (1, "orders", "default", 100, 1);
+    leat_buffer_t *body = driver_body (driver, 1, 4);
+    attach.attach.credit_size = leat_buffer_size (body);
+    leat_buffer_release (&body);
+    driver_send (driver, 2, &attach);
+    driver_expect (driver, 2, LEAT_ATTACHED);
+    driver_expect_deliver (driver, 2, 1, 0, 1);
+    driver_expect_deliver (driver, 2, 1, 1, 2);
+    driver_expect_deliver (driver, 2, 1, 3, 1);
+    driver_expect_nothing (driver, 2);
+    driver_destroy (&driver);
+
+    driver = s_begin (NULL);
+    driver_hello (driver, 2, "a");
+    driver_hello (driver, 3, "b");
+    driver_attach (driver, 2, 1, "orders", 0, 1);
+    driver_attach (driver, 3, 1, "orders", 0, 1);
+    for (uint64_t sequence = 1; sequence <= 8; sequence++)
+        s_publish (driver, sequence, 1);
+    for (uint64_t peer = 2; peer <= 3; peer++) {
+        leat_command_t allow = { .id = LEAT_ALLOW };
+        allow.allow = (leat_allow_t){ 1, 100, 1 << 20 };
+        driver_post (driver, peer, &allow);
+    }
+    driver_turn (driver);
+    uint64_t first = driver_expect_deliver (driver, 2, 1, 0, 1).epoch;
+    assert_int_equal (driver_expect_deliver (driver, 2, 1, 1, 1).epoch, first);
+    uint64_t second = driver_expect_deliver (driver, 3, 1, 2, 1).epoch;
+    assert_int_equal (driver_expect_deliver (driver, 3, 1, 3, 1).epoch, second);
+    driver_expect_nothing (driver, 2);
+    driver_expect_nothing (driver, 3);
+    driver_destroy (&driver);
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -541,6 +653,8 @@ int main (void)
         cmocka_unit_test (test_leave),
         cmocka_unit_test (test_bye),
         cmocka_unit_test (test_channels_of_one_session),
+        cmocka_unit_test (test_small_batches_joined),
+        cmocka_unit_test (test_joined_within_credit),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

@@ -81,6 +81,54 @@ static void test_batches (void **state)
     leat_outbox_destroy (&outbox);
 }
 
+/* Slices that are joined to a message come as one body behind their headers. */
+static void test_joined (void **state)
+{
+    uint8_t bytes[] = "0123456789";
+    int freed = 0;
+    leat_outbox_t *outbox = leat_outbox_new ();
+    leat_buffer_t *buffer = leat_buffer_wrap (bytes, sizeof bytes, s_count_free, &freed);
+    leat_batch_t batch = { .command = LEAT_DELIVER, .channel = 5, .count = 1, .attempt = 1 };
+    for (uint32_t message = 0; message < 3; message++) {
+        batch.first = 100 * message;
+        batch.size = 1;
+        leat_outbox_batch (outbox, 77, &batch, (leat_slice_t){ buffer, message, 1 });
+        for (uint32_t index = 0; index < message * (LEAT_SLICES_MAX - 1) / 2; index++) {
+            batch.first++;
+            batch.size = 2;
+            leat_outbox_join (outbox, &batch, (leat_slice_t){ buffer, index % 8, 2 });
+        }
+    }
+    leat_buffer_release (&buffer);
+    assert_int_equal (leat_outbox_count (outbox), 3);
+    for (uint32_t message = 0; message < 3; message++) {
+        leat_message_t taken;
+        assert_true (leat_outbox_next (outbox, &taken));
+        uint32_t slices = 1 + message * (LEAT_SLICES_MAX - 1) / 2;
+        assert_int_equal (leat_batch_slices (taken.header, taken.header_size, taken.body.size),
+                          slices);
+        const uint8_t *text = leat_slice_bytes (taken.body);
+        for (uint32_t index = 0; index < slices; index++) {
+            leat_batch_t read;
+            leat_batch_decode (&read, taken.header + index * LEAT_BATCH_HEADER_SIZE,
+                               LEAT_BATCH_HEADER_SIZE);
+            assert_int_equal (read.first, 100 * message + index);
+            assert_int_equal (read.size, index ? 2 : 1);
+            assert_memory_equal (text, bytes + (index ? (index - 1) % 8 : message), read.size);
+            text += read.size;
+        }
+        if (message == 1) { /* more while some wait */
+            leat_outbox_batch (outbox, 78, &batch, (leat_slice_t){ taken.body.buffer, 0, 1 });
+            leat_outbox_join (outbox, &batch, (leat_slice_t){ taken.body.buffer, 1, 1 });
+        }
+    }
+    assert_int_equal (freed, 1);
+    leat_outbox_clear (outbox);
+    leat_message_t none;
+    assert_false (leat_outbox_next (outbox, &none));
+    leat_outbox_destroy (&outbox);
+}
+
 static void test_body_outlives_the_outbox (void **state)
 {
     uint8_t byte = 'x';
@@ -181,6 +229,7 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test (test_empty),
         cmocka_unit_test (test_batches),
+        cmocka_unit_test (test_joined),
         cmocka_unit_test (test_body_outlives_the_outbox),
         cmocka_unit_test (test_clear_and_destroy_release),
         cmocka_unit_test (test_order),

@@ -96,6 +96,54 @@ static void test_malformed_messages (void **state)
     s_end (&bench);
 }
 
+/* Each slice of a DELIVER goes to the consumer by itself: one that is damaged spoils no other. */
+static void test_slices (void **state)
+{
+    bench_t bench = s_bench (1);
+    leat_consumer_engine_t *consumer =
+        leat_consumer_engine_new (&(leat_consumer_engine_options_t){ .stream = "a" });
+    assert_true (leat_session_add_consumer (bench.session, consumer));
+    s_ready (&bench, 0, 1);
+    s_turn (&bench, 0);
+    assert_int_equal (s_expect (&bench, LEAT_ATTACH).attach.channel, 1);
+    s_receive (&bench, &(leat_command_t){ .id = LEAT_ATTACHED, .attached = { .channel = 1 } });
+
+    uint8_t headers[3 * LEAT_BATCH_HEADER_SIZE];
+    leat_buffer_t *body = leat_buffer_copy ("\3\0\0\0oat\3\0\0\0rye\4\0\0\0bran", 22);
+    leat_slice_t slice = { .buffer = body };
+    for (uint32_t index = 0; index < 3; index++) {
+        slice.size = index < 2 ? 7 : 8;
+        leat_batch_t batch = { .command = LEAT_DELIVER, .channel = 1, .count = 1, .attempt = 1 };
+        batch.crc32c = leat_crc32c (leat_slice_bytes (slice), slice.size) + (index == 1);
+        batch.first = 40 + index;
+        batch.epoch = 7;
+        batch.size = (uint32_t) slice.size;
+        leat_batch_encode (&batch, headers + index * LEAT_BATCH_HEADER_SIZE);
+        slice.offset += slice.size;
+    }
+    leat_session_receive (bench.session, headers, sizeof headers - 48, body, 2);
+    assert_true (leat_session_malformed (bench.session) == 1);
+    assert_int_equal (leat_consumer_engine_waiting (consumer), 0);
+    leat_session_receive (bench.session, headers, sizeof headers, body, 2);
+    leat_buffer_release (&body);
+    assert_true (leat_session_malformed (bench.session) == 1);
+    leat_returned_t returned = s_expect (&bench, LEAT_RETURNED).returned;
+    assert_int_equal (returned.code, LEAT_DAMAGED);
+    assert_int_equal (returned.ranges.count, 1);
+    leat_delivery_t delivery;
+    assert_true (leat_consumer_engine_take (consumer, 9, &delivery, bench.outbox));
+    assert_int_equal (delivery.first, 40);
+    assert_memory_equal (leat_slice_bytes (delivery.records), "\3\0\0\0oat", 7);
+    leat_buffer_release (&delivery.records.buffer);
+    assert_true (leat_consumer_engine_take (consumer, 9, &delivery, bench.outbox));
+    assert_int_equal (delivery.first, 42);
+    assert_memory_equal (leat_slice_bytes (delivery.records), "\4\0\0\0bran", 8);
+    leat_buffer_release (&delivery.records.buffer);
+    leat_session_remove_consumer (bench.session, consumer);
+    leat_consumer_engine_destroy (&consumer);
+    s_end (&bench);
+}
+
 static void test_shared_window (void **state)
 {
     /* Two producers share the window, and neither is always the first to be served. */
@@ -340,9 +388,13 @@ static void test_closing_without_an_answer (void **state)
 int main (void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test (test_channels),      cmocka_unit_test (test_malformed_messages),
-        cmocka_unit_test (test_shared_window), cmocka_unit_test (test_nobody_overtakes),
-        cmocka_unit_test (test_closing),       cmocka_unit_test (test_closing_without_an_answer),
+        cmocka_unit_test (test_channels),
+        cmocka_unit_test (test_malformed_messages),
+        cmocka_unit_test (test_slices),
+        cmocka_unit_test (test_shared_window),
+        cmocka_unit_test (test_nobody_overtakes),
+        cmocka_unit_test (test_closing),
+        cmocka_unit_test (test_closing_without_an_answer),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }
