@@ -52,6 +52,7 @@ struct leat_client {
     atomic_bool is_driven;      /* a thread of the application watches */
     atomic_uint waiting;        /* threads of the application that wait and do not watch */
     atomic_uint callbacks;      /* functions of the application that turns may call */
+    atomic_uint producers;      /* of the application's */
     atomic_bool has_tidings;    /* the socket's monitor has, whoever watched has found */
     _Atomic uint64_t direct_us; /* when a thread that sends took a turn */
 

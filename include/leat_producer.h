@@ -50,7 +50,8 @@ typedef struct {
     bool must_exist; /* fail if the stream does not exist, instead of making it */
     leat_numbering_t numbering;
     uint32_t window_size;     /* bytes, 0: 32 MiB. Unconfirmed records, at most; one is allowed */
-    uint32_t batch_size;      /* bytes, 0: 256 KiB. To be reached while much is under way */
+    uint32_t batch_size;      /* bytes, to be reached while much is under way. 0: 256 KiB, or 1 MiB
+                                 while the client has no other producer */
     uint32_t record_size_max; /* bytes, 0: 1 MiB. Or what the broker takes, if that is less */
     uint32_t linger_us;       /* 0: 5000. While there is room a record waits no longer for others */
     bool fail_when_full;      /* when the window is full: EAGAIN at once; otherwise wait, */

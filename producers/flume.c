@@ -20,12 +20,10 @@ static leat_chunk_t *s_chunk_new (leat_buffer_t *buffer, bool is_extended)
     return chunk;
 }
 
-void leat_flume_init (leat_flume_t *self, leat_pool_t *pool, size_t chunk_size_max)
+void leat_flume_init (leat_flume_t *self, leat_pool_t *pool)
 {
-    leat_assert (chunk_size_max >= CHUNK_SIZE_MIN);
     memset (self, 0, sizeof *self);
     self->pool = pool;
-    self->chunk_size_max = chunk_size_max;
     self->chunk_size = CHUNK_SIZE_MIN;
     self->tail = s_chunk_new (NULL, false);
     self->head = self->tail;
@@ -57,19 +55,19 @@ static void s_append (leat_flume_t *self, leat_chunk_t *chunk)
     self->tail = chunk;
 }
 
-void leat_flume_extend (leat_flume_t *self, size_t size, bool is_extended, bool is_busy)
+void leat_flume_extend (leat_flume_t *self, size_t size, bool is_extended, size_t chunk_size_max)
 {
-    if (is_busy)
+    if (chunk_size_max > 0) {
         self->chunk_size *= 4;
-    else
+        if (self->chunk_size > chunk_size_max)
+            self->chunk_size = chunk_size_max;
+    } else {
         self->chunk_size /= 2;
-    if (self->chunk_size > self->chunk_size_max)
-        self->chunk_size = self->chunk_size_max;
+    }
     if (self->chunk_size < CHUNK_SIZE_MIN)
         self->chunk_size = CHUNK_SIZE_MIN;
     size_t room = size > self->chunk_size ? size : self->chunk_size;
-    leat_buffer_t *buffer =
-        room == LEAT_POOL_BLOCK_SIZE ? leat_pool_take (self->pool) : leat_buffer_new (room);
+    leat_buffer_t *buffer = leat_pool_take (self->pool, room);
     self->bytes = leat_buffer_bytes (buffer);
     self->room = room;
     self->used = 0;

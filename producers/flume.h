@@ -30,7 +30,6 @@ typedef struct leat_chunk {
 
 typedef struct {
     leat_pool_t *pool;
-    size_t chunk_size_max;
 
     /* The writer's. */
     leat_chunk_t *tail;
@@ -49,24 +48,25 @@ typedef struct {
     uint32_t taken_count;
 } leat_flume_t;
 
-/* `chunk_size_max` is at least 4096. */
-void leat_flume_init (leat_flume_t *self, leat_pool_t *pool, size_t chunk_size_max);
+void leat_flume_init (leat_flume_t *self, leat_pool_t *pool);
 
 /* When neither writes nor reads any more. */
 void leat_flume_deinit (leat_flume_t *self);
 
 /* ---- the writer ------------------------------------------------------------------------------ */
 
-/* A new chunk, with room for `size` bytes; for leat_flume_reserve. */
-void leat_flume_extend (leat_flume_t *self, size_t size, bool is_extended, bool is_busy);
-
-/* Where the next `size` bytes go. `is_busy`: earlier records are not confirmed yet, so that larger
- * chunks pay. */
-static inline uint8_t *leat_flume_reserve (leat_flume_t *self, size_t size, bool is_extended,
-                                           bool is_busy)
+static inline bool leat_flume_has_room (const leat_flume_t *self, size_t size, bool is_extended)
 {
-    if (self->room - self->used < size || self->is_extended != is_extended)
-        leat_flume_extend (self, size, is_extended, is_busy);
+    return self->room - self->used >= size && self->is_extended == is_extended;
+}
+
+/* A new chunk, with room for `size` bytes. Where earlier records are not confirmed yet larger ones pay: then they
+ * grow up to `chunk_size_max`, at least 4096. Otherwise it is 0, and they shrink. */
+void leat_flume_extend (leat_flume_t *self, size_t size, bool is_extended, size_t chunk_size_max);
+
+/* Where the next record goes, for which there is room. */
+static inline uint8_t *leat_flume_place (leat_flume_t *self)
+{
     return self->bytes + self->used;
 }
 

@@ -52,6 +52,7 @@ static void s_join (void *arg)
     }
     self->port.stream = stream;
     leat_client_join (join->client, &self->port, leat_producer_engine_attention (self->engine));
+    atomic_fetch_add (&join->client->producers, 1);
     if (self->confirmed_fn != NULL)
         atomic_fetch_add (&join->client->callbacks, 1);
     leat_port_set_outside (&self->port, !self->is_added);
@@ -90,8 +91,8 @@ leat_producer_t *leat_producer_new (leat_client_t *client, const char *stream,
     self->window_size = options->window_size ? options->window_size : WINDOW_SIZE;
     self->record_size_max =
         options->record_size_max ? options->record_size_max : LEAT_RECORD_SIZE_DEFAULT;
-    self->batch_size = options->batch_size ? options->batch_size : LEAT_POOL_BLOCK_SIZE;
-    if (self->batch_size < BATCH_SIZE_MIN)
+    self->batch_size = options->batch_size;
+    if (self->batch_size && self->batch_size < BATCH_SIZE_MIN)
         self->batch_size = BATCH_SIZE_MIN;
     self->linger_us = options->linger_us ? options->linger_us : LINGER_US;
     self->is_replay = options->numbering == LEAT_REPLAY;
@@ -102,7 +103,7 @@ leat_producer_t *leat_producer_new (leat_client_t *client, const char *stream,
     atomic_init (&self->known, UINT64_MAX);
     atomic_init (&self->wake, LEAT_WAKE_NEVER);
     atomic_init (&self->awaited_size, UINT64_MAX);
-    leat_flume_init (&self->flume, client->pool, self->batch_size);
+    leat_flume_init (&self->flume, client->pool);
     leat_producer_engine_options_t engine = {
         .stream = stream,
         .must_exist = options->must_exist,
@@ -124,6 +125,7 @@ static void s_abandon (void *arg)
 {
     leat_producer_t *self = arg;
     self->is_abandoned = true;
+    atomic_fetch_sub (&self->port.client->producers, 1);
     if (self->confirmed_fn != NULL)
         atomic_fetch_sub (&self->port.client->callbacks, 1);
     self->confirmed_fn = NULL;
@@ -195,11 +197,22 @@ static void s_end_waiting (leat_producer_t *self)
     atomic_store (&self->awaited_size, UINT64_MAX);
 }
 
+/* As the application wants it. Otherwise a producer that shares the session's window with none makes batches of a
+ * quarter of it, and of its own: docs/decisions/full-batches.md. */
+static size_t s_batch_size (const leat_producer_t *self)
+{
+    if (self->batch_size > 0)
+        return self->batch_size;
+    bool alone = atomic_load_explicit (&self->port.client->producers, memory_order_relaxed) == 1;
+    return alone && self->window_size / 4 >= LEAT_POOL_LARGE_SIZE ? LEAT_POOL_LARGE_SIZE
+                                                                  : LEAT_POOL_BLOCK_SIZE;
+}
+
 /* How much room a record waits for: to be woken for every confirmation would cost more than it brings,
  * and what is written then should fill a batch. */
 static uint64_t s_room_awaited (const leat_producer_t *self, size_t size)
 {
-    uint64_t room = self->batch_size;
+    uint64_t room = s_batch_size (self);
     if (room > self->window_size / 2)
         room = self->window_size / 2;
     if (room < self->window_size / 4)
@@ -245,12 +258,13 @@ static int s_admit (leat_producer_t *self, size_t size)
 /* Where a record of `size` bytes, encoded, is to be written. */
 static uint8_t *s_reserve (leat_producer_t *self, size_t size)
 {
-    bool is_busy = s_outstanding (self) > 0;
-    leat_chunk_t *before = self->flume.tail;
-    uint8_t *bytes = leat_flume_reserve (&self->flume, size, self->is_extended, is_busy);
-    if (self->flume.tail != before && atomic_load (&self->wake) == LEAT_WAKE_BY_CHUNK)
-        leat_port_call (&self->port, LEAT_AT_ONCE);
-    return bytes;
+    if (!leat_flume_has_room (&self->flume, size, self->is_extended)) {
+        size_t chunk_size_max = s_outstanding (self) > 0 ? s_batch_size (self) : 0;
+        leat_flume_extend (&self->flume, size, self->is_extended, chunk_size_max);
+        if (atomic_load (&self->wake) == LEAT_WAKE_BY_CHUNK)
+            leat_port_call (&self->port, LEAT_AT_ONCE);
+    }
+    return leat_flume_place (&self->flume);
 }
 
 /* Counts a record that was written and tells the client's thread if need be. */

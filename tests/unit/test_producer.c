@@ -265,6 +265,35 @@ static void test_a_full_window_fills_batches (void **state)
     leat_consumer_destroy (&consumer);
 }
 
+/* The records [1, last] are all written before any is confirmed. */
+static void s_send_behind (sample_t *self, leat_producer_t *producer, uint64_t last)
+{
+    test_broker_hold_store (self->broker, true);
+    sample_send (producer, 1, last);
+    test_broker_hold_store (self->broker, false);
+    assert_int_equal (leat_producer_flush (producer, SAMPLE_WAIT_MS), 0);
+}
+
+/* Batches are larger while no other producer wants room in the session's window. */
+static void test_alone_makes_large_batches (void **state)
+{
+    sample_t *self = *state;
+    enum { LAST = 100000, RECORD_SIZE = 4 + 11 + 6 + 300 / 2, SIZE = 256 * 1024 };
+    const uint64_t least = (uint64_t) LAST * RECORD_SIZE / SIZE; /* batches of that size */
+    leat_producer_options_t options = { .linger_us = 60 * 1000 * 1000 };
+    leat_producer_t *producer = s_producer (self->client, "alone", options);
+    s_send_behind (self, producer, LAST);
+    leat_producer_destroy (&producer);
+    assert_in_range (s_count_batches (self->client, "alone", LAST), 1, least - 1);
+
+    producer = s_producer (self->client, "shares", options);
+    leat_producer_t *other = s_producer (self->client, "other", options);
+    s_send_behind (self, producer, LAST);
+    leat_producer_destroy (&producer);
+    leat_producer_destroy (&other);
+    assert_in_range (s_count_batches (self->client, "shares", LAST), least, LAST);
+}
+
 static void test_a_window_below_a_batch (void **state)
 {
     sample_t *self = *state;
@@ -555,6 +584,7 @@ int main (void)
         TEST (test_a_full_window_times_out),
         TEST (test_a_full_window_blocks),
         TEST (test_a_full_window_fills_batches),
+        TEST (test_alone_makes_large_batches),
         TEST (test_a_window_below_a_batch),
         TEST (test_tells_of_confirmations),
         TEST (test_replays_only_what_is_missing),
