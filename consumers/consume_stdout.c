@@ -86,8 +86,9 @@ static bool s_flush (output_t *self, leat_lease_t *lease, leat_delivered_t *next
         while (lease && leat_lease_next (lease, &rest))
             leat_consumer_give_back (consumer, &rest);
     }
-    /* What was given back by itself is no part of its lease any more. */
+    /* Before the acks, which make room for as many records as they settle. */
     leat_consume_limit (self->consume, self->taken);
+    /* What was given back by itself is no part of its lease any more. */
     for (size_t i = 0; i < self->lease_count; i++)
         leat_lease_ack (&self->leases[i]);
     if (!fine)

@@ -269,6 +269,15 @@ static void s_unpin (s_piece_t *piece)
     piece->records.offset = 0;
 }
 
+/* Of what lies on either side of a piece that goes; but for what goes next, up to `end`. */
+static void s_unpin_beside (s_piece_t *piece, uint64_t end)
+{
+    s_unpin (RB_PREV (s_tree, , piece));
+    s_piece_t *next = RB_NEXT (s_tree, , piece);
+    if (next && (next->epoch != piece->epoch || next->first >= end))
+        s_unpin (next);
+}
+
 /* NULL says the same as an empty reason. */
 static bool s_same_reason (const char *a, const char *b)
 {
@@ -467,8 +476,7 @@ void leat_leases_recall (leat_leases_t *self, leat_range_t range)
          (piece = s_overlap (self, range.epoch, next, end, &from, &to)); next = to) {
         if (piece->state == LEAT_LEASE_WAITING) {
             piece = s_cut (self, piece, from, to);
-            s_unpin (RB_PREV (s_tree, &self->tree, piece));
-            s_unpin (RB_NEXT (s_tree, &self->tree, piece));
+            s_unpin_beside (piece, end);
             s_give (self, piece);
         }
     }
@@ -489,8 +497,7 @@ uint32_t leat_leases_revoke (leat_leases_t *self, leat_range_t range, uint64_t *
     for (uint64_t next = range.first;
          (piece = s_overlap (self, range.epoch, next, end, &from, &to)); next = to) {
         piece = s_cut (self, piece, from, to);
-        s_unpin (RB_PREV (s_tree, &self->tree, piece));
-        s_unpin (RB_NEXT (s_tree, &self->tree, piece));
+        s_unpin_beside (piece, end);
         if (piece->state == LEAT_LEASE_SETTLED) {
             settled += piece->count;
             if (*position_end < piece->position_end)

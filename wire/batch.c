@@ -92,7 +92,8 @@ const char *leat_batch_fault (const uint8_t *bytes, size_t size)
 uint32_t leat_batch_slices (const uint8_t *headers, size_t headers_size, size_t body_size)
 {
     size_t count = headers_size / LEAT_BATCH_HEADER_SIZE;
-    if (headers_size % LEAT_BATCH_HEADER_SIZE != 0 || count > LEAT_SLICES_MAX)
+    if (headers_size % LEAT_BATCH_HEADER_SIZE != 0 || count > LEAT_SLICES_MAX
+        || (count > 1 && body_size > LEAT_SLICES_SIZE_MAX))
         return 0;
     uint32_t channel = 0;
     for (size_t index = 0; index < count; index++) {

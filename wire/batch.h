@@ -62,7 +62,8 @@ const char *leat_batch_fault (const uint8_t *bytes, size_t size);
 
 /* How many slices a DELIVER with these frames has, each of which leat_batch_decode can read; 0 if it is
  * malformed: its first frame is not 1 to LEAT_SLICES_MAX headers of DELIVER, for one channel, whose sizes
- * make up the second. */
+ * make up the second, or that has several slices and more than LEAT_SLICES_SIZE_MAX bytes: whoever keeps one
+ * of them keeps them all in memory. */
 uint32_t leat_batch_slices (const uint8_t *headers, size_t headers_size, size_t body_size);
 
 /* Walks the body: LEAT_OK if it is exactly `count` whole records, each at most record_size_max

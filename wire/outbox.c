@@ -70,10 +70,10 @@ void leat_outbox_destroy (leat_outbox_t **self_p)
 static void s_settle_loan (leat_outbox_t *self)
 {
     leat_buffer_release (&self->lent);
-    if (self->head == self->count)
+    if (self->head == self->count) {
         self->head = self->count = self->arena_size = 0;
-    if (self->joined_head == self->joined_count)
         self->joined_head = self->joined_count = 0;
+    }
 }
 
 static void s_make_room_for_entry (leat_outbox_t *self)
@@ -91,10 +91,8 @@ static void s_make_room_for_entry (leat_outbox_t *self)
     self->entries = leat_realloc (self->entries, self->capacity * sizeof *self->entries);
 }
 
-static void s_make_room_in_arena (leat_outbox_t *self, size_t size)
+static void s_enlarge_arena (leat_outbox_t *self, size_t size)
 {
-    if (size <= self->arena_capacity - self->arena_size)
-        return;
     size_t taken = self->head < self->count ? self->entries[self->head].start : self->arena_size;
     if (taken >= self->arena_capacity / 2) {
         memmove (self->arena, self->arena + taken, self->arena_size - taken);
@@ -105,6 +103,27 @@ static void s_make_room_in_arena (leat_outbox_t *self, size_t size)
     while (size > self->arena_capacity - self->arena_size)
         self->arena_capacity *= 2;
     self->arena = leat_realloc (self->arena, self->arena_capacity);
+}
+
+static void s_make_room_in_arena (leat_outbox_t *self, size_t size)
+{
+    if (size > self->arena_capacity - self->arena_size)
+        s_enlarge_arena (self, size);
+}
+
+static void s_make_room_for_joined (leat_outbox_t *self)
+{
+    if (self->joined_count < self->joined_capacity)
+        return;
+    if (self->joined_head && self->joined_head >= self->joined_capacity / 2) {
+        memmove (self->joined, self->joined + self->joined_head,
+                 (self->joined_count - self->joined_head) * sizeof *self->joined);
+        self->joined_count -= self->joined_head;
+        self->joined_head = 0;
+        return;
+    }
+    self->joined_capacity = self->joined_capacity ? 2 * self->joined_capacity : LEAT_SLICES_MAX;
+    self->joined = leat_realloc (self->joined, self->joined_capacity * sizeof *self->joined);
 }
 
 /* Appends a message whose header has `size` bytes; returns where they go. */
@@ -139,10 +158,7 @@ void leat_outbox_join (leat_outbox_t *self, const leat_batch_t *batch, leat_slic
 {
     leat_assert (self->head < self->count && body.buffer);
     s_make_room_in_arena (self, LEAT_BATCH_HEADER_SIZE);
-    if (self->joined_count == self->joined_capacity) {
-        self->joined_capacity = self->joined_capacity ? 2 * self->joined_capacity : LEAT_SLICES_MAX;
-        self->joined = leat_realloc (self->joined, self->joined_capacity * sizeof *self->joined);
-    }
+    s_make_room_for_joined (self);
     leat_buffer_hold (body.buffer);
     self->joined[self->joined_count++] = body;
     entry_t *entry = &self->entries[self->count - 1];

@@ -16,6 +16,7 @@ enum {
     LEAT_TEXT_MAX = 1024,                    /* bytes of a reason or a software version */
     LEAT_BATCH_HEADER_SIZE = 48,             /* of a batch, or a slice of one */
     LEAT_SLICES_MAX = 128,                   /* in one DELIVER */
+    LEAT_SLICES_SIZE_MAX = 64 * 1024,        /* bytes of several of them together */
     LEAT_COMMAND_SIZE_MAX = 64 * 1024,       /* any other command */
     LEAT_RECORD_SIZE_MAX = 64 * 1024 * 1024, /* key, headers and body of one record */
     LEAT_RECORD_SIZE_DEFAULT = 1024 * 1024,

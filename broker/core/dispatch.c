@@ -181,7 +181,7 @@ static core_consumer_t *s_first (leat_core_t *core, core_group_t *group)
 /* What follows in small batches goes along in the same message, and lease: else most of what a record
  * costs, here and at the consumer, would be what a message costs. Larger slices gain less than their copy
  * costs. */
-enum { JOINED_SLICE_SIZE = 4096, JOINED_SIZE = 64 * 1024 };
+enum { JOINED_SLICE_SIZE = 4096 };
 
 /*      batches  |   batch    | whole | whole |
  *      run             |------------------|
@@ -341,8 +341,8 @@ static uint32_t s_portion (const leat_core_t *core, const core_consumer_t *consu
     return fits || consumer->leased ? fits : 1;
 }
 
-/* The batch of the work; NULL if it is away: then it is asked for, a marked record alone. Asking may make memory, which joins nodes that are away: no pointer
- * to one outlives it. */
+/* The batch of the work; NULL if it is away: then it is asked for, a marked record alone. Asking may make
+ * memory, which joins nodes that are away: no pointer to one outlives it. */
 static core_batch_t *s_batch_of (leat_core_t *core, core_group_t *group, const s_work_t *work)
 {
     core_stream_t *stream = group->stream;
@@ -404,8 +404,8 @@ static void s_join (const leat_core_t *core, const core_consumer_t *consumer, s_
 {
     uint64_t most = s_most (core, consumer, work);
     uint64_t room = consumer->credit_size - consumer->leased_size;
-    if (room > JOINED_SIZE)
-        room = JOINED_SIZE;
+    if (room > LEAT_SLICES_SIZE_MAX)
+        room = LEAT_SLICES_SIZE_MAX;
     core_batch_t *next = RB_NEXT (core_batches, , run->batch);
     for (uint32_t slices = 1;
          next && s_is_small (next) && slices < LEAT_SLICES_MAX && run->count + next->count <= most

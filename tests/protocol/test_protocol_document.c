@@ -358,6 +358,7 @@ static void test_limits_and_flags (void **state)
     s_expect_value ("text-max", LEAT_TEXT_MAX);
     s_expect_value ("batch-header-size", LEAT_BATCH_HEADER_SIZE);
     s_expect_value ("slices-max", LEAT_SLICES_MAX);
+    s_expect_value ("slices-size-max", LEAT_SLICES_SIZE_MAX);
     s_expect_value ("command-size-max", LEAT_COMMAND_SIZE_MAX);
     s_expect_value ("entries-max", LEAT_ENTRIES_MAX);
     s_expect_value ("batch-count-max", LEAT_BATCH_COUNT_MAX);

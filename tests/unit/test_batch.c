@@ -184,6 +184,17 @@ static void test_slices (void **state)
     assert_int_equal (leat_batch_slices (headers, LEAT_SLICES_MAX * SIZE, all), LEAT_SLICES_MAX);
     assert_int_equal (leat_batch_slices (headers, sizeof headers, all + 10 + LEAT_SLICES_MAX), 0);
 
+    batch.size = LEAT_SLICES_SIZE_MAX;
+    leat_batch_encode (&batch, headers + SIZE);
+    assert_int_equal (leat_batch_slices (headers, 2 * SIZE, 10 + LEAT_SLICES_SIZE_MAX), 0);
+    assert_int_equal (leat_batch_slices (headers + SIZE, SIZE, LEAT_SLICES_SIZE_MAX), 1);
+    batch.size -= 10;
+    leat_batch_encode (&batch, headers + SIZE);
+    assert_int_equal (leat_batch_slices (headers, 2 * SIZE, LEAT_SLICES_SIZE_MAX), 2);
+    batch.size = LEAT_SLICES_SIZE_MAX + 1; /* alone it may be as large as it likes */
+    leat_batch_encode (&batch, headers + SIZE);
+    assert_int_equal (leat_batch_slices (headers + SIZE, SIZE, batch.size), 1);
+
     batch.size = 11;
     batch.channel++; /* another consumer's */
     leat_batch_encode (&batch, headers + SIZE);

@@ -129,6 +129,37 @@ static void test_joined (void **state)
     leat_outbox_destroy (&outbox);
 }
 
+/* A queue of joined slices that never runs empty while many go through it. */
+static void test_order_of_joined (void **state)
+{
+    enum { WAITING = 50 };
+    uint8_t bytes[LEAT_SLICES_MAX];
+    for (uint32_t i = 0; i < LEAT_SLICES_MAX; i++)
+        bytes[i] = (uint8_t) i;
+    leat_outbox_t *outbox = leat_outbox_new ();
+    leat_buffer_t *buffer = leat_buffer_copy (bytes, sizeof bytes);
+    leat_batch_t batch = {
+        .command = LEAT_DELIVER, .channel = 5, .count = 1, .size = 1, .attempt = 1
+    };
+    leat_message_t taken;
+    for (uint32_t message = 0; message < 5000; message++) {
+        /* As many slices as its number says. */
+        leat_outbox_batch (outbox, 77, &batch, (leat_slice_t){ buffer, 0, 1 });
+        for (uint32_t i = 1; i <= message % LEAT_SLICES_MAX; i++)
+            leat_outbox_join (outbox, &batch, (leat_slice_t){ buffer, i, 1 });
+        if (message < WAITING)
+            continue;
+        assert_true (leat_outbox_next (outbox, &taken));
+        assert_int_equal (taken.body.size, (message - WAITING) % LEAT_SLICES_MAX + 1);
+        assert_int_equal (leat_batch_slices (taken.header, taken.header_size, taken.body.size),
+                          taken.body.size);
+        assert_memory_equal (leat_slice_bytes (taken.body), bytes, taken.body.size);
+    }
+    assert_int_equal (leat_outbox_count (outbox), WAITING);
+    leat_buffer_release (&buffer);
+    leat_outbox_destroy (&outbox); /* what waits is released */
+}
+
 static void test_body_outlives_the_outbox (void **state)
 {
     uint8_t byte = 'x';
@@ -230,6 +261,7 @@ int main (void)
         cmocka_unit_test (test_empty),
         cmocka_unit_test (test_batches),
         cmocka_unit_test (test_joined),
+        cmocka_unit_test (test_order_of_joined),
         cmocka_unit_test (test_body_outlives_the_outbox),
         cmocka_unit_test (test_clear_and_destroy_release),
         cmocka_unit_test (test_order),
