@@ -62,8 +62,15 @@ void broker_destroy (broker_t **self_p)
 
 /* ---- turns ----------------------------------------------------------------------------------- */
 
+/* As a consumer does, what is of one lease is settled by one entry. */
 static void s_slice (broker_t *self, uint64_t peer, const leat_batch_t *batch)
 {
+    delivery_t *last = self->delivery_count ? &self->deliveries[self->delivery_count - 1] : NULL;
+    if (last && last->peer == peer && last->epoch == batch->epoch
+        && last->first + last->count == batch->first) {
+        last->count += batch->count;
+        return;
+    }
     if (self->delivery_count == self->delivery_room) {
         self->delivery_room = self->delivery_room ? 2 * self->delivery_room : 64;
         self->deliveries =

@@ -13,7 +13,7 @@ enum {
     BROKER_CREDIT = 1000000
 };
 
-/* A DELIVER that has not been settled yet. */
+/* A lease that has not been settled yet. */
 typedef struct {
     uint64_t peer;
     uint64_t epoch;
