@@ -133,18 +133,17 @@ static int s_acquire (leat_store_t *store, uint64_t wall_ms, uint64_t *incarnati
     if ((atomic_load (&self->writer_failed) || !self->files.env)
         && leat_lmdb_files_reopen (&self->files, &self->options, error, error_size))
         return -1;
-    atomic_store (&self->writer_failed, false);
+    atomic_store (&self->writer_failed, true); /* unless all of this goes well */
     if (leat_lmdb_files_settle (&self->files, error, error_size)
         || leat_lmdb_replay (&self->files, error, error_size))
         return -1;
     int code = s_incarnation (self, wall_ms, true, incarnation);
     self->incarnation = *incarnation;
-    if (!code)
-        return 0;
-    snprintf (error, error_size, "cannot write to the store in %s: %s", self->files.path,
-              leat_lmdb_text (code));
-    atomic_store (&self->writer_failed, true);
-    return -1;
+    atomic_store (&self->writer_failed, code != 0);
+    if (code)
+        snprintf (error, error_size, "cannot write to the store in %s: %s", self->files.path,
+                  leat_lmdb_text (code));
+    return code ? -1 : 0;
 }
 
 static void s_release (leat_store_t *store, uint64_t incarnation)

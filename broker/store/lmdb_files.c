@@ -513,7 +513,8 @@ int leat_lmdb_files_settle (leat_lmdb_files_t *self, char *error, size_t error_s
     errno = 0;
     if (!code
         && (pread (fd, bytes, (size_t) size, 0) != size
-            || pwrite (fd, bytes, (size_t) size, 0) != size || fdatasync (fd)))
+            || pwrite (fd, bytes, (size_t) size, 0) != size || fdatasync (fd)
+            || fsync (self->directory)))
         code = errno ? errno : EIO;
     free (bytes);
     if (!code)

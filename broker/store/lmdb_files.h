@@ -49,9 +49,10 @@ void leat_lmdb_files_close (leat_lmdb_files_t *self);
 int leat_lmdb_files_reopen (leat_lmdb_files_t *self, const leat_store_options_t *options,
                             char *error, size_t error_size);
 
-/* Writes what was read of the two meta pages once more, and syncs: from here on what is in memory is what
- * is on the disk, also if a write had failed, or the process before this one was killed between
- * writing and syncing. 0, or -1 with a sentence. */
+/* Writes what was read of the two meta pages once more, and syncs, the names in the directory, too: from here
+ * on what is in memory is what is on the disk, also if a write had failed, or the process before this one was
+ * killed between writing and syncing, or between giving a file its name and syncing that. 0, or -1 with a
+ * sentence. */
 int leat_lmdb_files_settle (leat_lmdb_files_t *self, char *error, size_t error_size);
 
 /* Opens data.mdb.new anew, for a copy of the environment, and returns its descriptor; syncs it, once it is

@@ -323,10 +323,11 @@ static void s_caught_up (writer_t *self)
     lmdb_t *store = self->store;
     self->open = false;
     atomic_store (&store->catch_up, false);
+    /* In this order: a reader that counts transactions first, and then finds that it is behind, sees one more. */
+    bool behind = atomic_exchange (&store->behind, false);
     atomic_fetch_add (&store->transactions, 1);
-    if (!atomic_exchange (&store->behind, false))
-        return;
-    leat_bell_ring (&store->reader_bell);
+    if (behind)
+        leat_bell_ring (&store->reader_bell);
 }
 
 static attempt_t s_end_transaction (writer_t *self)

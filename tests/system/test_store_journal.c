@@ -49,8 +49,9 @@ static void s_expect (const bench_t *bench, const recovered_t *recovered, uint64
     bench_expect_recovered (bench, recovered, text);
 }
 
-/* In a process that kills itself when they are confirmed: the journal stays as it is. */
-static void s_put_and_die (const char *path, uint64_t count)
+/* Runs `fn` in a process that kills itself then: all files stay as they are. */
+static void s_in_a_process_that_dies (void (*fn) (bench_t *bench, uint64_t from, uint64_t to),
+                                      const char *path, uint64_t from, uint64_t to)
 {
     fflush (NULL);
     pid_t child = fork ();
@@ -59,13 +60,46 @@ static void s_put_and_die (const char *path, uint64_t count)
         alarm (60); /* a check that fails goes on with the next test, here too */
         bench_t bench = { .subject = &tools_subject,
                           .options = { .path = path, .size_max = 64 * TOOLS_MIB } };
-        tools_begin_again (&bench);
-        s_put (&bench, 0, count);
+        fn (&bench, from, to);
         kill (getpid (), SIGKILL);
     }
     int status;
     assert_true (waitpid (child, &status, 0) == child);
     assert_true (WIFSIGNALED (status) && WTERMSIG (status) == SIGKILL);
+}
+
+static void s_begin_and_put (bench_t *bench, uint64_t from, uint64_t to)
+{
+    tools_begin_again (bench);
+    s_put (bench, from, to);
+}
+
+static void s_put_and_die (const char *path, uint64_t from, uint64_t to)
+{
+    s_in_a_process_that_dies (s_begin_and_put, path, from, to);
+}
+
+/* Whoever acquires it meets a disk that fails when LMDB is to have what is in the journal. */
+static void s_expect_no_acquire (bench_t *bench)
+{
+    char error[400] = "";
+    char expected[400];
+    disk_fail (DISK_FAIL_META, EIO);
+    assert_int_equal (
+        leat_store_acquire (bench->store, NOW_MS, &bench->incarnation, error, sizeof error), -1);
+    disk_fail (DISK_NO_FAULT, 0);
+    snprintf (expected, sizeof expected,
+              "what is confirmed in %s/journal cannot be brought into data.mdb: Input/output error",
+              bench->options.path);
+    assert_string_equal (error, expected);
+}
+
+static void s_begin_in_vain (bench_t *bench, uint64_t from, uint64_t to)
+{
+    (void) from;
+    (void) to;
+    bench_open (bench);
+    s_expect_no_acquire (bench);
 }
 
 static void s_new_path (char *path, size_t size)
@@ -104,7 +138,7 @@ static void test_a_kill_takes_nothing (void **state)
         bench_t bench;
         recovered_t recovered;
         s_new_path (path, sizeof path);
-        s_put_and_die (path, counts[i]);
+        s_put_and_die (path, 0, counts[i]);
         s_recover (&bench, path, &recovered);
         s_expect (&bench, &recovered, counts[i]);
         s_put (&bench, counts[i], counts[i] + 3);
@@ -112,6 +146,23 @@ static void test_a_kill_takes_nothing (void **state)
         s_expect (&bench, &recovered, counts[i] + 3);
         leat_store_close (&bench.store);
     }
+}
+
+/* Also if those that would bring it into LMDB fail, and are killed. */
+static void test_many_kills_take_nothing (void **state)
+{
+    char path[300];
+    bench_t bench;
+    recovered_t recovered;
+    s_new_path (path, sizeof path);
+    for (uint64_t i = 0; i < 8; i++) {
+        s_put_and_die (path, 5 * i, 5 * i + 5);
+        for (uint64_t j = 0; j < i % 3; j++)
+            s_in_a_process_that_dies (s_begin_in_vain, path, 0, 0);
+    }
+    s_recover (&bench, path, &recovered);
+    s_expect (&bench, &recovered, 40);
+    leat_store_close (&bench.store);
 }
 
 static void test_what_is_confirmed_can_be_read (void **state)
@@ -239,6 +290,23 @@ static void test_transactions_that_fail (void **state)
     s_fail_data (DISK_FAIL_SYNC);
 }
 
+/* It can be tried again, without another process. */
+static void test_a_replay_that_fails (void **state)
+{
+    char path[300];
+    recovered_t recovered;
+    s_new_path (path, sizeof path);
+    s_put_and_die (path, 0, 5);
+    bench_t bench = { .subject = &tools_subject,
+                      .options = { .path = path, .size_max = 64 * TOOLS_MIB } };
+    bench_open (&bench);
+    s_expect_no_acquire (&bench);
+    bench_acquire (&bench, NOW_MS);
+    bench_recover (&bench, &recovered);
+    s_expect (&bench, &recovered, 5);
+    leat_store_close (&bench.store);
+}
+
 /* ---- files ----------------------------------------------------------------------------------- */
 
 static int s_open_journal (const char *path, int flags)
@@ -271,7 +339,7 @@ static void test_old_frames_mean_nothing (void **state)
     bench_t bench;
     recovered_t recovered;
     s_new_path (path, sizeof path);
-    s_put_and_die (path, 5);
+    s_put_and_die (path, 0, 5);
     int fd = s_open_journal (path, O_RDWR);
     assert_true (pread (fd, kept, sizeof kept, 0) == sizeof kept);
     s_recover (&bench, path, &recovered);
@@ -324,7 +392,7 @@ static void test_tools_see_what_is_confirmed (void **state)
     bench_t bench;
     recovered_t recovered;
     s_new_path (path, sizeof path);
-    s_put_and_die (path, 9);
+    s_put_and_die (path, 0, 9);
     for (int i = 0; i < 2; i++) {
         s_expect_verified (path, 9);
         s_expect_dumped (path, 9);
@@ -334,7 +402,7 @@ static void test_tools_see_what_is_confirmed (void **state)
         fail_msg ("backup: %s", error);
     s_expect_verified (target, 9);
     s_new_path (path, sizeof path);
-    s_put_and_die (path, 9);
+    s_put_and_die (path, 0, 9);
     uint64_t before;
     if (leat_lmdb_compact (path, &before, &size, error, sizeof error))
         fail_msg ("compact: %s", error);
@@ -375,11 +443,13 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup (test_small_commits_need_no_transaction, s_set_up),
         cmocka_unit_test_setup (test_a_kill_takes_nothing, s_set_up),
+        cmocka_unit_test_setup (test_many_kills_take_nothing, s_set_up),
         cmocka_unit_test_setup (test_what_is_confirmed_can_be_read, s_set_up),
         cmocka_unit_test_setup (test_a_refusal_takes_nothing_along, s_set_up),
         cmocka_unit_test_setup (test_large_commits_come_between, s_set_up),
         cmocka_unit_test_setup (test_a_journal_that_fails, s_set_up),
         cmocka_unit_test_setup (test_transactions_that_fail, s_set_up),
+        cmocka_unit_test_setup (test_a_replay_that_fails, s_set_up),
         cmocka_unit_test_setup (test_a_journal_that_was_cut_off, s_set_up),
         cmocka_unit_test_setup (test_old_frames_mean_nothing, s_set_up),
         cmocka_unit_test_setup (test_tools_see_what_is_confirmed, s_set_up),
