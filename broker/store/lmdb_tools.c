@@ -206,18 +206,22 @@ static uint64_t s_size (int fd)
 }
 
 /* What is copied is to have everything that is confirmed: brings it into data.mdb, or, beside a broker, waits
- * until that does. */
+ * until that does. What is confirmed meanwhile is not waited for: a broker at work always has some. */
 static int s_catch_up (leat_lmdb_files_t *files, char *error, size_t error_size)
 {
-    int due = 0;
+    uint64_t wanted = 0;
     for (int waited = 0; waited < BESIDE_MS; waited += BESIDE_LOOK_MS) {
-        due = leat_lmdb_replay_due (files, error, error_size);
+        int due = leat_lmdb_replay_due (files, error, error_size);
         if (due <= 0)
             return due;
         if (files->alone && files->read_only)
             return s_read_only (files->path, error, error_size);
         if (files->alone)
             return leat_lmdb_replay (files, error, error_size);
+        if (!wanted)
+            wanted = files->journal.transaction;
+        if (files->journal.transaction > wanted)
+            return 0;
         poll (NULL, 0, BESIDE_LOOK_MS);
     }
     snprintf (error, error_size,

@@ -431,6 +431,44 @@ static void test_backups_beside_a_broker_have_it (void **state)
     leat_store_close (&bench.store);
 }
 
+/* It always has something in the journal: what came meanwhile is not waited for. */
+static void test_backups_beside_a_busy_broker (void **state)
+{
+    char path[300];
+    char target[300];
+    char error[400] = "";
+    uint64_t size;
+    int ends[2];
+    char told;
+    s_new_path (path, sizeof path);
+    assert_int_equal (pipe2 (ends, O_CLOEXEC), 0);
+    fflush (NULL);
+    pid_t child = fork ();
+    assert_true (child >= 0);
+    if (!child) {
+        alarm (60);
+        bench_t bench = { .subject = &tools_subject,
+                          .options = { .path = path, .size_max = 64 * TOOLS_MIB } };
+        s_begin_and_put (&bench, 0, 10);
+        assert_true (write (ends[1], "", 1) == 1);
+        s_put (&bench, 10, UINT64_MAX);
+    }
+    assert_true (read (ends[0], &told, 1) == 1);
+    s_new_path (target, sizeof target);
+    int code = leat_lmdb_backup (path, target, &size, error, sizeof error);
+    kill (child, SIGKILL);
+    assert_true (waitpid (child, NULL, 0) == child);
+    close (ends[0]);
+    close (ends[1]);
+    if (code)
+        fail_msg ("backup: %s", error);
+    uint64_t records = 0;
+    uint64_t damages = 0;
+    code = leat_lmdb_verify (target, s_note, &records, &damages, error, sizeof error);
+    assert_int_equal (code, 0);
+    assert_true (damages == 0 && records >= 10);
+}
+
 static int s_set_up (void **state)
 {
     (void) state;
@@ -454,6 +492,7 @@ int main (void)
         cmocka_unit_test_setup (test_old_frames_mean_nothing, s_set_up),
         cmocka_unit_test_setup (test_tools_see_what_is_confirmed, s_set_up),
         cmocka_unit_test_setup (test_backups_beside_a_broker_have_it, s_set_up),
+        cmocka_unit_test_setup (test_backups_beside_a_busy_broker, s_set_up),
     };
     int failed = cmocka_run_group_tests (tests, NULL, NULL);
     store_place_end ();
