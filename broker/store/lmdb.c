@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "broker/store/lmdb_replay.h"
 #include "broker/store/recite.h"
@@ -100,10 +101,23 @@ static void s_close (leat_store_t *store)
 
 /* ---- the incarnation ------------------------------------------------------------------------- */
 
-/* Reads the last one and writes the one that `choose` makes of it; or leaves it, if it is the same. */
+static leat_rows_result_t s_put_number (leat_lmdb_rows_t *rows, const char *name, uint64_t number)
+{
+    leat_value_t value;
+    leat_key_t key = leat_key_meta (name);
+    leat_value_begin (&value);
+    leat_value_put (&value, number, 8);
+    return leat_rows_put (&rows->base, &key, &value);
+}
+
+/* Reads the last one and writes the one that it becomes, and with a larger one what its journal is known by; or
+ * leaves it, if it is the same. */
 static int s_incarnation (lmdb_t *self, uint64_t at_least, bool larger, uint64_t *incarnation)
 {
     leat_lmdb_rows_t rows;
+    if (larger
+        && getrandom (&self->journal_key, sizeof self->journal_key, 0) != sizeof self->journal_key)
+        return errno;
     int code = leat_lmdb_rows_begin (&rows, &self->files, true);
     if (code)
         return code;
@@ -114,11 +128,10 @@ static int s_incarnation (lmdb_t *self, uint64_t at_least, bool larger, uint64_t
     *incarnation = last + (larger ? 1 : 0) > at_least ? last + (larger ? 1 : 0) : at_least;
     if (result == LEAT_ROWS_NONE)
         result = LEAT_ROWS_OK;
-    if (!result && *incarnation != last) {
-        leat_value_begin (&value);
-        leat_value_put (&value, *incarnation, 8);
-        result = leat_rows_put (&rows.base, &key, &value);
-    }
+    if (!result && *incarnation != last)
+        result = s_put_number (&rows, LEAT_META_INCARNATION, *incarnation);
+    if (!result && larger)
+        result = s_put_number (&rows, LEAT_META_JOURNAL, self->journal_key);
     if (!result)
         return leat_lmdb_rows_commit (&rows);
     leat_lmdb_rows_abort (&rows);
@@ -138,7 +151,6 @@ static int s_acquire (leat_store_t *store, uint64_t wall_ms, uint64_t *incarnati
         || leat_lmdb_replay (&self->files, error, error_size))
         return -1;
     int code = s_incarnation (self, wall_ms, true, incarnation);
-    self->incarnation = *incarnation;
     atomic_store (&self->writer_failed, code != 0);
     if (code)
         snprintf (error, error_size, "cannot write to the store in %s: %s", self->files.path,

@@ -54,7 +54,7 @@ typedef struct {
     leat_store_options_t options;
     leat_lmdb_files_t files;
     uint64_t commit_size_max;
-    uint64_t incarnation; /* while the threads run */
+    uint64_t journal_key; /* while the threads run */
 
     leat_queue_t commits;
     leat_queue_t ended;

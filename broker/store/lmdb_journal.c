@@ -13,21 +13,8 @@
 #include "wire/alloc.h"
 #include "wire/assert.h"
 #include "wire/bytes.h"
-#include "wire/crc32c.h"
 
 #define NEW_NAME LEAT_LMDB_JOURNAL_NAME ".new"
-#define SIGNATURE UINT32_C (0x4e524a4c) /* "LJRN" */
-
-enum {
-    BLOCK = 4096,
-    HEADER = 32,
-    COMMIT_HEADER = 4 /* its size */
-};
-
-static uint32_t s_blocks (size_t size)
-{
-    return (uint32_t) ((size + BLOCK - 1) / BLOCK * BLOCK);
-}
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
@@ -94,8 +81,8 @@ int leat_lmdb_journal_open (leat_lmdb_journal_t *self, int directory, const char
         return -1;
     }
     self->fd = fd;
-    self->frame = leat_alloc (LEAT_LMDB_JOURNAL_FRAME_MAX);
-    self->size = HEADER;
+    self->frame = leat_alloc (LEAT_LMDB_FRAME_MAX);
+    self->size = LEAT_LMDB_FRAME_HEADER;
     return 0;
 }
 
@@ -109,23 +96,21 @@ void leat_lmdb_journal_close (leat_lmdb_journal_t *self)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
-void leat_lmdb_journal_begin (leat_lmdb_journal_t *self, uint64_t incarnation, uint64_t transaction)
+void leat_lmdb_journal_begin (leat_lmdb_journal_t *self, uint64_t key, uint64_t transaction)
 {
-    self->incarnation = incarnation;
-    self->transaction = transaction;
-    self->number = 0;
-    self->position = 0;
-    self->size = HEADER;
+    self->size = LEAT_LMDB_FRAME_HEADER;
+    if (self->place.key != key || self->place.transaction != transaction)
+        self->place = (leat_lmdb_frames_t){ .key = key, .transaction = transaction };
 }
 
 bool leat_lmdb_journal_fits (const leat_lmdb_journal_t *self, size_t size, size_t count)
 {
-    if (self->fd < 0 || size > LEAT_LMDB_JOURNAL_FRAME_MAX
-        || count > LEAT_LMDB_JOURNAL_FRAME_MAX / COMMIT_HEADER)
+    if (self->fd < 0 || size > LEAT_LMDB_FRAME_MAX
+        || count > LEAT_LMDB_FRAME_MAX / LEAT_LMDB_FRAME_COMMIT)
         return false;
-    size += self->size + count * COMMIT_HEADER;
-    return size <= LEAT_LMDB_JOURNAL_FRAME_MAX
-           && s_blocks (size) <= LEAT_LMDB_JOURNAL_SIZE - self->position;
+    size += self->size + count * LEAT_LMDB_FRAME_COMMIT;
+    return size <= LEAT_LMDB_FRAME_MAX
+           && leat_lmdb_frames_blocks (size) <= LEAT_LMDB_JOURNAL_SIZE - self->place.position;
 }
 
 static void s_add_part (void *arg, const uint8_t *bytes, size_t size)
@@ -141,62 +126,32 @@ void leat_lmdb_journal_add (leat_lmdb_journal_t *self, const leat_commit_t *comm
     size_t size = leat_commit_size (commit);
     leat_assert (leat_lmdb_journal_fits (self, size, 1));
     leat_put_u32 (self->frame + self->size, (uint32_t) size);
-    self->size += COMMIT_HEADER;
+    self->size += LEAT_LMDB_FRAME_COMMIT;
     leat_commit_gather (commit, s_add_part, self);
 }
 
 int leat_lmdb_journal_write (leat_lmdb_journal_t *self)
 {
-    uint8_t *frame = self->frame;
-    uint32_t whole = s_blocks (self->size);
-    memset (frame + self->size, 0, whole - self->size);
-    leat_put_u32 (frame + 4, SIGNATURE);
-    leat_put_u64 (frame + 8, self->incarnation);
-    leat_put_u64 (frame + 16, self->transaction);
-    leat_put_u32 (frame + 24, self->number);
-    leat_put_u32 (frame + 28, self->size - HEADER);
-    leat_put_u32 (frame, leat_crc32c (frame + 4, self->size - 4));
+    uint32_t whole = leat_lmdb_frames_blocks (self->size);
+    leat_lmdb_frames_seal (&self->place, self->frame, self->size);
     errno = 0;
-    if (pwrite (self->fd, frame, whole, self->position) != (ssize_t) whole)
+    if (pwrite (self->fd, self->frame, whole, self->place.position) != (ssize_t) whole)
         return errno ? errno : EIO;
-    self->number++;
-    self->position += whole;
-    self->size = HEADER;
+    leat_lmdb_frames_pass (&self->place, self->size);
+    self->size = LEAT_LMDB_FRAME_HEADER;
     return 0;
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-int leat_lmdb_journal_read (leat_lmdb_journal_t *self, leat_buffer_t **commits)
+int leat_lmdb_journal_read (const leat_lmdb_journal_t *self, leat_buffer_t **image)
 {
-    uint8_t *frame = self->frame;
-    *commits = NULL;
-    if (self->fd < 0 || self->position >= LEAT_LMDB_JOURNAL_SIZE)
-        return 0;
-    size_t room = LEAT_LMDB_JOURNAL_SIZE - self->position;
-    if (room > LEAT_LMDB_JOURNAL_FRAME_MAX)
-        room = LEAT_LMDB_JOURNAL_FRAME_MAX;
+    *image = leat_buffer_new (self->fd < 0 ? 0 : LEAT_LMDB_JOURNAL_SIZE);
+    size_t size = leat_buffer_size (*image);
     errno = 0;
-    if (pread (self->fd, frame, room, self->position) != (ssize_t) room)
-        return errno ? errno : EIO;
-    uint32_t size = leat_get_u32 (frame + 28);
-    if (leat_get_u32 (frame + 4) != SIGNATURE || leat_get_u64 (frame + 8) != self->incarnation
-        || leat_get_u64 (frame + 16) != self->transaction
-        || leat_get_u32 (frame + 24) != self->number || size > room - HEADER
-        || leat_crc32c (frame + 4, HEADER - 4 + size) != leat_get_u32 (frame))
+    if (!size || pread (self->fd, leat_buffer_bytes (*image), size, 0) == (ssize_t) size)
         return 0;
-    self->number++;
-    self->position += s_blocks (HEADER + size);
-    *commits = leat_buffer_copy (frame + HEADER, size);
-    return 0;
-}
-
-leat_buffer_t *leat_lmdb_journal_next (leat_buffer_t *commits, size_t *position)
-{
-    size_t left = leat_buffer_size (commits) - *position;
-    const uint8_t *bytes = leat_buffer_bytes (commits) + *position;
-    if (left < COMMIT_HEADER || leat_get_u32 (bytes) > left - COMMIT_HEADER)
-        return NULL;
-    *position += COMMIT_HEADER + leat_get_u32 (bytes);
-    return leat_buffer_copy (bytes + COMMIT_HEADER, leat_get_u32 (bytes));
+    int code = errno ? errno : EIO;
+    leat_buffer_release (image);
+    return code;
 }

@@ -6,6 +6,8 @@
 
 #include "broker/store/apply.h"
 
+static const char s_damaged[] = "a commit is damaged; restore a backup";
+
 static int s_cannot_read (const leat_lmdb_files_t *files, int code, char *error, size_t error_size)
 {
     snprintf (error, error_size, "cannot read %s/" LEAT_LMDB_JOURNAL_NAME ": %s", files->path,
@@ -13,43 +15,22 @@ static int s_cannot_read (const leat_lmdb_files_t *files, int code, char *error,
     return -1;
 }
 
-/* Looks for frames for `transaction`, by the broker that the store belonged to last. */
-static int s_begin (leat_lmdb_files_t *files, leat_lmdb_rows_t *rows, uint64_t transaction,
-                    char *error, size_t error_size)
+/* The place of the first frame for `transaction`, by the broker that the store belonged to last; *known is false if
+ * there was none. */
+static int s_begin (const leat_lmdb_files_t *files, leat_lmdb_rows_t *rows, uint64_t transaction,
+                    leat_lmdb_frames_t *place, bool *known, char *error, size_t error_size)
 {
     leat_value_t value;
-    leat_key_t key = leat_key_meta (LEAT_META_INCARNATION);
+    leat_key_t key = leat_key_meta (LEAT_META_JOURNAL);
     leat_rows_result_t result = leat_rows_get (&rows->base, &key, &value);
-    if (result && result != LEAT_ROWS_NONE) {
-        snprintf (error, error_size, "the store in %s: the row of the incarnation is damaged",
-                  files->path);
-        return -1;
-    }
-    uint64_t incarnation = result ? 0 : leat_value_get (&value, 8);
-    leat_lmdb_journal_begin (&files->journal, incarnation, transaction);
-    return 0;
-}
-
-int leat_lmdb_replay_due (leat_lmdb_files_t *files, char *error, size_t error_size)
-{
-    leat_lmdb_rows_t rows;
-    leat_buffer_t *commits = NULL;
-    int code = leat_lmdb_rows_begin (&rows, files, false);
-    if (code) {
-        snprintf (error, error_size, "cannot read the store in %s: %s", files->path,
-                  leat_lmdb_text (code));
-        return -1;
-    }
-    code = s_begin (files, &rows, mdb_txn_id (rows.txn) + 1, error, error_size);
-    leat_lmdb_rows_abort (&rows);
-    if (code)
-        return -1;
-    code = leat_lmdb_journal_read (&files->journal, &commits);
-    if (code)
-        return s_cannot_read (files, code, error, error_size);
-    int due = commits != NULL;
-    leat_buffer_release (&commits);
-    return due;
+    *known = result == LEAT_ROWS_OK;
+    *place = (leat_lmdb_frames_t){ .transaction = transaction };
+    if (*known)
+        place->key = leat_value_get (&value, 8);
+    if (*known || result == LEAT_ROWS_NONE)
+        return 0;
+    snprintf (error, error_size, "the store in %s: the row of the journal is damaged", files->path);
+    return -1;
 }
 
 static int s_failed (const leat_lmdb_files_t *files, const char *why, char *error,
@@ -60,6 +41,48 @@ static int s_failed (const leat_lmdb_files_t *files, const char *why, char *erro
               " cannot be brought into " LEAT_LMDB_DATA_NAME ": %s",
               files->path, why);
     return -1;
+}
+
+/* Behind `place` is no frame. Beside a broker one may be half written, and others in place of those. */
+static int s_check_end (const leat_lmdb_files_t *files, const leat_lmdb_frames_t *place,
+                        leat_buffer_t *image, char *error, size_t error_size)
+{
+    if (!files->alone
+        || !leat_lmdb_frames_damaged (place, leat_buffer_bytes (image), leat_buffer_size (image)))
+        return 0;
+    return s_failed (files, "a commit that others follow is damaged; restore a backup", error,
+                     error_size);
+}
+
+int leat_lmdb_replay_due (leat_lmdb_files_t *files, uint64_t *transaction, char *error,
+                          size_t error_size)
+{
+    leat_lmdb_rows_t rows;
+    leat_lmdb_frames_t place;
+    leat_buffer_t *image;
+    bool known;
+    int code = leat_lmdb_rows_begin (&rows, files, false);
+    if (code) {
+        snprintf (error, error_size, "cannot read the store in %s: %s", files->path,
+                  leat_lmdb_text (code));
+        return -1;
+    }
+    *transaction = mdb_txn_id (rows.txn) + 1;
+    code = s_begin (files, &rows, *transaction, &place, &known, error, error_size);
+    leat_lmdb_rows_abort (&rows);
+    if (code || !known)
+        return code;
+    code = leat_lmdb_journal_read (&files->journal, &image);
+    if (code)
+        return s_cannot_read (files, code, error, error_size);
+    uint32_t size;
+    int due =
+        leat_lmdb_frames_next (&place, leat_buffer_bytes (image), leat_buffer_size (image), &size)
+                != NULL
+            ? 1
+            : s_check_end (files, &place, image, error, error_size);
+    leat_buffer_release (&image);
+    return due;
 }
 
 static int s_apply_commit (const leat_lmdb_files_t *files, leat_lmdb_rows_t *rows,
@@ -78,49 +101,71 @@ static int s_apply_commit (const leat_lmdb_files_t *files, leat_lmdb_rows_t *row
         if (result)
             return s_failed (files, leat_apply_reason (apply), error, error_size);
     }
-    return code == LEAT_OK ? 0 : s_failed (files, "a commit is damaged", error, error_size);
+    if (code == LEAT_OK)
+        code = leat_commit_read_end (&reader);
+    return code == LEAT_OK ? 0 : s_failed (files, s_damaged, error, error_size);
 }
 
-static int s_apply_all (leat_lmdb_files_t *files, leat_lmdb_rows_t *rows, leat_apply_t *apply,
-                        char *error, size_t error_size)
+static int s_apply_frame (const leat_lmdb_files_t *files, leat_lmdb_rows_t *rows,
+                          leat_apply_t *apply, const uint8_t *commits, uint32_t size, char *error,
+                          size_t error_size)
 {
-    leat_buffer_t *commits;
-    for (;;) {
-        int code = leat_lmdb_journal_read (&files->journal, &commits);
+    const uint8_t *bytes;
+    uint32_t commit_size;
+    uint32_t position = 0;
+    while ((bytes = leat_lmdb_frames_commit (commits, size, &position, &commit_size))) {
+        leat_buffer_t *commit = leat_buffer_copy (bytes, commit_size);
+        int code = s_apply_commit (files, rows, apply, commit, error, error_size);
+        leat_buffer_release (&commit);
         if (code)
-            return s_cannot_read (files, code, error, error_size);
-        if (!commits)
-            break;
-        leat_buffer_t *commit;
-        size_t position = 0;
-        while (!code && (commit = leat_lmdb_journal_next (commits, &position))) {
-            code = s_apply_commit (files, rows, apply, commit, error, error_size);
-            leat_buffer_release (&commit);
-        }
-        leat_buffer_release (&commits);
-        if (code)
-            return -1;
+            return code;
     }
-    return leat_apply_finish (apply)
-               ? s_failed (files, leat_lmdb_text (rows->code), error, error_size)
-               : 0;
+    return position == size ? 0 : s_failed (files, s_damaged, error, error_size);
+}
+
+static int s_apply_all (const leat_lmdb_files_t *files, leat_lmdb_rows_t *rows,
+                        leat_lmdb_frames_t *place, leat_buffer_t *image, char *error,
+                        size_t error_size)
+{
+    leat_apply_t *apply = leat_apply_new (&rows->base);
+    const uint8_t *commits;
+    uint32_t size;
+    int code = 0;
+    while (!code
+           && (commits = leat_lmdb_frames_next (place, leat_buffer_bytes (image),
+                                                leat_buffer_size (image), &size)))
+        code = s_apply_frame (files, rows, apply, commits, size, error, error_size);
+    if (!code)
+        code = s_check_end (files, place, image, error, error_size);
+    if (!code && leat_apply_finish (apply))
+        code = s_failed (files, leat_lmdb_text (rows->code), error, error_size);
+    leat_apply_destroy (&apply);
+    return code;
 }
 
 int leat_lmdb_replay_apply (leat_lmdb_files_t *files, leat_lmdb_rows_t *rows, char *error,
                             size_t error_size)
 {
-    if (s_begin (files, rows, mdb_txn_id (rows->txn), error, error_size))
+    leat_lmdb_frames_t place;
+    leat_buffer_t *image;
+    bool known;
+    if (s_begin (files, rows, mdb_txn_id (rows->txn), &place, &known, error, error_size))
         return -1;
-    leat_apply_t *apply = leat_apply_new (&rows->base);
-    int code = s_apply_all (files, rows, apply, error, error_size);
-    leat_apply_destroy (&apply);
+    int code = known ? leat_lmdb_journal_read (&files->journal, &image) : 0;
+    if (code)
+        return s_cannot_read (files, code, error, error_size);
+    if (!known)
+        return 0;
+    code = s_apply_all (files, rows, &place, image, error, error_size);
+    leat_buffer_release (&image);
     return code;
 }
 
 int leat_lmdb_replay (leat_lmdb_files_t *files, char *error, size_t error_size)
 {
     leat_lmdb_rows_t rows;
-    int due = leat_lmdb_replay_due (files, error, error_size);
+    uint64_t transaction;
+    int due = leat_lmdb_replay_due (files, &transaction, error, error_size);
     if (due <= 0)
         return due;
     int code = leat_lmdb_rows_begin (&rows, files, true);

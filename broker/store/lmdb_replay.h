@@ -6,8 +6,10 @@
 #include "broker/store/lmdb_files.h"
 #include "broker/store/lmdb_rows.h"
 
-/* The journal has frames for the transaction that LMDB would commit next: 1, or 0; -1 with a sentence. */
-int leat_lmdb_replay_due (leat_lmdb_files_t *files, char *error, size_t error_size);
+/* The journal has frames for the transaction that LMDB would commit next, *transaction: 1, or 0; -1 with a
+ * sentence. */
+int leat_lmdb_replay_due (leat_lmdb_files_t *files, uint64_t *transaction, char *error,
+                          size_t error_size);
 
 /* Applies them within a transaction that writes and has not changed anything yet. 0, or -1 with a sentence;
  * the transaction is the caller's to end. */

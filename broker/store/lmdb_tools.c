@@ -51,7 +51,8 @@ static int s_begin_look (leat_lmdb_files_t *files, leat_lmdb_rows_t *rows, char 
                          size_t why_size)
 {
     *why = 0;
-    int due = leat_lmdb_replay_due (files, why, why_size);
+    uint64_t transaction;
+    int due = leat_lmdb_replay_due (files, &transaction, why, why_size);
     if (due > 0 && files->read_only)
         s_read_only (files->path, why, why_size);
     else if (due > 0) {
@@ -211,7 +212,8 @@ static int s_catch_up (leat_lmdb_files_t *files, char *error, size_t error_size)
 {
     uint64_t wanted = 0;
     for (int waited = 0; waited < BESIDE_MS; waited += BESIDE_LOOK_MS) {
-        int due = leat_lmdb_replay_due (files, error, error_size);
+        uint64_t transaction;
+        int due = leat_lmdb_replay_due (files, &transaction, error, error_size);
         if (due <= 0)
             return due;
         if (files->alone && files->read_only)
@@ -219,8 +221,8 @@ static int s_catch_up (leat_lmdb_files_t *files, char *error, size_t error_size)
         if (files->alone)
             return leat_lmdb_replay (files, error, error_size);
         if (!wanted)
-            wanted = files->journal.transaction;
-        if (files->journal.transaction > wanted)
+            wanted = transaction;
+        if (transaction > wanted)
             return 0;
         poll (NULL, 0, BESIDE_LOOK_MS);
     }

@@ -411,7 +411,7 @@ static attempt_t s_begin (writer_t *self, size_t end)
         s_fail (self, "changing", code);
         return ATTEMPT_FAILED;
     }
-    leat_lmdb_journal_begin (&self->store->files.journal, self->store->incarnation,
+    leat_lmdb_journal_begin (&self->store->files.journal, self->store->journal_key,
                              mdb_txn_id (self->rows.txn));
     s_look_at_space (self, end);
     return ATTEMPT_OK;

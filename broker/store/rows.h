@@ -53,6 +53,7 @@ uint64_t leat_key_get_u64 (const leat_key_t *key, size_t position);
 /* What is said once. */
 #define LEAT_META_FORMAT "format"
 #define LEAT_META_INCARNATION "incarnation" /* the largest that was given, or reached */
+#define LEAT_META_JOURNAL "journal"         /* the key of its frames: lmdb_frames.h */
 #define LEAT_META_PLACES "places"           /* the last place that was given */
 
 /* Those that are used often. */

@@ -352,6 +352,134 @@ static void test_old_frames_mean_nothing (void **state)
     leat_store_close (&bench.store);
 }
 
+/* ---- frames that mean nothing ---------------------------------------------------------------- */
+
+enum { OTHER = STREAM + 2 };
+
+static leat_operation_t s_other_created (void)
+{
+    leat_operation_t operation = { .id = LEAT_OPERATION_STREAM_CREATED };
+    operation.stream_created.stream = OTHER;
+    operation.stream_created.durability = LEAT_SYNC;
+    operation.stream_created.retention = LEAT_RETENTION_WORK;
+    operation.stream_created.stream_name = leat_text ("other");
+    return operation;
+}
+
+/* Deletes the other stream, which is not there: changes no row. */
+static void s_delete_nothing (bench_t *bench)
+{
+    leat_operation_t operations[] = { { .id = LEAT_OPERATION_STREAM_DELETED }, { 0 } };
+    operations[0].stream_deleted.stream = OTHER;
+    bench_do (bench, operations);
+}
+
+/* LMDB has everything when this is answered. */
+static void s_read (bench_t *bench)
+{
+    assert_true (leat_store_read (bench->store, STREAM, 0, 1, 0));
+    bench_expect_read (bench, 0, 0, s_letters[0]);
+}
+
+/* LMDB does not count a transaction that changes nothing, so that the next one has its number. */
+static void s_begin_and_reuse_number (bench_t *bench, uint64_t from, uint64_t to)
+{
+    const leat_operation_t operations[] = { s_other_created (), { 0 } };
+    s_begin_and_put (bench, from, to);
+    s_read (bench);
+    s_delete_nothing (bench);
+    s_delete_nothing (bench);
+    s_delete_nothing (bench);
+    s_read (bench);
+    bench_do (bench, operations);
+}
+
+/* The other stream is made behind a transaction of which the journal still has the frames. */
+static void s_begin_and_leave_frames (bench_t *bench, uint64_t from, uint64_t to)
+{
+    s_begin_and_put (bench, from, to);
+    s_delete_nothing (bench);
+    s_read (bench);
+    const leat_operation_t created = s_other_created ();
+    leat_commit_t *commit = bench_commit (bench, 0, to, tools_body ('L', 100000), 100000);
+    leat_commit_add (commit, &created);
+    leat_store_submit (bench->store, &commit);
+    bench_expect (bench, bench->next_id - 1, LEAT_COMMIT_OK);
+}
+
+static void test_frames_that_are_left (void **state)
+{
+    void (*const ways[]) (bench_t * bench, uint64_t from,
+                          uint64_t to) = { s_begin_and_reuse_number, s_begin_and_leave_frames };
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        char path[300];
+        char error[400] = "";
+        s_new_path (path, sizeof path);
+        s_in_a_process_that_dies (ways[i], path, 0, 3);
+        bench_t bench = { .subject = &tools_subject,
+                          .options = { .path = path, .size_max = 64 * TOOLS_MIB } };
+        tools_begin_again (&bench);
+        leat_store_close (&bench.store);
+        json_t *dump = leat_lmdb_dump (path, error, sizeof error);
+        assert_non_null (dump);
+        assert_int_equal (json_array_size (json_object_get (dump, "streams")), 2);
+        json_decref (dump);
+    }
+}
+
+static void s_damage_frame (const char *path, uint64_t number)
+{
+    int fd = s_open_journal (path, O_RDWR);
+    const char byte = '!';
+    assert_true (pwrite (fd, &byte, 1, (off_t) (4096 * number + 40)) == 1);
+    close (fd);
+}
+
+static void s_note_damage (void *arg, const leat_store_finding_t *finding)
+{
+    char *what = arg;
+    if (finding->damaged)
+        snprintf (what, 600, "%s", finding->what);
+}
+
+/* The last one may have been being written; one before it was confirmed. */
+static void test_damaged_frames (void **state)
+{
+    char path[300];
+    char error[600] = "";
+    char what[600] = "";
+    char expected[600];
+    uint64_t damages;
+    bench_t bench;
+    recovered_t recovered;
+    s_new_path (path, sizeof path);
+    s_put_and_die (path, 0, 5);
+    s_damage_frame (path, 4);
+    s_recover (&bench, path, &recovered);
+    s_expect (&bench, &recovered, 4);
+    leat_store_close (&bench.store);
+    for (uint64_t i = 0; i < 4; i += 3) {
+        s_new_path (path, sizeof path);
+        s_put_and_die (path, 0, 5);
+        s_damage_frame (path, i);
+        bench.options.path = path;
+        bench_open (&bench);
+        int code =
+            leat_store_acquire (bench.store, NOW_MS, &bench.incarnation, error, sizeof error);
+        assert_int_equal (code, -1);
+        snprintf (expected, sizeof expected,
+                  "what is confirmed in %s/journal cannot be brought into data.mdb: a commit that "
+                  "others follow is damaged; restore a backup",
+                  path);
+        assert_string_equal (error, expected);
+        leat_store_close (&bench.store);
+        assert_int_equal (
+            leat_lmdb_verify (path, s_note_damage, what, &damages, error, sizeof error), 0);
+        assert_true (damages == 1);
+        assert_string_equal (what, expected);
+    }
+}
+
 /* ---- leat store ------------------------------------------------------------------------------ */
 
 static void s_note (void *arg, const leat_store_finding_t *finding)
@@ -490,6 +618,8 @@ int main (void)
         cmocka_unit_test_setup (test_a_replay_that_fails, s_set_up),
         cmocka_unit_test_setup (test_a_journal_that_was_cut_off, s_set_up),
         cmocka_unit_test_setup (test_old_frames_mean_nothing, s_set_up),
+        cmocka_unit_test_setup (test_frames_that_are_left, s_set_up),
+        cmocka_unit_test_setup (test_damaged_frames, s_set_up),
         cmocka_unit_test_setup (test_tools_see_what_is_confirmed, s_set_up),
         cmocka_unit_test_setup (test_backups_beside_a_broker_have_it, s_set_up),
         cmocka_unit_test_setup (test_backups_beside_a_busy_broker, s_set_up),
