@@ -176,6 +176,14 @@ void leat_session_unsent (leat_session_t *self)
     session_retry (self, 0);
 }
 
+void leat_session_unconnected (leat_session_t *self, const leat_fault_t *fault)
+{
+    if (self->phase != PHASE_GREETING)
+        return;
+    self->fault = *fault;
+    session_retry (self, 0);
+}
+
 /* ---- time ------------------------------------------------------------------------------------ */
 
 void leat_session_tick (leat_session_t *self, uint64_t now_us, uint64_t wall_ms)

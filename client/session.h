@@ -4,6 +4,7 @@
 #ifndef LEAT_CLIENT_SESSION_H
 #define LEAT_CLIENT_SESSION_H
 
+#include "client/fault.h"
 #include "wire/outbox.h"
 
 /* The driver (client/client.c with a DEALER socket, or the simulator) does in each turn:
@@ -113,6 +114,9 @@ void leat_session_receive (leat_session_t *self, const uint8_t *header, size_t h
 
 /* A message could not be sent: the connection is given up. */
 void leat_session_unsent (leat_session_t *self);
+
+/* After leat_session_connect: there is nothing to connect with, for the reason in `fault`. */
+void leat_session_unconnected (leat_session_t *self, const leat_fault_t *fault);
 
 /* Producers and consumers put what they have to say into the outbox. */
 void leat_session_run (leat_session_t *self);

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <zmq.h>
 
@@ -87,7 +89,37 @@ static int s_open_monitor (leat_socket_t *self, void *context)
     return zmq_connect (self->monitor, address);
 }
 
-leat_socket_t *leat_socket_new (void *context, const char *endpoint)
+/* For each socket libzmq opens an eventfd. */
+static bool s_has_descriptors (void)
+{
+    int fd = eventfd (0, EFD_CLOEXEC);
+    if (fd >= 0)
+        close (fd);
+    return fd >= 0;
+}
+
+/* libzmq says EMFILE both if the context has all the sockets that it may have and if the process has all
+ * the files that it may have. To be called while what was opened is still open. */
+static void s_tell (leat_fault_t *fault, void *context, const char *endpoint, int error)
+{
+    if (error == EMFILE && s_has_descriptors ())
+        leat_fault_set (fault, LEAT_TIMED_OUT,
+                        "the ZeroMQ context has no room for another client: it may have %d sockets "
+                        "(ZMQ_MAX_SOCKETS), and each client takes %d; raise that with zmq_ctx_set "
+                        "before the first socket is made, or share a context among fewer clients",
+                        zmq_ctx_get (context, ZMQ_MAX_SOCKETS), LEAT_SOCKETS_OF_CLIENT);
+    else if (error == EMFILE)
+        leat_fault_set (
+            fault, LEAT_TIMED_OUT,
+            "this process has as many files open as it may (RLIMIT_NOFILE), and none is "
+            "left for a connection to %s; raise the limit (ulimit -n)",
+            endpoint);
+    else
+        leat_fault_set (fault, LEAT_TIMED_OUT, "no connection to %s can be made: %s", endpoint,
+                        zmq_strerror (error));
+}
+
+leat_socket_t *leat_socket_new (void *context, const char *endpoint, leat_fault_t *fault)
 {
     leat_socket_t *self = leat_alloc (sizeof *self);
     zmq_msg_init (&self->received);
@@ -95,9 +127,8 @@ leat_socket_t *leat_socket_new (void *context, const char *endpoint)
     if (self->dealer != NULL && s_set_options (self->dealer) == 0
         && s_open_monitor (self, context) == 0 && zmq_connect (self->dealer, endpoint) == 0)
         return self;
-    int error = errno;
+    s_tell (fault, context, endpoint, errno);
     leat_socket_destroy (&self);
-    errno = error;
     return NULL;
 }
 

@@ -3,6 +3,7 @@
 #ifndef LEAT_CLIENT_SOCKET_H
 #define LEAT_CLIENT_SOCKET_H
 
+#include "client/fault.h"
 #include "wire/outbox.h"
 
 /* libzmq never connects again by itself (ZMQ_RECONNECT_IVL is a day): a new connection has a new
@@ -15,8 +16,11 @@ typedef enum {
     LEAT_SOCKET_LOST /* could not connect, or the connection has ended and everything was read */
 } leat_socket_state_t;
 
-/* Begins to connect. NULL if the endpoint cannot be used or a resource is missing (errno). */
-leat_socket_t *leat_socket_new (void *context, const char *endpoint);
+/* What a client takes of its context's ZMQ_MAX_SOCKETS: the DEALER, and the two ends of its monitor. */
+enum { LEAT_SOCKETS_OF_CLIENT = 3 };
+
+/* Begins to connect. NULL if the endpoint cannot be used or a resource is missing; `fault` says which. */
+leat_socket_t *leat_socket_new (void *context, const char *endpoint, leat_fault_t *fault);
 
 /* Closes at once; what is not sent yet is lost. */
 void leat_socket_destroy (leat_socket_t **self_p);

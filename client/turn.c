@@ -68,10 +68,14 @@ static void s_connect (leat_client_t *self)
     uint32_t index;
     if (leat_session_connect (self->session, &index)) {
         leat_client_disconnect (self);
-        self->socket = leat_socket_new (self->context, leat_endpoints_get (self->endpoints, index));
+        leat_fault_t fault;
+        self->socket =
+            leat_socket_new (self->context, leat_endpoints_get (self->endpoints, index), &fault);
         atomic_store (&self->has_tidings, true); /* see leat_socket_hear */
-        if (self->socket == NULL)
-            leat_session_unsent (self->session);
+        if (self->socket == NULL) {
+            self->has_no_connection = false;
+            leat_session_unconnected (self->session, &fault);
+        }
         return;
     }
     if (!s_has_connection (leat_session_state (self->session)))

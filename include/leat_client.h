@@ -33,7 +33,10 @@ typedef struct {
     /* Name and version for the broker's statistics; NULL: the library's own. */
     const char *software;
 
-    /* A ZeroMQ context to share, which must outlive the client; NULL: one of its own. */
+    /* A ZeroMQ context to share, which must outlive the client; NULL: one of its own. A client takes three
+     * of its sockets: of the 1,023 that it has unless zmq_ctx_set (ZMQ_MAX_SOCKETS) is called before the
+     * first one is made, 340 clients have enough (and one that connects again may need three more for a
+     * moment). leat_client_error says so when there are none left. */
     void *context;
 
     uint32_t greeting_timeout_ms; /* 0: 5000. A broker must have answered by then */

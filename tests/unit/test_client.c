@@ -5,6 +5,7 @@
 #include "client/client_state.h"
 
 #include <dirent.h>
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -134,6 +135,36 @@ static void test_shares_a_context (void **state)
     assert_int_equal (zmq_ctx_term (context), 0);
 }
 
+/* The application hears which limit is in the way, also of a client that had a connection before. */
+static void s_check_context_is_full (leat_client_t *client)
+{
+    char text[512] = "";
+    uint64_t limit_us = leat_clock_us () + (uint64_t) SAMPLE_WAIT_MS * 1000;
+    while (strstr (text, "(ZMQ_MAX_SOCKETS), and each client takes 3") == NULL) {
+        assert_true (leat_clock_us () < limit_us);
+        poll (NULL, 0, 1);
+        leat_client_error (client, text, sizeof text);
+    }
+}
+
+static void test_says_that_a_context_is_full (void **state)
+{
+    sample_t *self = *state;
+    void *context = zmq_ctx_new ();
+    zmq_ctx_set (context, ZMQ_MAX_SOCKETS, 5);
+    leat_client_options_t options = {
+        .endpoints = self->endpoint, .context = context, .retry_min_ms = 1, .retry_max_ms = 10
+    };
+    leat_client_t *first = leat_client_new (&options);
+    assert_int_equal (leat_client_wait (first, SAMPLE_WAIT_MS), 0);
+    leat_client_t *second = leat_client_new (&options);
+    s_check_context_is_full (second);
+    leat_client_destroy (&first);
+    assert_int_equal (leat_client_wait (second, SAMPLE_WAIT_MS), 0);
+    leat_client_destroy (&second);
+    zmq_ctx_term (context);
+}
+
 /* The mask of blocked signals of each thread but this one, from proc (5). */
 static void test_handles_no_signal (void **state)
 {
@@ -256,6 +287,8 @@ int main (void)
         cmocka_unit_test_setup_teardown (test_a_displaced_client_stops, sample_set_up,
                                          sample_tear_down),
         cmocka_unit_test_setup_teardown (test_shares_a_context, sample_set_up, sample_tear_down),
+        cmocka_unit_test_setup_teardown (test_says_that_a_context_is_full, sample_set_up,
+                                         sample_tear_down),
         cmocka_unit_test_setup_teardown (test_handles_no_signal, sample_set_up, sample_tear_down),
         cmocka_unit_test_setup_teardown (test_ends_before_its_ports, sample_set_up,
                                          sample_tear_down),

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -88,7 +89,8 @@ static int s_set_up (void **state)
     assert_int_equal (getsockname (bench.listener, (struct sockaddr *) &address, &size), 0);
     snprintf (endpoint, sizeof endpoint, "tcp://127.0.0.1:%u", ntohs (address.sin_port));
     bench.context = zmq_ctx_new ();
-    bench.socket = leat_socket_new (bench.context, endpoint);
+    leat_fault_t fault;
+    bench.socket = leat_socket_new (bench.context, endpoint, &fault);
     assert_non_null (bench.socket);
     bench.peer = accept4 (bench.listener, NULL, NULL, SOCK_CLOEXEC);
     assert_true (bench.peer >= 0);
@@ -188,6 +190,51 @@ static void test_a_connection_that_ends_before_the_handshake (void **state)
     assert_int_equal (poll (&item, 1, 200), 0);
 }
 
+/* What is missing is told by its name: libzmq says EMFILE for either. */
+static void test_says_which_limit_is_reached (void **state)
+{
+    bench_t *bench = *state;
+    leat_fault_t fault = { 0 };
+    struct rlimit before;
+    assert_int_equal (getrlimit (RLIMIT_NOFILE, &before), 0);
+    int next = dup (bench->listener);
+    assert_true (next >= 0);
+    close (next);
+    struct rlimit full = { (rlim_t) next, before.rlim_max };
+    assert_int_equal (setrlimit (RLIMIT_NOFILE, &full), 0);
+    leat_socket_t *socket = leat_socket_new (bench->context, "tcp://127.0.0.1:9", &fault);
+    assert_int_equal (setrlimit (RLIMIT_NOFILE, &before), 0);
+    assert_null (socket);
+    assert_string_equal (
+        fault.text, "this process has as many files open as it may (RLIMIT_NOFILE), and none is "
+                    "left for a connection to tcp://127.0.0.1:9; raise the limit (ulimit -n)");
+
+    /* One client has room in this context, and a second one does not. */
+    void *context = zmq_ctx_new ();
+    assert_int_equal (zmq_ctx_set (context, ZMQ_MAX_SOCKETS, 2 * LEAT_SOCKETS_OF_CLIENT - 1), 0);
+    leat_socket_t *first = leat_socket_new (context, "tcp://127.0.0.1:9", &fault);
+    assert_non_null (first);
+    assert_null (leat_socket_new (context, "tcp://127.0.0.1:9", &fault));
+    assert_string_equal (fault.text,
+                         "the ZeroMQ context has no room for another client: it may have 5 sockets "
+                         "(ZMQ_MAX_SOCKETS), and each client takes 3; raise that with zmq_ctx_set "
+                         "before the first socket is made, or share a context among fewer clients");
+    leat_socket_destroy (&first);
+    zmq_ctx_term (context);
+}
+
+/* An endpoint that libzmq does not take. */
+static void test_says_what_is_wrong_with_an_endpoint (void **state)
+{
+    bench_t *bench = *state;
+    leat_fault_t fault = { 0 };
+    char endpoint[256] = "ipc://";
+    memset (endpoint + strlen (endpoint), 'a', 200);
+    assert_null (leat_socket_new (bench->context, endpoint, &fault));
+    assert_non_null (strstr (fault.text, endpoint));
+    assert_non_null (strstr (fault.text, "File name too long"));
+}
+
 int main (void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +242,9 @@ int main (void)
                                          s_tear_down),
         cmocka_unit_test_setup_teardown (test_lost_comes_last, s_set_up, s_tear_down),
         cmocka_unit_test_setup_teardown (test_a_connection_that_ends_before_the_handshake, s_set_up,
+                                         s_tear_down),
+        cmocka_unit_test_setup_teardown (test_says_which_limit_is_reached, s_set_up, s_tear_down),
+        cmocka_unit_test_setup_teardown (test_says_what_is_wrong_with_an_endpoint, s_set_up,
                                          s_tear_down),
     };
     return cmocka_run_group_tests_name ("client_socket", tests, NULL, NULL);
