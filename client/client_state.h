@@ -61,6 +61,9 @@ struct leat_client {
 
     /* Of whoever has the turn: "the client's thread" is meant by that everywhere else. */
     uint64_t watched_until_us; /* when whoever watches wakes by itself */
+    uint64_t relay_us;         /* when the timer goes off, or went; 0: never */
+    uint64_t waited_us;        /* how long a thread of the application did the last time */
+    bool has_sent_in_relay;    /* such a thread, in this relay */
     bool has_received;         /* in this turn */
     leat_session_t *session;
     leat_socket_t *socket;
@@ -111,9 +114,9 @@ void leat_client_take_turn (leat_client_t *self);
 bool leat_client_try_turn (leat_client_t *self);
 void leat_client_give_turn (leat_client_t *self);
 
-/* One turn, turn.c; the caller has taken it. True if there was more to be received than fits into one.
- * One that is there to send leaves what has come to whoever watches. */
-bool leat_client_turn (leat_client_t *self);
+/* One turn, turn.c; the caller has taken it. True if there may be more to be received than the `messages`
+ * that it takes at most. One that is there to send leaves what has come to whoever watches. */
+bool leat_client_turn (leat_client_t *self, unsigned messages);
 bool leat_client_turn_to_send (leat_client_t *self);
 
 /* Gives the connection up. In a turn. */

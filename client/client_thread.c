@@ -69,7 +69,7 @@ static bool s_take_turn (leat_client_t *self, bool *sleeps, leat_watch_t *watch)
 {
     leat_client_take_turn (self);
     atomic_store (&self->post, LEAT_POST_TURN);
-    bool is_busy = leat_client_turn (self);
+    bool is_busy = leat_client_turn (self, LEAT_MESSAGES_PER_TURN);
     bool is_over = s_is_over (self);
     if (is_over)
         s_end (self);

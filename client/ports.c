@@ -89,6 +89,8 @@ void leat_ports_add (leat_ports_t *self, leat_port_t *port)
     TAILQ_INSERT_TAIL (&self->all, port, link);
     if (port->stream != NULL)
         RB_INSERT (leat_port_streams, &self->streams, port);
+    else
+        self->others++;
     leat_port_touch (port);
 }
 
@@ -105,6 +107,8 @@ void leat_ports_remove (leat_ports_t *self, leat_port_t *port)
     leat_port_set_deadline (port, UINT64_MAX);
     if (port->stream != NULL)
         RB_REMOVE (leat_port_streams, &self->streams, port);
+    else
+        self->others--;
     TAILQ_REMOVE (&self->all, port, link);
     leat_ports_touch_outside (self);
 }
@@ -126,6 +130,11 @@ leat_port_t *leat_ports_find_next (leat_port_t *port)
 {
     leat_port_t *next = RB_NEXT (leat_port_streams, NULL, port);
     return next != NULL && strcmp (next->stream, port->stream) == 0 ? next : NULL;
+}
+
+bool leat_ports_has_only_producers (const leat_ports_t *self)
+{
+    return self->others == 0;
 }
 
 /* ---- who has something to do ----------------------------------------------------------------- */

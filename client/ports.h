@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <bsd/sys/queue.h>
@@ -100,7 +101,8 @@ typedef struct {
     struct leat_port_deadlines deadlines;
     struct leat_port_streams streams;
     uint64_t last_number;
-    bool is_fed; /* in this turn */
+    size_t others; /* than producers */
+    bool is_fed;   /* in this turn */
 } leat_ports_t;
 
 void leat_ports_init (leat_ports_t *self);
@@ -124,6 +126,9 @@ void leat_ports_remove (leat_ports_t *self, leat_port_t *port);
 /* The first producer's port of this stream, and the next one of the same; NULL if there is none. */
 leat_port_t *leat_ports_find (const leat_ports_t *self, const char *stream);
 leat_port_t *leat_ports_find_next (leat_port_t *port);
+
+/* Nothing but producers, or nothing at all. */
+bool leat_ports_has_only_producers (const leat_ports_t *self);
 
 /* Feed it in this turn, or if that is over, in the next one. */
 void leat_port_touch (leat_port_t *self);

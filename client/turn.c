@@ -28,13 +28,13 @@ static void s_serve_calls (leat_client_t *self)
 
 /* ---- 2. and 6. the socket -------------------------------------------------------------------- */
 
-/* True if there may be more. */
-static bool s_receive (leat_client_t *self)
+/* True if there may be more than `messages`. */
+static bool s_receive (leat_client_t *self, unsigned messages)
 {
     leat_socket_message_t message;
     if (self->socket == NULL)
         return false;
-    for (unsigned count = 0; count < LEAT_MESSAGES_PER_TURN; count++) {
+    for (unsigned count = 0; count < messages; count++) {
         if (!leat_socket_receive (self->socket, &message))
             return false;
         self->has_received = true;
@@ -177,16 +177,17 @@ static bool s_must_receive (const leat_client_t *self)
     return leat_session_deadline (self->session) <= self->now_us;
 }
 
-static bool s_turn (leat_client_t *self, bool receives)
+static bool s_turn (leat_client_t *self, unsigned messages)
 {
     atomic_store (&self->sleep, LEAT_AWAKE);
     leat_ports_begin (&self->ports);
     s_serve_calls (self); /* 1 */
     self->now_us = leat_clock_us ();
     self->has_received = false;
-    receives = receives || s_must_receive (self);
+    if (messages == 0 && s_must_receive (self))
+        messages = LEAT_MESSAGES_PER_TURN;
     leat_session_tick (self->session, self->now_us, leat_clock_wall_ms ());
-    bool is_busy = receives && s_receive (self); /* 2 */
+    bool is_busy = messages > 0 && s_receive (self, messages); /* 2 */
     s_close (self);
     s_feed (self);                    /* 3 */
     leat_session_run (self->session); /* 4 */
@@ -197,12 +198,12 @@ static bool s_turn (leat_client_t *self, bool receives)
     return is_busy;
 }
 
-bool leat_client_turn (leat_client_t *self)
+bool leat_client_turn (leat_client_t *self, unsigned messages)
 {
-    return s_turn (self, true);
+    return s_turn (self, messages);
 }
 
 bool leat_client_turn_to_send (leat_client_t *self)
 {
-    return s_turn (self, false);
+    return s_turn (self, 0);
 }

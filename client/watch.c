@@ -116,19 +116,68 @@ void leat_watch_clear (int fd)
     leat_assert (size == sizeof value || errno == EAGAIN || errno == EINTR);
 }
 
-void leat_watch_relay (leat_client_t *self, bool is_on)
-{
-    const struct itimerspec setting = { .it_value.tv_nsec =
-                                            is_on ? (long) LEAT_RELAY_US * 1000 : 0 };
-    int rc = timerfd_settime (self->relay_fd, 0, &setting, NULL);
-    leat_assert (rc == 0);
-}
-
 void leat_watch_signal (int fd)
 {
     const uint64_t one = 1;
     ssize_t written = write (fd, &one, sizeof one);
     leat_assert (written == sizeof one);
+}
+
+/* ---- the relay ------------------------------------------------------------------------------- */
+
+/* Never: 0. */
+static void s_set_relay (leat_client_t *self, uint64_t until_us)
+{
+    const struct itimerspec setting = { .it_value = { (time_t) (until_us / 1000000),
+                                                      (long) (until_us % 1000000 * 1000) } };
+    int rc = timerfd_settime (self->relay_fd, TFD_TIMER_ABSTIME, &setting, NULL);
+    leat_assert (rc == 0);
+    self->relay_us = until_us;
+}
+
+static uint64_t s_relay_slack_us (const leat_client_t *self)
+{
+    return leat_ports_has_only_producers (&self->ports) ? LEAT_RELAY_SLACK_OF_PRODUCERS_US
+                                                        : LEAT_RELAY_SLACK_US;
+}
+
+static uint64_t s_least (uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t s_most (uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* A timer that goes off before the clock is read here is over by the clock, too, so it is set again. If it
+ * goes off later, the client's thread finds that nobody watches. */
+void leat_watch_begin_relay (leat_client_t *self, uint64_t waited_us)
+{
+    uint64_t slack_us = s_relay_slack_us (self);
+    uint64_t soon_us = leat_clock_us () + LEAT_RELAY_US;
+    uint64_t until_us = s_least (soon_us + slack_us, s_most (s_deadline (self), soon_us));
+    self->waited_us = waited_us;
+    self->has_sent_in_relay = false;
+    if (self->relay_us < soon_us + s_least (waited_us, slack_us / 2) || self->relay_us > until_us)
+        s_set_relay (self, until_us);
+}
+
+void leat_watch_hasten_relay (leat_client_t *self)
+{
+    uint64_t soon_us = self->now_us + LEAT_RELAY_US;
+    uint64_t until_us = self->has_sent_in_relay ? soon_us : s_most (s_deadline (self), soon_us);
+    self->has_sent_in_relay = true;
+    if (self->relay_us > until_us)
+        s_set_relay (self, until_us);
+}
+
+/* It would go off during a long wait, and wake the client's thread for nothing. */
+void leat_watch_end_relay (leat_client_t *self)
+{
+    if (self->relay_us != 0 && self->waited_us > s_relay_slack_us (self) / 2)
+        s_set_relay (self, 0);
 }
 
 /* ---- waking ---------------------------------------------------------------------------------- */

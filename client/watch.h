@@ -32,6 +32,18 @@
  * comes back and watches again, without the two threads waking each other for each record. Until then
  * what arrives waits; what the application leaves wakes the client's thread if it cannot wait.
  *
+ * A timer ends the relay. To set it for every relay would cost two system calls for each record, so it
+ * is set with some slack, and who comes back leaves it as it is:
+ *
+ *      relay  wait   relay  wait             relay  wait
+ *      |---|---------|---|-------- ... ------|---|---------
+ *      set: now + 1 ms + slack               set again: less than 1 ms, and a wait as long
+ *                                            as this one, would be left of it
+ *
+ * So a relay takes 1 ms at least, and at most the slack longer. It is little as long as the broker may
+ * have something to say that cannot wait: records, or that it wants them back. A client that has
+ * nothing but producers hears of confirmations, which nobody waits for in a relay.
+ *
  * How a sleeper is woken without a lock:
  *
  *      application's thread                       whoever sleeps
@@ -44,7 +56,7 @@
  * leaving work costs no system call. */
 typedef enum {
     LEAT_AWAKE,
-    LEAT_RELAY,   /* nobody watches, for LEAT_RELAY_US at most */
+    LEAT_RELAY,   /* nobody watches: see above how long */
     LEAT_NAPPING, /* for LEAT_NAP_US at most */
     LEAT_ASLEEP
 } leat_sleep_t;
@@ -62,6 +74,8 @@ typedef enum { LEAT_POST_TURN, LEAT_POST_WATCH, LEAT_POST_REST } leat_post_t;
 enum {
     LEAT_NAP_US = 2000,
     LEAT_RELAY_US = 1000,
+    LEAT_RELAY_SLACK_US = 500,
+    LEAT_RELAY_SLACK_OF_PRODUCERS_US = 20000,
 
     /* How long a thread that sends leaves the next turn to others: whoever sends faster than that has
      * the client's thread work beside it, and the records gather. */
@@ -86,13 +100,20 @@ bool leat_watch_begin (leat_client_t *self, leat_watch_t *watch, uint64_t deadli
  * are woken, because there is something left to do, or they would sleep too long. True then. */
 bool leat_watch_resume (leat_client_t *self, leat_sleep_t sleep);
 
+/* The relay begins; the caller no longer counts as one who watches, and has waited for `waited_us`. */
+void leat_watch_begin_relay (leat_client_t *self, uint64_t waited_us);
+
+/* It goes on, but something was sent: who sends once is about to wait for the answer, and who does so
+ * again waits for none, but wants it read. */
+void leat_watch_hasten_relay (leat_client_t *self);
+
+/* It is over: somebody is about to watch. */
+void leat_watch_end_relay (leat_client_t *self);
+
 /* ---- without the turn ------------------------------------------------------------------------ */
 
 /* Sleeps. False if the client's own thread was only told that somebody else watches now. */
 bool leat_watch_wait (leat_client_t *self, const leat_watch_t *watch, bool is_own_thread);
-
-/* The relay begins, if is_on; or somebody has come back. */
-void leat_watch_relay (leat_client_t *self, bool is_on);
 
 /* Of descriptors that count (eventfd (2), timerfd_create (2)). */
 void leat_watch_signal (int fd);

@@ -127,6 +127,54 @@ static void test_relieved (void **state)
     leat_client_destroy (&other);
 }
 
+/* A client that has nothing but a producer is relieved as well, and an answer that nobody waits for is read. */
+static void test_producer_relieved (void **state)
+{
+    sample_t *self = *state;
+    leat_producer_t *producer = leat_producer_new (self->client, "relieved", NULL);
+    assert_non_null (producer);
+    for (uint64_t n = 1; n <= ROUNDS; n++) {
+        sample_send (producer, n, n);
+        if (n % 3 != 0)
+            assert_int_equal (leat_producer_flush (producer, SAMPLE_WAIT_MS), 0);
+        else
+            AWAIT (leat_producer_confirmed (producer) == n);
+    }
+    assert_int_equal (leat_producer_flush (producer, SAMPLE_WAIT_MS), 0);
+    AWAIT (atomic_load (&self->client->post) == LEAT_POST_WATCH);
+    leat_producer_destroy (&producer);
+}
+
+static uint64_t s_relay_us (leat_client_t *client)
+{
+    leat_client_take_turn (client);
+    uint64_t relay_us = client->relay_us;
+    leat_client_give_turn (client);
+    return relay_us;
+}
+
+/* One that waits for each confirmation sets the timer once for many of them; each set time is another one. */
+static void test_timer_is_set_rarely (void **state)
+{
+    sample_t *self = *state;
+    leat_producer_t *producer = leat_producer_new (self->client, "timed", NULL);
+    assert_non_null (producer);
+    uint64_t began_us = leat_clock_us ();
+    uint64_t relay_us = 0;
+    unsigned set = 0;
+    for (uint64_t n = 1; n <= RECORDS; n++) {
+        sample_send (producer, n, n);
+        assert_int_equal (leat_producer_flush (producer, SAMPLE_WAIT_MS), 0);
+        uint64_t now_us = s_relay_us (self->client);
+        set += now_us != relay_us;
+        relay_us = now_us;
+    }
+    /* It is set again when half of the slack is over, and otherwise when something is due. */
+    uint64_t took_us = leat_clock_us () - began_us;
+    assert_in_range (set, 1, took_us / (LEAT_RELAY_SLACK_OF_PRODUCERS_US / 2) + 10);
+    leat_producer_destroy (&producer);
+}
+
 /* While one thread watches for records that do not come, others of the same client get their answers. */
 static void test_others_are_served (void **state)
 {
@@ -245,6 +293,8 @@ int main (void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown (test_receiver_watches, s_set_up, sample_tear_down),
         cmocka_unit_test_setup_teardown (test_relieved, s_set_up, sample_tear_down),
+        cmocka_unit_test_setup_teardown (test_producer_relieved, s_set_up, sample_tear_down),
+        cmocka_unit_test_setup_teardown (test_timer_is_set_rarely, s_set_up, sample_tear_down),
         cmocka_unit_test_setup_teardown (test_others_are_served, s_set_up, sample_tear_down),
         cmocka_unit_test_setup_teardown (test_crowd, s_set_up, sample_tear_down),
         cmocka_unit_test_setup_teardown (test_broker_ends, s_set_up, sample_tear_down),
