@@ -57,8 +57,7 @@ static bool s_play (leat_bench_processes_t *processes, const leat_bench_balancer
                                (double) round->plan.timeout_ns / 1e9);
         good = false;
     }
-    /* In order also if it failed: it may have a server and files to clear away. */
-    leat_bench_processes_end (processes, true, round);
+    leat_bench_processes_end (processes, round);
     if (good && !leat_bench_work_over (work))
         leat_bench_round_fail (round, "not every task was done");
     return good && !round->error[0];

@@ -242,7 +242,7 @@ static leat_bench_round_t *s_round_new (const leat_bench_durable_t *self,
 static bool s_finish (const leat_bench_durable_t *self, const char *name, const char *path,
                       leat_bench_round_t *round, bool good)
 {
-    leat_bench_processes_end (self->processes, good, round);
+    leat_bench_processes_end (self->processes, round);
     char cleared[LEAT_BENCH_FOLDER_PATH];
     leat_bench_folder_clear (self->folder, path, cleared);
     good = good && !round->error[0];

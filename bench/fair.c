@@ -312,7 +312,7 @@ static bool s_turn (leat_bench_processes_t *processes, const s_options_t *option
         fprintf (stderr, "\r\033[Kround %u of %u: %s", i + 1, options->rounds,
                  s_scene_names[scene]);
     good = s_measure (&self, options, &result->values[scene][S_FLOOD_RATE][i]);
-    leat_bench_processes_end (processes, good, self.round);
+    leat_bench_processes_end (processes, self.round);
     if (isatty (STDERR_FILENO))
         fprintf (stderr, "\r\033[K");
     if (good && (!self.round->samples_count || !self.paced->settles_count)) {

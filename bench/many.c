@@ -299,7 +299,7 @@ static bool s_turn (const s_run_t *self, unsigned i, const leat_bench_shape_t *s
         fprintf (stderr, "\r\033[Kround %u of %u: %u:%u:%u", i + 1, options->rounds,
                  shape->producers, shape->consumers, shape->streams);
     bool good = s_measure (processes, options, swarm, idle_seconds, found);
-    leat_bench_processes_end (processes, good, round);
+    leat_bench_processes_end (processes, round);
     for (int k = 0; good && k < 3; k++)
         found->cpu_ns[k] = (double) leat_bench_processes_usage (processes, k).cpu_ns
                            / (double) leat_bench_swarm_received (swarm);

@@ -94,7 +94,6 @@ static void s_wait (leat_bench_processes_t *self, int fd, uint64_t deadline_ns,
         s_reap (&self->children[i], round);
 }
 
-/* Ends a child that runs: SIGTERM first if there is time for it. */
 static void s_end (leat_bench_processes_t *self, s_child_t *child, bool gently,
                    leat_bench_round_t *round)
 {
@@ -112,10 +111,10 @@ static void s_end (leat_bench_processes_t *self, s_child_t *child, bool gently,
     }
 }
 
-void leat_bench_processes_end (leat_bench_processes_t *self, bool gently, leat_bench_round_t *round)
+void leat_bench_processes_end (leat_bench_processes_t *self, leat_bench_round_t *round)
 {
     for (int i = self->count; i-- > 0;)
-        s_end (self, &self->children[i], gently && i == 0, round);
+        s_end (self, &self->children[i], i == 0, round);
     self->over = true;
 }
 
@@ -124,7 +123,7 @@ void leat_bench_processes_destroy (leat_bench_processes_t **self_p)
     leat_bench_processes_t *self = *self_p;
     if (!self)
         return;
-    leat_bench_processes_end (self, false, NULL);
+    leat_bench_processes_end (self, NULL);
     close (self->signals);
     sigprocmask (SIG_SETMASK, &self->signals_before, NULL);
     free (self);
@@ -272,7 +271,7 @@ bool leat_bench_processes_run (leat_bench_processes_t *self,
                                (double) round->plan.timeout_ns / 1e9);
         good = false;
     }
-    leat_bench_processes_end (self, good && first == 1, round);
+    leat_bench_processes_end (self, round);
     for (int role = 0; role < LEAT_BENCH_ROLES; role++) {
         if (numbers[role] < 0)
             continue;

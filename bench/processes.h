@@ -37,10 +37,9 @@ int leat_bench_processes_start (leat_bench_processes_t *self, const char *name,
 bool leat_bench_processes_wait (leat_bench_processes_t *self, int first, uint64_t deadline_ns,
                                 leat_bench_round_t *round);
 
-/* Ends all children, the last one first: with SIGKILL, but number 0, the middle, with SIGTERM if
- * `gently`. Numbers begin at 0 again. */
-void leat_bench_processes_end (leat_bench_processes_t *self, bool gently,
-                               leat_bench_round_t *round);
+/* Ends all children, the last one first: with SIGKILL, but number 0, the middle, with SIGTERM, so that it
+ * can end and remove what it has made; with SIGKILL, too, after 10 s. Numbers begin at 0 again. */
+void leat_bench_processes_end (leat_bench_processes_t *self, leat_bench_round_t *round);
 
 /* 0 if it has ended. */
 pid_t leat_bench_processes_pid (const leat_bench_processes_t *self, int number);

@@ -233,7 +233,7 @@ static bool s_prepare (s_run_t *self)
     return !self->server->config || s_write_config (self);
 }
 
-/* Waits for a signal, no longer than that. Returns whether SIGTERM came; takes the server's end. */
+/* Waits for a signal, no longer than that. Returns whether we are to end; takes the server's end. */
 static bool s_wait (s_run_t *self, int timeout_ms)
 {
     struct pollfd polled = { .fd = self->signals, .events = POLLIN };
@@ -241,7 +241,7 @@ static bool s_wait (s_run_t *self, int timeout_ms)
     bool told = false;
     poll (&polled, 1, timeout_ms);
     while (read (self->signals, &info, sizeof info) == (ssize_t) sizeof info)
-        told = told || info.ssi_signo == SIGTERM;
+        told = told || info.ssi_signo != SIGCHLD;
     if (self->pid && waitpid (self->pid, NULL, WNOHANG) == self->pid)
         self->pid = 0;
     return told;
@@ -282,12 +282,13 @@ static bool s_await (s_run_t *self, bool *told)
     return false;
 }
 
-/* The whole group, as a server may have helpers. */
+/* The whole group, as a server may have helpers. After a failure nobody needs what it would still write,
+ * and somebody may wait at a terminal. */
 static void s_end (s_run_t *self)
 {
     pid_t group = self->pid;
-    uint64_t deadline_ns = leat_bench_now_ns () + S_END_NS;
-    if (self->pid)
+    uint64_t deadline_ns = leat_bench_now_ns () + (self->round->error[0] ? 0 : S_END_NS);
+    if (self->pid && !self->round->error[0])
         kill (-group, SIGTERM);
     while (self->pid && leat_bench_now_ns () < deadline_ns)
         s_wait (self, 100);
@@ -309,6 +310,7 @@ int leat_bench_server_run (const leat_bench_server_t *self, leat_bench_round_t *
     sigset_t signals;
     sigemptyset (&signals);
     sigaddset (&signals, SIGTERM);
+    sigaddset (&signals, SIGINT); /* of a terminal, to its whole process group */
     sigaddset (&signals, SIGCHLD);
     sigprocmask (SIG_BLOCK, &signals, NULL);
     run.signals = signalfd (-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -320,9 +322,9 @@ int leat_bench_server_run (const leat_bench_server_t *self, leat_bench_round_t *
     snprintf (round->back, sizeof round->back, "%s", round->front);
     bool told = false;
     int rc = 0;
-    if (!s_start (&run) || !s_await (&run, &told)) {
+    if (!s_start (&run) || (!s_await (&run, &told) && !told)) {
         rc = s_failed (&run, "did not start");
-    } else {
+    } else if (!told) {
         round->start_cpu_ns = leat_bench_process_cpu_ns (run.pid);
         leat_bench_ready (ready);
     }

@@ -22,10 +22,10 @@ typedef struct {
 /* The role of a middle: makes the directory (in $TMPDIR, else /tmp; if the plan has a store, that is the
  * directory, which stays), notes the server's version in the round, starts the server in a process
  * group of its own, writes "127.0.0.1:PORT" to `front` and `back` of the round, is ready once the
- * port takes connections, and waits until SIGTERM comes or the server ends. Then it ends that group
- * (SIGTERM, after some seconds SIGKILL) and removes the directory. If the middle dies of a SIGKILL,
- * so does the server; the directory stays then. What the server prints goes to DIR/log, the end of
- * which is told if it fails. */
+ * port takes connections, and waits until SIGTERM or SIGINT comes or the server ends. Then it ends
+ * that group (SIGTERM, after some seconds SIGKILL; if the round has failed, SIGKILL at once) and
+ * removes the directory. If the middle dies of a SIGKILL, so does the server; the directory stays
+ * then. What the server prints goes to DIR/log, the end of which is told if it fails. */
 int leat_bench_server_run (const leat_bench_server_t *self, leat_bench_round_t *round, int ready);
 
 /* The port of the round's endpoint. */

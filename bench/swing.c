@@ -231,7 +231,7 @@ static bool s_run (s_run_t *self, const leat_bench_folder_t *folder)
         self->swing->high = options->swing_high;
         self->processes = leat_bench_processes_new ();
         good = s_play (self);
-        leat_bench_processes_end (self->processes, good, round);
+        leat_bench_processes_end (self->processes, round);
         leat_bench_processes_destroy (&self->processes);
         if (isatty (STDERR_FILENO))
             fprintf (stderr, "\r\033[K");

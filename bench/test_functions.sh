@@ -38,7 +38,7 @@ shows () {
 
 # leaves_none COUNT bench arguments...: killed in any way once it has so many children.
 leaves_none () {
-    local count=$1 signal pid got started
+    local count=$1 signal pid got started left
     shift
     for signal in INT TERM KILL; do
         # A job in the background ignores SIGINT unless job control is on.
@@ -58,5 +58,7 @@ leaves_none () {
         # shellcheck disable=SC2086
         gone $started || fail "$*: SIG$signal left processes behind"
         [ "$signal" = KILL ] || [ "$got" -eq 1 ] || fail "$*: SIG$signal: exit code $got"
+        left=$(compgen -G "$work/leat-bench-*")
+        [ "$signal" = KILL ] || [ -z "$left" ] || fail "$*: SIG$signal left files behind: $left"
     done
 }

@@ -229,7 +229,7 @@ static bool s_turn (leat_bench_processes_t *processes, const s_options_t *option
         fprintf (stderr, "\r\033[Kround %u of %u: %s", i + 1, options->rounds, contender->name);
     bool good = s_start (processes, contender, sessions)
                 && s_measure (processes, options, sessions, &result->records_per_second[i]);
-    leat_bench_processes_end (processes, good, round);
+    leat_bench_processes_end (processes, round);
     if (isatty (STDERR_FILENO))
         fprintf (stderr, "\r\033[K");
     if (good)
