@@ -36,8 +36,9 @@ int leat_bench_beanstalkd_run (leat_bench_round_t *round, int ready)
 bool leat_bench_beanstalkd_failed (leat_bench_beanstalkd_t *self, const char *what,
                                    const char *answer)
 {
-    leat_bench_round_fail (self->round, "beanstalkd: %s: %.60s", what,
-                           answer ? answer : "the connection ended");
+    const char *text = answer ? answer : "the connection ended";
+    leat_bench_round_fail (self->round, "beanstalkd: %s: %.*s", what, (int) strcspn (text, "\r\n"),
+                           text);
     return false;
 }
 

@@ -131,7 +131,8 @@ bool leat_bench_rabbitmq_await (leat_bench_round_t *round, amqp_connection_state
         if (status != AMQP_STATUS_OK || frame.frame_type != AMQP_FRAME_METHOD
             || frame.payload.method.id != AMQP_BASIC_ACK_METHOD) {
             leat_bench_round_fail (round, "rabbitmq: not all is confirmed: %s",
-                                   amqp_error_string2 (status));
+                                   status != AMQP_STATUS_OK ? amqp_error_string2 (status)
+                                                            : "another message came");
             return false;
         }
         const amqp_basic_ack_t *ack = frame.payload.method.decoded;

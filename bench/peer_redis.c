@@ -107,11 +107,11 @@ static void *s_open (leat_bench_round_t *round, bool consumer)
               leat_bench_peer_window (&round->plan, S_COUNT_MOST));
     self->context =
         redisConnectWithTimeout ("127.0.0.1", (int) leat_bench_server_port (round), timeout);
-    bool good = self->context && !self->context->err;
+    bool good = self->context && !self->context->err
+                && redisSetTimeout (self->context, timeout) == REDIS_OK;
     if (!good)
         leat_bench_round_fail (round, "redis: cannot connect: %s",
                                self->context ? self->context->errstr : "no memory");
-    redisSetTimeout (self->context, timeout);
     if (good && consumer)
         good =
             redisAppendCommand (self->context, "XGROUP CREATE " S_STREAM " " S_GROUP " 0 MKSTREAM")
@@ -196,7 +196,9 @@ static bool s_expect_ack (s_client_t *self)
 static bool s_entry_sound (const redisReply *entry)
 {
     return entry->type == REDIS_REPLY_ARRAY && entry->elements == 2
-           && entry->element[1]->type == REDIS_REPLY_ARRAY && entry->element[1]->elements == 2;
+           && entry->element[0]->type == REDIS_REPLY_STRING
+           && entry->element[1]->type == REDIS_REPLY_ARRAY && entry->element[1]->elements == 2
+           && entry->element[1]->element[1]->type == REDIS_REPLY_STRING;
 }
 
 /* [[stream, [[id, [field, body]], ...]]]; takes the list of entries out of it. */
