@@ -239,12 +239,12 @@ static leat_bench_round_t *s_round_new (const leat_bench_durable_t *self,
 }
 
 /* Ends a round with whatever it had left; says what went wrong. */
-static bool s_finish (const leat_bench_durable_t *self, const char *name, const char *path,
-                      leat_bench_round_t *round, bool good)
+static bool s_finish (const leat_bench_durable_t *self, const char *name, leat_bench_round_t *round,
+                      bool good)
 {
     leat_bench_processes_end (self->processes, round);
     char cleared[LEAT_BENCH_FOLDER_PATH];
-    leat_bench_folder_clear (self->folder, path, cleared);
+    leat_bench_folder_clear (self->folder, name, cleared);
     good = good && !round->error[0];
     if (!good)
         leat_message (self->name, "%s: %s", name,
@@ -260,7 +260,7 @@ static bool s_run_job (const leat_bench_durable_t *self, const char *name,
     bool good = leat_bench_processes_start (self->processes, name, run, job, job->round) >= 0
                 && leat_bench_processes_wait (
                     self->processes, 0, leat_bench_now_ns () + self->plan.timeout_ns, job->round);
-    return s_finish (self, name, name, job->round, good);
+    return s_finish (self, name, job->round, good);
 }
 
 static void s_progress (const leat_bench_durable_t *self, const char *name, bool singly)
@@ -299,7 +299,7 @@ static bool s_broker_many (const leat_bench_durable_t *self,
     if (!round)
         return false;
     bool good = leat_bench_processes_run (self->processes, contender, round);
-    good = s_finish (self, contender->name, contender->name, round, good);
+    good = s_finish (self, contender->name, round, good);
     found->records[turn] = round->sent;
     memcpy (found->version[turn], round->version, sizeof found->version[turn]);
     found->elapsed_ns[turn] = round->settled_ns - round->began_ns;
@@ -401,7 +401,7 @@ static bool s_broker_single (const leat_bench_durable_t *self,
     round->plan.store = NULL;
     if (good && !round->complete)
         leat_bench_round_fail (round, "the last record never came");
-    return s_finish (self, contender->name, contender->name, round, good);
+    return s_finish (self, contender->name, round, good);
 }
 
 bool leat_bench_durable_single (const leat_bench_durable_t *self,

@@ -199,8 +199,7 @@ static bool s_start_flood (s_round_t *self, double seconds)
                < 0)
         return false;
     leat_bench_swarm_go (flood);
-    return leat_bench_processes_wait (self->processes, LEAT_BENCH_NOBODY,
-                                      leat_bench_now_ns () + (uint64_t) (seconds * 1e9), round);
+    return leat_bench_processes_pause (self->processes, seconds, round);
 }
 
 /* One broker, or two. Returns how many, or 0 if one failed. */

@@ -22,6 +22,8 @@
 #define S_READY_NS UINT64_C (120000000000)
 /* A middle that has not followed SIGTERM by then gets SIGKILL. */
 #define S_TERMINATE_NS UINT64_C (10000000000)
+/* Where nothing is counted for that long, something is wrong. */
+#define S_NOTHING_NS UINT64_C (60000000000)
 
 typedef struct {
     pid_t pid; /* 0: it has ended */
@@ -221,19 +223,47 @@ static bool s_any (const leat_bench_processes_t *self, int first)
     return false;
 }
 
+/* No child failed, and no signal came. */
+static bool s_good (const leat_bench_processes_t *self, leat_bench_round_t *round)
+{
+    if (self->interrupted)
+        leat_bench_round_fail (round, "interrupted");
+    return !round->error[0];
+}
+
 bool leat_bench_processes_wait (leat_bench_processes_t *self, int first, uint64_t deadline_ns,
                                 leat_bench_round_t *round)
 {
-    bool nobody = first == LEAT_BENCH_NOBODY;
-    bool late = false;
-    while (!self->interrupted && !round->error[0] && !late && (nobody || s_any (self, first))) {
-        late = leat_bench_now_ns () >= deadline_ns;
-        if (!late)
-            s_wait (self, -1, deadline_ns, round);
+    while (s_good (self, round) && s_any (self, first) && leat_bench_now_ns () < deadline_ns)
+        s_wait (self, -1, deadline_ns, round);
+    return s_good (self, round) && !s_any (self, first);
+}
+
+bool leat_bench_processes_pause (leat_bench_processes_t *self, double seconds,
+                                 leat_bench_round_t *round)
+{
+    uint64_t deadline_ns = leat_bench_now_ns () + (uint64_t) (seconds * 1e9);
+    while (s_good (self, round) && leat_bench_now_ns () < deadline_ns)
+        s_wait (self, -1, deadline_ns, round);
+    return s_good (self, round);
+}
+
+bool leat_bench_processes_rate (leat_bench_processes_t *self, double seconds,
+                                leat_bench_count_fn *count, void *arg, double *per_second,
+                                leat_bench_round_t *round)
+{
+    uint64_t before = count (arg);
+    uint64_t counted = 0;
+    uint64_t start_ns = leat_bench_now_ns ();
+    while (counted == 0 && leat_bench_now_ns () < start_ns + S_NOTHING_NS) {
+        if (!leat_bench_processes_pause (self, seconds, round))
+            return false;
+        counted = count (arg) - before;
     }
-    if (self->interrupted)
-        leat_bench_round_fail (round, "interrupted");
-    return !self->interrupted && !round->error[0] && (nobody || !late);
+    *per_second = (double) counted * 1e9 / (double) (leat_bench_now_ns () - start_ns);
+    if (counted == 0)
+        leat_bench_round_fail (round, "nothing came while it was measured");
+    return counted > 0;
 }
 
 /* ---- three roles ----------------------------------------------------------------------------- */

@@ -18,6 +18,9 @@ enum { LEAT_BENCH_PROCESSES_MAX = 16 };
  * Returns the process's exit code. */
 typedef int (leat_bench_process_fn) (void *arg, int ready);
 
+/* What has been counted so far, by children in memory that is shared. */
+typedef uint64_t (leat_bench_count_fn) (void *arg);
+
 /* Blocks SIGINT, SIGTERM and SIGCHLD; the process must have no other thread. */
 leat_bench_processes_t *leat_bench_processes_new (void);
 
@@ -30,11 +33,20 @@ void leat_bench_processes_destroy (leat_bench_processes_t **self_p);
 int leat_bench_processes_start (leat_bench_processes_t *self, const char *name,
                                 leat_bench_process_fn *run, void *arg, leat_bench_round_t *round);
 
-/* Waits until all children from number `first` on have ended, or with LEAT_BENCH_NOBODY for nothing
- * but the time. False if one of any number failed meanwhile, a signal came (both set the round's
- * error) or deadline_ns passed before they ended. */
-#define LEAT_BENCH_NOBODY LEAT_BENCH_PROCESSES_MAX
+/* Waits until all children from number `first` on have ended. False if one of any number failed meanwhile,
+ * a signal came (both set the round's error) or deadline_ns passed before they ended. */
 bool leat_bench_processes_wait (leat_bench_processes_t *self, int first, uint64_t deadline_ns,
+                                leat_bench_round_t *round);
+
+/* Waits for so long. False, with the round's error set, if a child failed meanwhile or a signal came. */
+bool leat_bench_processes_pause (leat_bench_processes_t *self, double seconds,
+                                 leat_bench_round_t *round);
+
+/* Waits likewise and tells how much was counted in a second of that. A busy machine may let nothing
+ * through in a short time; as a rate of 0 tells nobody anything, it waits for as long again until there
+ * is something, at most a minute. False, with the round's error set, also if nothing came. */
+bool leat_bench_processes_rate (leat_bench_processes_t *self, double seconds,
+                                leat_bench_count_fn *count, void *arg, double *per_second,
                                 leat_bench_round_t *round);
 
 /* Ends all children, the last one first: with SIGKILL, but number 0, the middle, with SIGTERM, so that it

@@ -2,7 +2,6 @@
  * SPDX-License-Identifier: MPL-2.0 */
 #include "bench/report.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -37,22 +36,6 @@ bool leat_bench_report_ratio (const leat_bench_measurement_t *measurement,
     if (awake.ratio > ratio->ratio)
         *ratio = awake;
     return true;
-}
-
-static double s_least (const double *values, unsigned count)
-{
-    double least = values[0];
-    for (unsigned i = 1; i < count; i++)
-        least = fmin (least, values[i]);
-    return least;
-}
-
-static double s_most (const double *values, unsigned count)
-{
-    double most = values[0];
-    for (unsigned i = 1; i < count; i++)
-        most = fmax (most, values[i]);
-    return most;
 }
 
 /* ---- for programs ---------------------------------------------------------------------------- */
@@ -166,8 +149,8 @@ bool leat_bench_report_throughput (const leat_bench_measurement_t *measurement,
         const double *rates = result->records_per_second;
         double median = leat_bench_median (rates, rounds);
         printf ("%-10s %8.1f %8.1f %8.1f %10.3f", options->contenders.list[turn]->name,
-                median * size / 1e6, s_least (rates, rounds) * size / 1e6,
-                s_most (rates, rounds) * size / 1e6, median / 1e6);
+                median * size / 1e6, leat_bench_least (rates, rounds) * size / 1e6,
+                leat_bench_most (rates, rounds) * size / 1e6, median / 1e6);
         s_print_cpu (result, rounds);
     }
     s_print_ratios (measurement, options);
@@ -196,7 +179,7 @@ bool leat_bench_report_latency (const leat_bench_measurement_t *measurement,
         printf ("%-10s", options->contenders.list[turn]->name);
         for (int k = 0; k < LEAT_BENCH_PERCENTILES; k++)
             printf (" %8.1f", k == LEAT_BENCH_WORST
-                                  ? s_most (result->percentiles_us[k], rounds)
+                                  ? leat_bench_most (result->percentiles_us[k], rounds)
                                   : leat_bench_median (result->percentiles_us[k], rounds));
         printf (" %8.1f", leat_bench_median (result->awake_p50_us, rounds));
         s_print_cpu (result, rounds);

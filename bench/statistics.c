@@ -48,6 +48,22 @@ double leat_bench_median (const double *values, size_t count)
     return median;
 }
 
+double leat_bench_least (const double *values, size_t count)
+{
+    double least = values[0];
+    for (size_t i = 1; i < count; i++)
+        least = fmin (least, values[i]);
+    return least;
+}
+
+double leat_bench_most (const double *values, size_t count)
+{
+    double most = values[0];
+    for (size_t i = 1; i < count; i++)
+        most = fmax (most, values[i]);
+    return most;
+}
+
 leat_bench_ratio_t leat_bench_ratio (const double *above, const double *below, size_t count)
 {
     leat_bench_ratio_t ratio = { .ratio = leat_bench_median (above, count)

@@ -14,6 +14,10 @@ uint64_t leat_bench_percentile (uint64_t *samples, size_t count, unsigned thousa
  * are. */
 double leat_bench_median (const double *values, size_t count);
 
+/* Of at least one value. */
+double leat_bench_least (const double *values, size_t count);
+double leat_bench_most (const double *values, size_t count);
+
 /* median (above) / median (below), and the smallest and largest quotient of one round, which tell
  * how far the ratio can be believed. */
 typedef struct {

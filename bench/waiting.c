@@ -3,7 +3,6 @@
 #include "bench/waiting.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,12 +150,6 @@ static void s_options_parse (s_options_t *self, int argc, char **argv)
 
 /* ---- a round --------------------------------------------------------------------------------- */
 
-static bool s_pause (leat_bench_processes_t *processes, leat_bench_round_t *round, double seconds)
-{
-    return leat_bench_processes_wait (processes, LEAT_BENCH_NOBODY,
-                                      leat_bench_now_ns () + (uint64_t) (seconds * 1e9), round);
-}
-
 static bool s_start (leat_bench_processes_t *processes,
                      const leat_bench_sessions_contender_t *contender,
                      leat_bench_sessions_t *sessions)
@@ -171,29 +164,25 @@ static bool s_start (leat_bench_processes_t *processes,
     return true;
 }
 
+static uint64_t s_received (void *arg)
+{
+    leat_bench_sessions_t *sessions = arg;
+    return atomic_load (&sessions->received);
+}
+
 /* One contender's round; false with the round's error. */
 static bool s_measure (leat_bench_processes_t *processes, const s_options_t *options,
                        leat_bench_sessions_t *sessions, double *records_per_second)
 {
     leat_bench_round_t *round = sessions->round;
     leat_bench_sessions_go (sessions);
-    if (!s_pause (processes, round, options->warm_up_seconds))
+    if (!leat_bench_processes_pause (processes, options->warm_up_seconds, round)
+        || !leat_bench_processes_rate (processes, options->seconds, s_received, sessions,
+                                       records_per_second, round))
         return false;
-    uint64_t before = atomic_load (&sessions->received);
-    uint64_t start_ns = leat_bench_now_ns ();
-    uint64_t received = 0;
-    /* A busy machine may let nothing through in a short time; a rate of 0 tells nobody anything. */
-    while (received == 0 && leat_bench_now_ns () < start_ns + S_END_NS) {
-        if (!s_pause (processes, round, options->seconds))
-            return false;
-        received = atomic_load (&sessions->received) - before;
-    }
-    *records_per_second = (double) received * 1e9 / (double) (leat_bench_now_ns () - start_ns);
     leat_bench_sessions_stop (sessions);
     if (!leat_bench_processes_wait (processes, 1, leat_bench_now_ns () + S_END_NS, round))
         leat_bench_round_fail (round, "what was under way did not come to its end");
-    else if (received == 0)
-        leat_bench_round_fail (round, "nothing came while it was measured");
     else if (!leat_bench_sessions_over (sessions))
         leat_bench_round_fail (round, "not every record that was confirmed came");
     return !round->error[0];
@@ -286,13 +275,8 @@ static bool s_ratio (const s_options_t *options, const s_result_t results[S_CONT
 static void s_print_row (const char *name, const s_result_t *result, unsigned rounds)
 {
     const double *rates = result->records_per_second;
-    double least = rates[0];
-    double most = rates[0];
-    for (unsigned i = 1; i < rounds; i++) {
-        least = fmin (least, rates[i]);
-        most = fmax (most, rates[i]);
-    }
-    printf ("%-7s %10.0f %10.0f %10.0f ", name, leat_bench_median (rates, rounds), least, most);
+    printf ("%-7s %10.0f %10.0f %10.0f ", name, leat_bench_median (rates, rounds),
+            leat_bench_least (rates, rounds), leat_bench_most (rates, rounds));
     for (int k = S_PROCESSES - 1; k >= 0; k--)
         printf (" %9.0f", leat_bench_median (result->cpu_ns[k], rounds));
     printf (" ");
@@ -357,9 +341,7 @@ static bool s_print_json (const s_options_t *options, const s_result_t results[S
         (json_int_t) sysconf (_SC_NPROCESSORS_ONLN), "contenders", list);
     leat_bench_ratio_t ratio;
     if (s_ratio (options, results, &ratio))
-        json_object_set_new (root, "leat_to_router",
-                             json_pack ("{s:f, s:f, s:f}", "ratio", ratio.ratio, "least",
-                                        ratio.least, "most", ratio.most));
+        json_object_set_new (root, "leat_to_router", leat_bench_json_ratio (&ratio));
     return leat_bench_json_print (root);
 }
 
