@@ -2,10 +2,11 @@
  * SPDX-License-Identifier: MPL-2.0 */
 #include "bench/balance.h"
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "bench/contenders.h"
 #include "bench/option_values.h"
+#include "bench/server.h"
 
 enum { S_TASKS = 256, S_SCENARIOS, S_CONTENDERS, S_REQUIRE };
 
@@ -66,7 +67,7 @@ static void s_take_balancer (struct argp_state *state, leat_bench_balance_option
     for (unsigned i = 0; i < self->balancers_count; i++)
         if (self->balancers[i] == balancer)
             argp_error (state, "--contenders wants each once, not '%s'", list);
-    if (!leat_bench_balancer_installed (balancer))
+    if (!leat_bench_server_installed (balancer->server))
         argp_error (state, "--contenders: '%s' needs the program %s, which is not installed here",
                     balancer->name, balancer->server);
     if (self->balancers_count < LEAT_BENCH_BALANCERS_MAX)
@@ -100,7 +101,7 @@ static void s_finish (struct argp_state *state, leat_bench_balance_options_t *se
         self->scenarios[i] = true;
     if (!self->balancers_count)
         for (unsigned i = 0; leat_bench_balancers[i]; i++)
-            if (leat_bench_balancer_installed (leat_bench_balancers[i])
+            if (leat_bench_server_installed (leat_bench_balancers[i]->server)
                 && self->balancers_count < LEAT_BENCH_BALANCERS_MAX)
                 self->balancers[self->balancers_count++] = leat_bench_balancers[i];
 
@@ -153,37 +154,17 @@ static error_t s_parse (int key, char *text, struct argp_state *state)
     }
 }
 
-/* The names of the contenders, behind the text of --help. Allocated, as argp wants. */
+static const char *s_known (const void *list, unsigned i, const char **server)
+{
+    const leat_bench_balancer_t *const *known = list;
+    *server = known[i] ? known[i]->server : NULL;
+    return known[i] ? known[i]->name : NULL;
+}
+
 static char *s_filter (int key, const char *text, void *input)
 {
     (void) input;
-    if (key != ARGP_KEY_HELP_POST_DOC || !text)
-        return (char *) text;
-    char names[512] = "";
-    size_t used = 0;
-    for (unsigned i = 0; leat_bench_balancers[i]; i++) {
-        const char *name = leat_bench_balancers[i]->name;
-        size_t size = strlen (name);
-        if (used + size + 2 < sizeof names) {
-            memcpy (names + used, i ? ", " : "", i ? 2 : 0);
-            used += i ? 2 : 0;
-            memcpy (names + used, name, size);
-            used += size;
-        }
-    }
-    char absent[512] = "";
-    used = 0;
-    for (unsigned i = 0; leat_bench_balancers[i]; i++)
-        if (!leat_bench_balancer_installed (leat_bench_balancers[i]) && used < sizeof absent)
-            used += (size_t) snprintf (
-                absent + used, sizeof absent - used, "%s%s",
-                used ? ", " : " Not installed here: ", leat_bench_balancers[i]->name);
-    char *filtered = NULL;
-    if (asprintf (&filtered, "%s\n\nContenders of this program: %s.%s%s", text, names, absent,
-                  used ? "." : "")
-        < 0)
-        return NULL;
-    return filtered;
+    return leat_bench_help_names (key, text, s_known, leat_bench_balancers);
 }
 
 void leat_bench_balance_options_parse (leat_bench_balance_options_t *self, int argc, char **argv)

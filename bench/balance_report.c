@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MPL-2.0 */
 #include "bench/balance.h"
 #include "bench/json.h"
+#include "bench/server.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -95,7 +96,7 @@ bool leat_bench_balance_report (const leat_bench_balance_t *self,
     for (unsigned turn = 0; turn < options->balancers_count; turn++)
         printf ("%-13s %s\n", options->balancers[turn]->name, options->balancers[turn]->about);
     for (unsigned i = 0; leat_bench_balancers[i]; i++)
-        if (!leat_bench_balancer_installed (leat_bench_balancers[i]))
+        if (!leat_bench_server_installed (leat_bench_balancers[i]->server))
             printf ("%-13s left out: %s is not installed here\n", leat_bench_balancers[i]->name,
                     leat_bench_balancers[i]->server);
     return fflush (stdout) == 0;

@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#include "bench/server.h"
-
 const leat_bench_balancer_t *const leat_bench_balancers[] = {
     &leat_bench_balance_leat,
     &leat_bench_balance_push,
@@ -30,10 +28,4 @@ const leat_bench_balancer_t *leat_bench_balancer_find (const char *name, size_t 
             return leat_bench_balancers[i];
     }
     return NULL;
-}
-
-bool leat_bench_balancer_installed (const leat_bench_balancer_t *self)
-{
-    char path[256];
-    return !self->server || leat_bench_server_find (self->server, path, sizeof path);
 }

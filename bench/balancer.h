@@ -44,7 +44,4 @@ extern const leat_bench_balancer_t *const leat_bench_balancers[];
 /* The one of that name (`size` bytes), or NULL. */
 const leat_bench_balancer_t *leat_bench_balancer_find (const char *name, size_t size);
 
-/* Whether it can take part on this machine. */
-bool leat_bench_balancer_installed (const leat_bench_balancer_t *self);
-
 #endif

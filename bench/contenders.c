@@ -27,12 +27,6 @@ static const leat_bench_contender_t *s_find (const leat_bench_contender_t *const
     return NULL;
 }
 
-static bool s_installed (const leat_bench_contender_t *contender)
-{
-    char path[256];
-    return !contender->server || leat_bench_server_find (contender->server, path, sizeof path);
-}
-
 /* "a, b, c" in allocated memory; NULL if there is none. */
 static char *s_names (const leat_bench_contender_t *const *known)
 {
@@ -59,7 +53,7 @@ void leat_bench_contenders_parse (leat_bench_contenders_t *self, struct argp_sta
     self->count = 0;
     if (strcmp (text, "all") == 0) {
         for (; *known; known++)
-            if (s_installed (*known))
+            if (leat_bench_server_installed ((*known)->server))
                 s_add (self, *known);
         return;
     }
@@ -75,7 +69,7 @@ void leat_bench_contenders_parse (leat_bench_contenders_t *self, struct argp_sta
         }
         if (leat_bench_contenders_index (self, contender) >= 0)
             argp_error (state, "--contenders wants each once, not '%s'", text);
-        else if (!s_installed (contender))
+        else if (!leat_bench_server_installed (contender->server))
             argp_error (state,
                         "--contenders: '%s' needs the program %s, which is not installed here",
                         contender->name, contender->server);
@@ -114,24 +108,43 @@ void leat_bench_contenders_require (leat_bench_contenders_t *self, struct argp_s
     }
 }
 
-char *leat_bench_contenders_help (const leat_bench_contender_t *const *known, const char *text)
+char *leat_bench_help_names (int key, const char *text, leat_bench_known_fn *known,
+                             const void *list)
 {
-    char *names = s_names (known);
+    if (key != ARGP_KEY_HELP_POST_DOC || !text)
+        return (char *) text;
     char *help = NULL;
     size_t size = 0;
-    FILE *out = names ? open_memstream (&help, &size) : NULL;
-    if (out) {
-        fprintf (out, "%s\n\nContenders of this program: %s.", text, names);
-        bool first = true;
-        for (; *known; known++) {
-            if (s_installed (*known))
-                continue;
-            fprintf (out, "%s%s", first ? " Not installed here: " : ", ", (*known)->name);
-            first = false;
-        }
-        fprintf (out, "%s", first ? "" : ".");
-        fclose (out);
+    FILE *out = open_memstream (&help, &size);
+    if (!out)
+        return NULL;
+    const char *name;
+    const char *server;
+    fprintf (out, "%s\n\nContenders of this program: ", text);
+    for (unsigned i = 0; (name = known (list, i, &server)) != NULL; i++)
+        fprintf (out, "%s%s", i ? ", " : "", name);
+    fprintf (out, ".");
+    bool first = true;
+    for (unsigned i = 0; (name = known (list, i, &server)) != NULL; i++) {
+        if (leat_bench_server_installed (server))
+            continue;
+        fprintf (out, "%s%s", first ? " Not installed here: " : ", ", name);
+        first = false;
     }
-    free (names);
+    fprintf (out, "%s", first ? "" : ".");
+    fclose (out);
     return help;
+}
+
+static const char *s_known (const void *list, unsigned i, const char **server)
+{
+    const leat_bench_contender_t *const *known = list;
+    *server = known[i] ? known[i]->server : NULL;
+    return known[i] ? known[i]->name : NULL;
+}
+
+char *leat_bench_contenders_help (int key, const char *text,
+                                  const leat_bench_contender_t *const *known)
+{
+    return leat_bench_help_names (key, text, s_known, known);
 }

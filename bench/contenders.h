@@ -30,8 +30,15 @@ void leat_bench_contenders_parse (leat_bench_contenders_t *self, struct argp_sta
 void leat_bench_contenders_require (leat_bench_contenders_t *self, struct argp_state *state,
                                     const leat_bench_contender_t *usual, const char *text);
 
-/* For the end of --help: the names of `known`, and who is not installed. Allocated, as argp wants;
- * NULL if there is no memory. */
-char *leat_bench_contenders_help (const leat_bench_contender_t *const *known, const char *text);
+/* Filters of argp for --help: behind the text they tell the names of all that this program knows, and who
+ * of them is not installed. Allocated, as argp wants; NULL if there is no memory. */
+char *leat_bench_contenders_help (int key, const char *text,
+                                  const leat_bench_contender_t *const *known);
+
+/* For other lists. The name of number i, from 0, and the program that it needs (NULL: none); NULL behind
+ * the last. */
+typedef const char *(leat_bench_known_fn) (const void *list, unsigned i, const char **server);
+char *leat_bench_help_names (int key, const char *text, leat_bench_known_fn *known,
+                             const void *list);
 
 #endif

@@ -152,9 +152,7 @@ static error_t s_parse (int key, char *text, struct argp_state *state)
 static char *s_filter (int key, const char *text, void *input)
 {
     (void) input;
-    if (key != ARGP_KEY_HELP_POST_DOC || !text)
-        return (char *) text;
-    return leat_bench_contenders_help (leat_bench_durable_contenders, text);
+    return leat_bench_contenders_help (key, text, leat_bench_durable_contenders);
 }
 
 void leat_bench_durable_options_parse (leat_bench_durable_options_t *self, int argc, char **argv)

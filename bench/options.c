@@ -165,9 +165,7 @@ static error_t s_parse (int key, char *text, struct argp_state *state)
 static char *s_filter (int key, const char *text, void *input)
 {
     (void) input;
-    if (key != ARGP_KEY_HELP_POST_DOC || !text)
-        return (char *) text;
-    return leat_bench_contenders_help (leat_bench_contenders, text);
+    return leat_bench_contenders_help (key, text, leat_bench_contenders);
 }
 
 void leat_bench_options_parse (leat_bench_options_t *self, bool latency, int argc, char **argv)

@@ -23,7 +23,7 @@
 #include "bench/contender.h"
 #include "bench/folder.h"
 #include "bench/process_usage.h"
-#include "wire/alloc.h"
+#include "wire/assert.h"
 
 /* RabbitMQ takes 4 s where nothing else runs. */
 #define S_START_NS UINT64_C (100000000000)
@@ -54,6 +54,12 @@ bool leat_bench_server_find (const char *program, char *path, size_t size)
         folder += length + (folder[length] == ':');
     }
     return false;
+}
+
+bool leat_bench_server_installed (const char *program)
+{
+    char path[256];
+    return !program || leat_bench_server_find (program, path, sizeof path);
 }
 
 unsigned leat_bench_server_port (const leat_bench_round_t *round)
@@ -101,31 +107,34 @@ static bool s_choose_ports (unsigned ports[3])
     return good;
 }
 
-/* The text with what {...} stands for. */
+/* The text with what {...} stands for, allocated. */
 static char *s_fill (const s_run_t *self, const char *text)
 {
-    char filled[LEAT_BENCH_FOLDER_PATH + 512] = "";
-    size_t used = 0;
-    while (*text && used + 1 < sizeof filled) {
-        int added = 1;
-        size_t room = sizeof filled - used;
-        static const char *const names[] = { "{PORT}", "{PORT2}", "{PORT3}", "{DIR}", "{PID}" };
-        size_t name = 0;
-        while (name < 5 && strncmp (text, names[name], strlen (names[name])) != 0)
+    static const char *const names[] = { "{PORT}", "{PORT2}", "{PORT3}", "{DIR}", "{PID}" };
+    enum { PORTS = 3, NAMES = 5 };
+    char numbers[NAMES][24];
+    const char *values[NAMES] = { numbers[0], numbers[1], numbers[2], self->directory, numbers[4] };
+    for (int i = 0; i < PORTS; i++)
+        snprintf (numbers[i], sizeof numbers[i], "%u", self->ports[i]);
+    snprintf (numbers[4], sizeof numbers[4], "%ld", (long) getpid ());
+
+    char *filled = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream (&filled, &size);
+    leat_assert (out);
+    while (*text) {
+        int name = 0;
+        while (name < NAMES && strncmp (text, names[name], strlen (names[name])) != 0)
             name++;
-        if (name == 5)
-            filled[used] = *text++;
-        else
+        if (name == NAMES) {
+            fputc (*text++, out);
+        } else {
+            fputs (values[name], out);
             text += strlen (names[name]);
-        if (name < 3)
-            added = snprintf (filled + used, room, "%u", self->ports[name]);
-        else if (name == 3)
-            added = snprintf (filled + used, room, "%s", self->directory);
-        else if (name == 4)
-            added = snprintf (filled + used, room, "%ld", (long) getpid ());
-        used += (size_t) added;
+        }
     }
-    return leat_copy_text (filled, strnlen (filled, sizeof filled - 1));
+    fclose (out);
+    return filled;
 }
 
 static bool s_start (s_run_t *self)

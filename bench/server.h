@@ -9,6 +9,9 @@
  * if it is not installed. */
 bool leat_bench_server_find (const char *program, char *path, size_t size);
 
+/* Whether it is; of NULL, which stands for no program, too. */
+bool leat_bench_server_installed (const char *program);
+
 /* What a server is started with. {PORT}, {PORT2} and {PORT3} (others), {DIR} and {PID} in an argument or a
  * variable stand for free ports of the loopback, a temporary directory, and our own process id. */
 typedef struct {
