@@ -28,7 +28,9 @@ def shown: # three digits, or all before the point
 
 def count: fixed (0) | thousands; # of things
 
-def shown_spread: if .least == .most then .median | shown else "\(.median | shown) (\(.least | shown) .. \(.most | shown))" end;
+def shown_spread:
+    if .least == .most then .median | shown
+    else "\(.median | shown) (\(.least | shown) .. \(.most | shown))" end;
 
 # ---- what was measured
 

@@ -12,7 +12,8 @@ def many:
     (points ("many")[0] | figure (.records_per_second_one) | line ("many"; ("N:N:N", "N:1:1", "1:N:1"); 1)),
     (points ("many")[] | .results[0] as $first | shape as $shape
     | (figure (.records_per_second_many) | line ("many"; $shape; [$first.producers, $first.consumers] | max)),
-      (if $shape == "N:N:N" then figure (.broker_memory_with_peers / 1e6) | line ("memory-peers"; "MB"; $first.producers + $first.consumers)
+      (if $shape == "N:N:N" then figure (.broker_memory_with_peers / 1e6)
+          | line ("memory-peers"; "MB"; $first.producers + $first.consumers)
        else empty end));
 
 def latency:
@@ -26,12 +27,15 @@ def balance:
     | $points[] | .results[0].results[0] as $first
     | (["lognormal", "constant", "slowdown", "latecomer"] | index ($first.scenario)) as $place
     | ($names | index ($first.name)) as $turn
-    | figure (.results[0].ideal_to_real) | line ("balance"; $first.name; $place + 1 + 0.6 * (($turn + 0.5) / ($names | length) - 0.5));
+    | figure (.results[0].ideal_to_real)
+        | line ("balance"; $first.name; $place + 1 + 0.6 * (($turn + 0.5) / ($names | length) - 0.5));
 
 def producers:
     points ("producers")[]
-    | if .results[0].producers then .results[0].producers as $n | figure (.records_per_second_many) | line ("producers"; "at once"; $n)
-      else .results[0].sessions as $n | figure (contender ("leat").records_per_second) | line ("producers"; "waiting"; $n) end;
+    | if .results[0].producers then .results[0].producers as $n | figure (.records_per_second_many)
+        | line ("producers"; "at once"; $n)
+      else .results[0].sessions as $n | figure (contender ("leat").records_per_second)
+          | line ("producers"; "waiting"; $n) end;
 
 def waiting:
     points ("waiting")[] | .results[0].sessions as $n
