@@ -171,6 +171,8 @@ for options in '--only' '--only nonsense' '--rounds 0' '--leat /nowhere' 'extra'
     exits 2 bench/run $options
 done
 exits 2 bench/page extra
+exits 0 bench/page --help
+says 'usage: bench/page'
 exits 2 bench/page --results /nowhere
 exits 0 bench/run --help
 for part in $(sed -n '/^  sizes/,/^  files/s/^  \([a-z]*\) .*/\1/p' "$work/output"); do
