@@ -117,7 +117,7 @@ done
 
 exits 0 waiting --sessions 1 --seconds 0.1 --warm-up 0 --pairs 1 --contenders leat
 shows '^leat +[1-9][0-9]* '
-exits 0 waiting --sessions 13 --seconds 0.1 --warm-up 0.05 --pairs 2 --size 16 --require 0.000001
+exits 0 waiting --sessions 13 --contenders all --seconds 0.1 --warm-up 0.05 --pairs 2 --size 16 --require 0.000001
 shows '^router +[1-9][0-9]* '
 shows '^leat / router +[0-9]'
 [ ! -s "$work/stderr" ] || fail "waiting: something on stderr"

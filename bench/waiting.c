@@ -66,7 +66,7 @@ static const struct argp_option s_option_table[] = {
     { "warm-up", LEAT_BENCH_OPTION_WARM_UP, "SECONDS", 0,
       "What comes before, unmeasured (default 0.5)", 0 },
     { "pairs", LEAT_BENCH_OPTION_PAIRS, "N", 0, "Rounds; in each both have a turn (default 5)", 0 },
-    { "contenders", S_LIST, "LIST", 0, "Who takes part, of router,leat (default both)", 0 },
+    { "contenders", S_LIST, "LIST", 0, "Who takes part, of router,leat (default all)", 0 },
     { "seed", LEAT_BENCH_OPTION_SEED, "N", 0, "Of the records' content (default 1)", 0 },
     { "require", S_REQUIRE, "RATIO", 0, "Exit with 1 if leat / router is below RATIO", 0 },
     { "json", LEAT_BENCH_OPTION_JSON, NULL, 0, "One object on stdout instead of a table", 0 },
@@ -75,8 +75,10 @@ static const struct argp_option s_option_table[] = {
 
 static void s_parse_list (struct argp_state *state, s_options_t *self, const char *list)
 {
-    memset (self->takes_part, 0, sizeof self->takes_part);
-    for (const char *name = list; name;) {
+    bool all = strcmp (list, "all") == 0;
+    for (unsigned turn = 0; turn < S_CONTENDERS; turn++)
+        self->takes_part[turn] = all;
+    for (const char *name = all ? NULL : list; name;) {
         size_t size = strcspn (name, ",");
         unsigned turn = 0;
         while (turn < S_CONTENDERS
@@ -84,7 +86,8 @@ static void s_parse_list (struct argp_state *state, s_options_t *self, const cha
                    || memcmp (s_contenders[turn]->name, name, size) != 0))
             turn++;
         if (turn == S_CONTENDERS || self->takes_part[turn])
-            argp_error (state, "--contenders wants some of router,leat, each once, not '%s'", list);
+            argp_error (state, "--contenders wants all or some of router,leat, each once, not '%s'",
+                        list);
         else
             self->takes_part[turn] = true;
         name = name[size] ? name + size + 1 : NULL;
