@@ -213,8 +213,9 @@ static bool s_receive_records (leat_bench_sink_t *sink, leat_consumer_t *consume
     return true;
 }
 
-static int s_consume (leat_bench_round_t *round, leat_consumer_t *consumer)
+static int s_consume (void *arg, leat_consumer_t *consumer)
 {
+    leat_bench_round_t *round = arg;
     leat_bench_sink_t sink;
     leat_bench_sink_begin (&sink, round);
     if (round->plan.rate <= 0)
@@ -236,7 +237,8 @@ static int s_consume (leat_bench_round_t *round, leat_consumer_t *consumer)
     return round->complete ? 0 : 1;
 }
 
-static int s_consumer (leat_bench_round_t *round, int ready)
+int leat_bench_consumer_run (leat_bench_round_t *round, leat_bench_consume_fn *run, void *arg,
+                             int ready)
 {
     leat_client_t *client = leat_bench_client_new (round, round->back, NULL);
     if (!client)
@@ -245,13 +247,18 @@ static int s_consumer (leat_bench_round_t *round, int ready)
     leat_consumer_t *consumer = leat_consumer_new (client, round->stream, NULL);
     if (consumer) {
         leat_bench_ready (ready);
-        rc = s_consume (round, consumer);
+        rc = run (arg, consumer);
     } else {
         s_failed (round, "no consumer", "");
     }
     leat_consumer_destroy (&consumer);
     leat_client_destroy (&client);
     return rc;
+}
+
+static int s_consumer (leat_bench_round_t *round, int ready)
+{
+    return leat_bench_consumer_run (round, s_consume, round, ready);
 }
 
 const leat_bench_contender_t leat_bench_leat = {

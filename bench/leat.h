@@ -16,6 +16,12 @@ int leat_bench_broker_run (leat_bench_round_t *round, int ready);
 leat_client_t *leat_bench_client_new (leat_bench_round_t *round, const char *endpoint,
                                       void *context);
 
+/* The role of a process with one consumer: opens it at the round's `back`, tells that it is ready, runs
+ * `run` with it and closes it. Returns what `run` returned, or 1 with the round's error set. */
+typedef int (leat_bench_consume_fn) (void *arg, leat_consumer_t *consumer);
+int leat_bench_consumer_run (leat_bench_round_t *round, leat_bench_consume_fn *run, void *arg,
+                             int ready);
+
 /* Note in the round what went wrong, in the words of the producer or consumer; return 1. */
 int leat_bench_producer_failed (leat_bench_round_t *round, leat_producer_t *producer,
                                 const char *what);

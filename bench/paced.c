@@ -2,7 +2,6 @@
  * SPDX-License-Identifier: MPL-2.0 */
 #include "bench/paced.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -97,8 +96,9 @@ static void s_receive (leat_bench_sink_t *sink, leat_consumer_t *consumer, s_flu
     }
 }
 
-static int s_consume (leat_bench_paced_t *paced, leat_consumer_t *consumer)
+static int s_consume (void *arg, leat_consumer_t *consumer)
 {
+    leat_bench_paced_t *paced = arg;
     leat_bench_round_t *round = paced->round;
     s_flusher_t flusher = { .paced = paced, .consumer = consumer };
     pthread_mutex_init (&flusher.mutex, NULL);
@@ -130,19 +130,5 @@ static int s_consume (leat_bench_paced_t *paced, leat_consumer_t *consumer)
 int leat_bench_paced_consume (void *arg, int ready)
 {
     leat_bench_paced_t *paced = arg;
-    leat_bench_round_t *round = paced->round;
-    leat_client_t *client = leat_bench_client_new (round, round->back, NULL);
-    if (!client)
-        return 1;
-    int rc = 1;
-    leat_consumer_t *consumer = leat_consumer_new (client, round->stream, NULL);
-    if (consumer) {
-        leat_bench_ready (ready);
-        rc = s_consume (paced, consumer);
-    } else {
-        leat_bench_round_fail (round, "no consumer: %s", strerror (errno));
-    }
-    leat_consumer_destroy (&consumer);
-    leat_client_destroy (&client);
-    return rc;
+    return leat_bench_consumer_run (paced->round, s_consume, paced, ready);
 }

@@ -108,8 +108,9 @@ static bool s_receive (leat_bench_sessions_t *sessions, leat_consumer_t *consume
     return good;
 }
 
-static int s_consume (leat_bench_sessions_t *sessions, leat_consumer_t *consumer)
+static int s_consume (void *arg, leat_consumer_t *consumer)
 {
+    leat_bench_sessions_t *sessions = arg;
     leat_bench_round_t *round = sessions->round;
     if (!s_receive (sessions, consumer))
         return leat_bench_consumer_failed (round, consumer, "cannot receive");
@@ -124,21 +125,7 @@ static int s_consume (leat_bench_sessions_t *sessions, leat_consumer_t *consumer
 static int s_consumer (void *arg, int ready)
 {
     leat_bench_sessions_t *sessions = arg;
-    leat_bench_round_t *round = sessions->round;
-    leat_client_t *client = leat_bench_client_new (round, round->back, NULL);
-    if (!client)
-        return 1;
-    int rc = 1;
-    leat_consumer_t *consumer = leat_consumer_new (client, round->stream, NULL);
-    if (consumer) {
-        leat_bench_ready (ready);
-        rc = s_consume (sessions, consumer);
-    } else {
-        leat_bench_round_fail (round, "no consumer: %s", strerror (errno));
-    }
-    leat_consumer_destroy (&consumer);
-    leat_client_destroy (&client);
-    return rc;
+    return leat_bench_consumer_run (sessions->round, s_consume, sessions, ready);
 }
 
 const leat_bench_sessions_contender_t leat_bench_sessions_leat = {
