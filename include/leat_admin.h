@@ -26,10 +26,10 @@ typedef struct leat_admin leat_admin_t;
 
 /* Of a stream; begins as zero ({ 0 }). */
 typedef struct {
-    leat_durability_t
-        durability; /* stays as the stream was created; a broker without a data directory
-                                   * has LEAT_MEMORY only. With one a restart leaves of a LEAT_MEMORY
-                                   * stream nothing but its name, its settings and its groups */
+    /* Stays as the stream was created. A broker without a data directory has LEAT_MEMORY only; with one a
+     * restart leaves of a LEAT_MEMORY stream nothing but its name, its settings and its groups. */
+    leat_durability_t durability;
+
     leat_retention_t retention; /* stays as it is once the stream has groups */
 
     /* Of LEAT_RETENTION_LOG, whose records stay when they are settled: they go when they are older, or the
@@ -54,7 +54,8 @@ LEAT_EXPORT void leat_admin_destroy (leat_admin_t **self_p);
 LEAT_EXPORT int leat_admin_stream_create (leat_admin_t *self, const char *stream,
                                           const leat_stream_settings_t *settings, int timeout_ms);
 
-/* Sets all of them; durability has to be what it was, or LEAT_DURABILITY_DEFAULT, and retention too once there are groups. */
+/* Sets all of them. Durability has to be what it was, or LEAT_DURABILITY_DEFAULT; so has retention, once
+ * there are groups. */
 LEAT_EXPORT int leat_admin_stream_set (leat_admin_t *self, const char *stream,
                                        const leat_stream_settings_t *settings, int timeout_ms);
 

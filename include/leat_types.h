@@ -31,8 +31,8 @@ typedef enum {
 
 /* How safe the committed records of a stream are. */
 typedef enum {
-    LEAT_DURABILITY_DEFAULT =
-        0,          /* in requests: LEAT_SYNC with a data directory, else LEAT_MEMORY */
+    /* In requests: LEAT_SYNC with a data directory, else LEAT_MEMORY. */
+    LEAT_DURABILITY_DEFAULT = 0,
     LEAT_ASYNC = 1, /* not durable: a crash may take those of the last 100 ms */
     LEAT_SYNC = 2,  /* on disk before they are confirmed */
     LEAT_MEMORY = 3 /* until the broker ends */
