@@ -9,7 +9,8 @@
 #include "leat_producer.h"
 
 /* A role: the broker as `leat broker` runs it, on a free port and without a stats socket, durable if
- * the plan has a store; or none, if the plan names one that runs already. Its endpoint is in `front` and `back` of the round. */
+ * the plan has a store; or none, if the plan names one that runs already. Its endpoint is in `front` and
+ * `back` of the round. */
 int leat_bench_broker_run (leat_bench_round_t *round, int ready);
 
 /* A client that is connected, or NULL with the round's error set. `context` may be NULL. */

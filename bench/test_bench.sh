@@ -87,7 +87,8 @@ says 'which is not among the scenarios'
 
 exits 0 many --peers 1 --seconds 0.1 --warm-up 0.05 --idle 0 --pairs 2
 shows '^1:1:1 +[0-9]+ '
-exits 0 many --peers 13 --seconds 0.1 --warm-up 0.05 --idle 0.1 --pairs 1 --size 16 --require 0.000001 --require-idle 1000
+exits 0 many --peers 13 --seconds 0.1 --warm-up 0.05 --idle 0.1 --pairs 1 --size 16 --require 0.000001 \
+    --require-idle 1000
 shows '^13:13:13 +[1-9][0-9]* '
 shows '^many / one +[0-9]'
 shows '^idle broker, per cent of a core +[0-9]'
@@ -98,7 +99,8 @@ says 'many / one is'
 shows '"broker_memory_per_peer"'
 for shape in '7 1 1' '1 7 1' '7 5 3'; do
     read -r producers consumers streams <<< "$shape"
-    exits 0 many --producers "$producers" --consumers "$consumers" --streams "$streams" --seconds 0.1 --warm-up 0.05 --idle 0 --pairs 1
+    exits 0 many --producers "$producers" --consumers "$consumers" --streams "$streams" --seconds 0.1 \
+        --warm-up 0.05 --idle 0 --pairs 1
     shows "^$producers:$consumers:$streams +[1-9][0-9]* "
 done
 mkdir "$work/disk"
@@ -107,7 +109,9 @@ shows '"durable": true'
 exits 1 many --peers 1 --seconds 0.1 --warm-up 0 --idle 0 --pairs 1 -d "$work/nowhere"
 says "cannot make a folder in $work/nowhere"
 shows_empty
-for options in '--peers 0' '--peers 2001' '--streams 2001' '--peers 3 --streams 4' '--producers 3 --consumers 2 --streams 3' '--size 15' '--idle 0 --require-idle 5' '--idle x' '--broker tcp://127.0.0.1:5560'; do
+for options in '--peers 0' '--peers 2001' '--streams 2001' '--peers 3 --streams 4' \
+    '--producers 3 --consumers 2 --streams 3' '--size 15' '--idle 0 --require-idle 5' '--idle x' \
+    '--broker tcp://127.0.0.1:5560'; do
     # shellcheck disable=SC2086
     exits 2 many $options
     [ -s "$work/stderr" ] || fail "many $options: not a word on stderr"
@@ -157,7 +161,8 @@ done
 
 exits 0 durable -d "$work/disk" --records 3000 --seconds 0.1 --pairs 2 --require 0.0000001 --require-single 1000000
 for way in leat lmdb file; do
-    [ "$(grep -cE "^$way +[1-9][0-9.]* +[0-9.]+ +[0-9.]+( |\$)" "$work/stdout")" -eq 2 ] || fail "durable: not two rows of $way"
+    [ "$(grep -cE "^$way +[1-9][0-9.]* +[0-9.]+ +[0-9.]+( |\$)" "$work/stdout")" -eq 2 ] ||
+        fail "durable: not two rows of $way"
 done
 shows '^a round of leat: 3001 records in [1-9][0-9]* transactions with [1-9][0-9]* rows '
 shows '^records/s, leat / lmdb +[0-9]'
@@ -186,7 +191,8 @@ shows_empty
 for options in '--size 23' '--size 70000' '--records 0' '--seconds 0' '--require 0' '--require-single x' \
     '--swing 1MiB' '--swing 1MiB..' '--swing 1MiB..1.5MiB' '--swing 1..2' '--swing 4MiB..1MiB' \
     '--swing 1MiB..2MiB --require 1' '--swing 1MiB..2MiB --contenders leat' '--contenders lmdb' \
-    '--contenders leat --require 1' '--contenders leat --require-single 1' '--contenders relay,leat' '--swing 1MiB..2MiB --pairs 7' '--broker tcp://127.0.0.1:5560' 'extra'; do
+    '--contenders leat --require 1' '--contenders leat --require-single 1' '--contenders relay,leat' \
+    '--swing 1MiB..2MiB --pairs 7' '--broker tcp://127.0.0.1:5560' 'extra'; do
     # shellcheck disable=SC2086
     exits 2 durable $options
     [ -s "$work/stderr" ] || fail "durable $options: not a word on stderr"
@@ -197,7 +203,8 @@ done
 backlog () {
     local want=$1 got=0
     shift
-    timeout 100 "$(dirname "$0")/backlog" --leat "$leat" --directory "$work/disk" "$@" > "$work/stdout" 2> "$work/stderr" || got=$?
+    timeout 100 "$(dirname "$0")/backlog" --leat "$leat" --directory "$work/disk" "$@" \
+        > "$work/stdout" 2> "$work/stderr" || got=$?
     [ "$got" -eq "$want" ] || fail "bench/backlog $*: exit code $got, not $want"
     shows_empty
 }
@@ -207,7 +214,8 @@ shows '^full +20000 +[1-9][0-9]* +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[1-9][0-9]
 shows '^single +300 '
 [ ! -s "$work/stderr" ] || fail "bench/backlog: something on stderr"
 backlog 0 --records 1000 --single-records 10 --json
-jq -e '.runs | map (.batches) == ["full", "single"] and all (.memory > 0)' "$work/stdout" > "$work/stderr" || fail "bench/backlog --json"
+jq -e '.runs | map (.batches) == ["full", "single"] and all (.memory > 0)' "$work/stdout" > "$work/stderr" ||
+    fail "bench/backlog --json"
 backlog 1 --records 1000 --single-records 10 --require-memory 1MB --require-restart 1ms --require-drain 1000000
 for text in 'full: the broker has' 'single: the restart took' 'drained / published is'; do
     says "$text"

@@ -16,9 +16,10 @@ mkdir "$work/disk"
 # peers BENCHMARK: those of its contenders that can take part here and are neither leat, nor without a
 # server.
 peers () {
-    local names absent name
-    names=$("$leat" bench "$1" --help | tr -s '\n ' ' ' | sed -n 's/.*Contenders of this program: \([^.]*\)\..*/\1/p')
-    absent=$("$leat" bench "$1" --help | tr -s '\n ' ' ' | sed -n 's/.*Not installed here: \([^.]*\)\..*/\1/p')
+    local help names absent name
+    help=$("$leat" bench "$1" --help | tr -s '\n ' ' ')
+    names=$(sed -n 's/.*Contenders of this program: \([^.]*\)\..*/\1/p' <<< "$help")
+    absent=$(sed -n 's/.*Not installed here: \([^.]*\)\..*/\1/p' <<< "$help")
     for name in ${names//,/ }; do
         case $name in leat | relay | proxy | router | lmdb | file | push | *-20 | *-100 | *-250) continue ;; esac
         case " ${absent//,/ } " in *" $name "*) continue ;; esac
@@ -46,7 +47,8 @@ cd "$work" || exit 1
 for peer in $(peers durable); do
     exits 1 durable -d disk --contenders "$peer,leat" --records 2000 --seconds 0.1 --pairs 1 --require "$peer=1000000"
     says "leat / $peer is"
-    [ "$(grep -cE "^$peer +[1-9][0-9.]* +[0-9.]+ +[0-9.]+" "$work/stdout")" -eq 2 ] || fail "durable: not two rows of $peer"
+    [ "$(grep -cE "^$peer +[1-9][0-9.]* +[0-9.]+ +[0-9.]+" "$work/stdout")" -eq 2 ] ||
+        fail "durable: not two rows of $peer"
     [ -z "$(ls -A "$work/disk")" ] || fail "left behind: $(ls -A "$work/disk")"
 done
 for peer in $(peers balance); do

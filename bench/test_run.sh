@@ -73,9 +73,11 @@ says 'figures are missing'
 
 cp "$measured" "$work/first"
 exits 0 "${run[@]}"
-cmp -s "$work/first" <(head -n "$(wc -l < "$work/first")" "$measured") || fail "what was measured before is not there any more"
+cmp -s "$work/first" <(head -n "$(wc -l < "$work/first")" "$measured") ||
+    fail "what was measured before is not there any more"
 planned=$(jq -s 'map (select (.plan)) | last | .plan | length' "$measured")
-[ "$(jq -s 'map (select (.result or .beyond)) | length' "$measured")" -eq "$planned" ] || fail "not each step was measured once"
+[ "$(jq -s 'map (select (.result or .beyond)) | length' "$measured")" -eq "$planned" ] ||
+    fail "not each step was measured once"
 ! grep -q '"failed"' "$measured" || fail "a step failed"
 [ ! -e "$work/results/disk" ] || fail "files are left behind"
 
@@ -94,7 +96,8 @@ Memory over the backlog
 From a file to the output
 Left out
 Commands'
-diff <(echo "$sections") <(sed -n 's/^## //p' "$work/docs/results.md") > "$work/output" || fail "the page has other sections"
+diff <(echo "$sections") <(sed -n 's/^## //p' "$work/docs/results.md") > "$work/output" ||
+    fail "the page has other sections"
 grep -nE '\| *(null|nan|inf|left out|\|)' "$work/docs/results.md" > "$work/output" && fail "cells without a figure"
 while IFS= read -r plot; do
     grep -q '</svg>' "$work/docs/$plot" || fail "there is no plot $plot"
@@ -120,18 +123,23 @@ without () {
     cp "$work/whole" "$measured"
 }
 without 'there is no figure of fair, paced, round 1' 'select (.part != "fair")'
-without 'there is no figure of sizes, 100 leat, round 1' 'if .point == "100 leat" and .part == "sizes" then {part, point, round, command, failed: "why"} else . end'
-without 'no figure in 64' 'if .part == "waiting" and .point == "64" then del (.result.contenders[].records_per_second) else . end'
-without 'no value in 500 router' 'if .point == "500 router" then .result.contenders[0].latency_us["p99.9"].rounds = [] else . end'
+without 'there is no figure of sizes, 100 leat, round 1' \
+    'if .point == "100 leat" and .part == "sizes" then {part, point, round, command, failed: "why"} else . end'
+without 'no figure in 64' \
+    'if .part == "waiting" and .point == "64" then del (.result.contenders[].records_per_second) else . end'
+without 'no value in 500 router' \
+    'if .point == "500 router" then .result.contenders[0].latency_us["p99.9"].rounds = [] else . end'
 without 'cannot be divided' 'if .part == "backlog" then .result.runs[0].memory = "much" else . end'
 without 'no figure in 5:5:5' 'del (.result?.idle_per_cent_of_a_core?)'
 
 # --- what was left out is named
 
 cp "$measured" "$work/whole"
-jq -c 'if .part == "durable" then {part, point, round, command, left_out: "no room on the disk"} else . end' "$work/whole" > "$measured"
+jq -c 'if .part == "durable" then {part, point, round, command, left_out: "no room on the disk"} else . end' \
+    "$work/whole" > "$measured"
 exits 0 "${page[@]}"
-[ "$(grep -cE 'Left out: no room on the disk|^- durable, ways: no room on the disk' "$work/docs/results.md")" -eq 2 ] || fail "does not tell what was left out"
+[ "$(grep -cE 'Left out: no room on the disk|^- durable, ways: no room on the disk' "$work/docs/results.md")" -eq 2 ] ||
+    fail "does not tell what was left out"
 cp "$work/whole" "$measured"
 
 mkdir "$work/bin"
