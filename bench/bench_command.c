@@ -25,7 +25,7 @@ static const char s_usage[] =
     "  fair         a paced stream while others flood the broker\n"
     "  durable      durable streams, beside LMDB alone and a plain file\n"
     "\n"
-    "`leat bench throughput --help` lists the options.\n";
+    "`leat bench throughput --help` lists the options of throughput; so it is with each.\n";
 
 /* Says what was asked for and not reached; returns whether all was. */
 static bool s_reached (const leat_bench_options_t *options,

@@ -72,7 +72,7 @@ static void s_keep (s_result_t *result, const leat_bench_contenders_t *contender
 
 static bool s_measure (const leat_bench_durable_options_t *options, s_result_t *result)
 {
-    leat_bench_folder_t folder;
+    leat_bench_folder_t folder = { .path = "" };
     if (!leat_bench_folder_begin (&folder, options->directory)) {
         leat_message (options->name, "cannot make a folder in %s: %s", options->directory,
                       strerror (errno));

@@ -261,7 +261,7 @@ int leat_bench_swing (const leat_bench_durable_options_t *options)
             options->directory, leat_size_short (available, texts[2]));
         return LEAT_BENCH_EXIT_SKIPPED;
     }
-    leat_bench_folder_t folder;
+    leat_bench_folder_t folder = { .path = "" };
     if (!leat_bench_folder_begin (&folder, options->directory)) {
         leat_message (options->name, "cannot make a folder in %s: %s", options->directory,
                       strerror (errno));

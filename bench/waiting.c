@@ -237,7 +237,7 @@ static bool s_turn (leat_bench_processes_t *processes, const s_options_t *option
 /* All rounds; with a directory, each round of Leat has a new store. */
 static bool s_measure_all (const s_options_t *options, s_result_t results[S_CONTENDERS])
 {
-    leat_bench_folder_t folder;
+    leat_bench_folder_t folder = { .path = "" };
     if (options->directory && !leat_bench_folder_begin (&folder, options->directory)) {
         leat_message (options->name, "cannot make a folder in %s: %s", options->directory,
                       strerror (errno));
