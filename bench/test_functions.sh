@@ -60,5 +60,6 @@ leaves_none () {
         [ "$signal" = KILL ] || [ "$got" -eq 1 ] || fail "$*: SIG$signal: exit code $got"
         left=$(compgen -G "$work/leat-bench-*")
         [ "$signal" = KILL ] || [ -z "$left" ] || fail "$*: SIG$signal left files behind: $left"
+        rm -rf "$work"/leat-bench-*
     done
 }
