@@ -355,24 +355,6 @@ static core_batch_t *s_batch_of (leat_core_t *core, core_group_t *group, const s
     return batch;
 }
 
-/* True if the group began at a time, and the fresh records of the batch are older: then they count as
- * settled. */
-static bool s_skip_old (leat_core_t *core, core_group_t *group, core_batch_t *batch,
-                        const s_work_t *work)
-{
-    if (!group->since_ms || work->mark || work->range)
-        return false;
-    if (batch->time_ms >= group->since_ms || work->first >= group->since_end) {
-        group->since_ms = 0;
-        return false;
-    }
-    uint64_t end = batch->first + batch->count;
-    uint64_t skipped = core_group_gone (core, group, work->first, end);
-    group->cursor = end;
-    core_batch_settled (core, batch, skipped);
-    return true;
-}
-
 /* How many records the consumer should get of what is ready, in all. */
 static uint64_t s_most (const leat_core_t *core, const core_consumer_t *consumer,
                         const s_work_t *work)
@@ -446,6 +428,8 @@ static void s_spread (leat_core_t *core, core_group_t *group)
 {
     s_work_t work;
     bool any;
+    if (!core_since_found (core, group))
+        return;
     while ((any = s_next_work (core, group, &work)) && !RB_EMPTY (&group->ready_consumers)) {
         core_consumer_t *consumer = s_first (core, group);
         core_batch_t *batch = s_batch_of (core, group, &work);
@@ -453,8 +437,6 @@ static void s_spread (leat_core_t *core, core_group_t *group)
             core_recall_while_reading (core, group);
             return;
         }
-        if (s_skip_old (core, group, batch, &work))
-            continue;
         uint32_t count = s_portion (core, consumer, batch, &work);
         if (!count) {
             s_remove (consumer); /* until its next settle makes room */

@@ -212,6 +212,10 @@ void core_batch_spent (leat_core_t *core, core_batch_t *batch);
 void core_batch_part (core_stream_t *stream, uint64_t offset, uint64_t size);
 /* Asks for the headers of `count` batches from `offset` on. */
 void core_look (leat_core_t *core, core_stream_t *stream, uint64_t offset, uint32_t count);
+/* The same for a group (since.c). Returns a token; 0 if too much is being read: the group is woken. */
+uint64_t core_look_for (leat_core_t *core, core_group_t *group, uint64_t offset, uint32_t count);
+/* A group needs so many records less of a batch that is away. */
+void core_batch_passed (leat_core_t *core, core_batch_t *batch, uint64_t count);
 /* Asks for the batch that has `offset`, alone or with those `behind` it, unless that was done. What is
  * idle goes if there is no memory otherwise: a batch that the caller looks at may be away afterwards.
  * Groups that find no memory take turns. */
@@ -234,6 +238,15 @@ void core_windows_close (leat_core_t *core);
 /* Records from `first` on that are at the store alone; the only thing that recovery tells of them. */
 void core_batch_make_away (leat_core_t *core, core_stream_t *stream, uint64_t first, uint64_t count,
                            uint64_t size);
+
+/* since.c */
+/* The group, a new one, begins at the first record that was made at or after a time, of what it has. */
+void core_since_begin (leat_core_t *core, core_group_t *group, uint64_t time_ms);
+/* True if the group's first record is known; else goes on looking for it, if nobody does. */
+bool core_since_found (leat_core_t *core, core_group_t *group);
+/* What came for a look of a group. */
+void core_since_looked (leat_core_t *core, core_read_t *read, leat_code_t code,
+                        const leat_batch_t *batch, bool last);
 
 /* retention.c */
 /* A header that was asked for; NULL if there is none. `last`: no more come. */
@@ -363,6 +376,8 @@ void core_commits_destroy (leat_core_t *core);
 /* recovery.c */
 /* Finds what is ready in a group: when it is made, and when it is recovered. */
 void core_group_begin (leat_core_t *core, core_group_t *group);
+/* What is open, and not marked, is ready from now on. */
+void core_group_go_on (leat_core_t *core, core_group_t *group);
 /* Recovery is over. */
 void core_recovered (leat_core_t *core);
 

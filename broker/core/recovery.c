@@ -426,24 +426,40 @@ static void s_return_open (leat_core_t *core, core_group_t *group, uint64_t end)
     }
 }
 
-void core_group_begin (leat_core_t *core, core_group_t *group)
+/* Beyond that nothing is settled or marked. */
+static uint64_t s_end_of (core_group_t *group)
 {
-    core_group_skip_gone (core, group);
     uint64_t end = core_settled_end (&group->settled);
-    core_mark_t *mark;
-    core_mark_t *next;
-    for (mark = RB_MIN (core_marks, &group->marks); mark; mark = next) {
-        next = RB_NEXT (core_marks, , mark);
-        if (mark->offset >= end)
-            end = mark->offset + 1;
-        s_place_mark (core, mark);
-    }
-    /* Beyond that nothing is settled or marked, and what is not committed is not ready. */
+    const core_mark_t *last = RB_MAX (core_marks, &group->marks);
+    return last && last->offset >= end ? last->offset + 1 : end;
+}
+
+static void s_go_on (leat_core_t *core, core_group_t *group, uint64_t end)
+{
+    /* What is not committed is not ready. */
     if (end > group->stream->committed_offset)
         end = group->stream->committed_offset;
     s_return_open (core, group, end);
     group->cursor = end > group->settled.floor ? end : group->settled.floor;
     core_group_wake (core, group);
+}
+
+void core_group_go_on (leat_core_t *core, core_group_t *group)
+{
+    s_go_on (core, group, s_end_of (group));
+}
+
+void core_group_begin (leat_core_t *core, core_group_t *group)
+{
+    core_group_skip_gone (core, group);
+    uint64_t end = s_end_of (group);
+    core_mark_t *mark;
+    core_mark_t *next;
+    for (mark = RB_MIN (core_marks, &group->marks); mark; mark = next) {
+        next = RB_NEXT (core_marks, , mark);
+        s_place_mark (core, mark);
+    }
+    s_go_on (core, group, end);
 }
 
 void core_stream_trim_rest (leat_core_t *core, core_stream_t *stream)

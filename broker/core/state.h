@@ -350,8 +350,10 @@ struct core_group {
     bool committed;
     TAILQ_ENTRY (core_group) in_commit; /* that creates it */
     uint64_t start;                     /* where it began */
-    uint64_t since_ms;  /* not 0: older records are skipped until one is not older, */
-    uint64_t since_end; /* or was not there when the group began */
+    uint64_t since_ms;   /* not 0: the first record that is not older is looked for, see since.c; */
+    uint64_t since_end;  /* those from here on were not there when the group began */
+    uint64_t since_look; /* token of the look that is under way, or 0 */
+    uint64_t since_damaged; /* the header there cannot be read: the batch is to be set aside */
     uint64_t cursor;
     core_settled_t settled;
     RB_HEAD (core_ranges, core_range) returned;
@@ -545,7 +547,8 @@ typedef struct core_read {
     uint64_t token;
     uint64_t offset; /* what comes next: begins as what was asked for */
     uint64_t size;
-    uint32_t headers;  /* not 0: a look */
+    uint32_t headers;  /* not 0: a look, */
+    uint32_t group;    /* for this group; 0: for the stream, see retention.c */
     uint64_t reserved; /* of what may still come, in core->reading_size */
 } core_read_t;
 

@@ -266,14 +266,12 @@ core_group_t *core_group_create (leat_core_t *core, core_stream_t *stream, leat_
     core_group_t *group = core_group_make (core, stream, name, stream->next_group_id,
                                            core_group_start (stream, start, value));
     const core_batch_t *batch = core_batch_at (stream, group->start);
-    /* How old they are is known once they are read: dispatch.c. */
     bool free_start = stream->group_count > 1 || core_is_log (stream);
-    if (start == LEAT_START_TIME && free_start && batch && batch->away) {
-        group->since_ms = value;
-        group->since_end = stream->next_offset;
-    }
     core_data_add_group (core, group);
-    core_group_begin (core, group);
+    if (start == LEAT_START_TIME && value && free_start && batch && batch->away)
+        core_since_begin (core, group, value);
+    else
+        core_group_begin (core, group);
     return group;
 }
 

@@ -343,6 +343,16 @@ void core_look (leat_core_t *core, core_stream_t *stream, uint64_t offset, uint3
     s_ask (core, stream, offset)->headers = count;
 }
 
+uint64_t core_look_for (leat_core_t *core, core_group_t *group, uint64_t offset, uint32_t count)
+{
+    if (group->stream->reading >= READS_MAX)
+        return 0;
+    core_read_t *read = s_ask (core, group->stream, offset);
+    read->headers = count;
+    read->group = group->id;
+    return read->token;
+}
+
 void core_read (leat_core_t *core, core_group_t *group, uint64_t offset, bool behind)
 {
     core_stream_t *stream = group->stream;
@@ -411,6 +421,13 @@ static void s_trim_settled (leat_core_t *core, core_batch_t *batch)
         return;
     core_trim (core, batch);
     core_batch_destroy (core, batch);
+}
+
+void core_batch_passed (leat_core_t *core, core_batch_t *batch, uint64_t count)
+{
+    leat_assert (batch->away && batch->unsettled >= count);
+    batch->unsettled -= count;
+    s_trim_settled (core, batch);
 }
 
 /* Between two batches that were read there is none: others have settled those records before a group
@@ -575,9 +592,15 @@ void leat_core_looked (leat_core_t *self, uint64_t token, leat_code_t code,
                              .time_ms = code == LEAT_OK ? batch->time_ms : 0,
                              .size = size };
     bool any = (code == LEAT_OK || code == LEAT_DAMAGED) && batch->count;
+    bool for_group = read->group;
+    if (for_group)
+        core_since_looked (self, read, code, batch, last);
     if (last)
         s_drop (self, read, &self->reads_waiting);
-    core_looked (self, stream, any ? &header : NULL, last);
+    if (!for_group)
+        core_looked (self, stream, any ? &header : NULL, last);
+    else if (last)
+        s_wake_all (self, stream); /* some may have found that there are too many reads */
 }
 
 void leat_core_read_done (leat_core_t *self, uint64_t token, leat_code_t code,

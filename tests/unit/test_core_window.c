@@ -197,45 +197,194 @@ static void test_what_is_committed_later_is_not_gone (void **state)
     driver_destroy (&driver);
 }
 
-/* A second group asks for what is not older than a time. How old records are is found out as they are
- * read; the older ones are not its. */
-static void test_group_begins_at_a_time (void **state)
+/* ---- groups that begin at a time --------------------------------------------------------------- */
+
+enum { YOUNG = 150 };
+
+static const uint64_t time_ms = UINT64_C (4000000000000);
+
+static leat_batch_t s_aged_header (const driver_t *driver, uint64_t number, leat_buffer_t **body)
 {
-    enum { YOUNG = 150 };
+    leat_batch_t header = s_header (driver, number, body);
+    header.time_ms = number < YOUNG ? 5 : time_ms;
+    return header;
+}
+
+static void s_answer_look (driver_t *driver, const leat_core_read_t *read, uint64_t damaged)
+{
+    bool last = false;
+    uint64_t number = read->offset / PER_BATCH;
+    for (uint32_t left = read->headers; !last; left--, number++) {
+        leat_buffer_t *body;
+        leat_batch_t header = s_aged_header (driver, number, &body);
+        uint64_t size = leat_buffer_size (body);
+        leat_buffer_release (&body);
+        last = left == 1 || number + 1 == BATCHES || number == damaged;
+        leat_core_looked (driver->core, read->token, number == damaged ? LEAT_DAMAGED : LEAT_OK,
+                          &header, size, last);
+    }
+}
+
+/* Answers what is asked until nothing is, each read with one batch. Returns how many of the bodies were of
+ * old batches; `damaged` is a batch that cannot be read, or BATCHES. */
+static uint32_t s_answer_aged (driver_t *driver, uint64_t damaged)
+{
+    leat_core_read_t read;
+    uint32_t old = 0;
+    driver_turn (driver);
+    while (leat_core_next_read (driver->core, &read)) {
+        uint64_t number = read.offset / PER_BATCH;
+        if (read.headers) {
+            s_answer_look (driver, &read, damaged);
+        } else {
+            leat_buffer_t *body;
+            leat_batch_t header = s_aged_header (driver, number, &body);
+            old += number < YOUNG;
+            leat_core_read_done (driver->core, read.token,
+                                 number == damaged ? LEAT_DAMAGED : LEAT_OK, &header,
+                                 number == damaged ? NULL : body, true);
+            leat_buffer_release (&body);
+        }
+        driver_turn (driver);
+    }
+    return old;
+}
+
+/* The first group has everything. */
+static driver_t *s_aged_driver (uint32_t credit)
+{
     driver_t *driver = s_driver ();
-    const uint64_t time_ms = driver->wall_ms + 1000; /* than which all in memory is older */
+    assert_true (driver->wall_ms < time_ms); /* than which all in memory is older */
     driver_hello (driver, 2, "first");
-    driver_attach (driver, 2, 1, "orders", 1, 1); /* the first group has everything */
-    driver_drop (driver, 2);
+    driver_attach (driver, 2, 1, "orders", credit, 1);
+    return driver;
+}
+
+/* A group that is to begin at a time; nobody takes for it yet. */
+static void s_make_late_since (driver_t *driver, uint64_t since_ms)
+{
+    leat_command_t create = { .id = LEAT_GROUP_CREATE };
+    create.group_create.request = 9;
+    create.group_create.stream = leat_text ("orders");
+    create.group_create.group = leat_text ("late");
+    create.group_create.start = LEAT_START_TIME;
+    create.group_create.start_value = since_ms;
+    driver_drop (driver, 1);
+    driver_send (driver, 1, &create);
+    assert_int_equal (driver_expect (driver, 1, LEAT_RESULT)->result.code, LEAT_OK);
+}
+
+static void s_make_late (driver_t *driver)
+{
+    s_make_late_since (driver, time_ms);
+}
+
+/* Attaches for the late group and takes all that it has: each `step`th batch from the first young one on. */
+static void s_take_late (driver_t *driver, uint64_t step)
+{
+    uint64_t expected = (YOUNG + step - 1) * PER_BATCH;
     driver_hello (driver, 3, "second");
     leat_command_t attach = driver_attach_command (1, "orders", "late", 10, 1);
-    attach.attach.start = LEAT_START_TIME;
-    attach.attach.start_value = time_ms;
     driver_send (driver, 3, &attach);
     driver_expect (driver, 3, LEAT_ATTACHED);
-    uint64_t expected = (uint64_t) YOUNG * PER_BATCH;
     for (int turn = 0; turn < 1000 && expected < BATCHES * PER_BATCH; turn++) {
-        leat_core_read_t read;
-        driver_turn (driver);
-        while (leat_core_next_read (driver->core, &read)) {
-            leat_buffer_t *body;
-            leat_batch_t header = s_header (driver, read.offset / PER_BATCH, &body);
-            header.time_ms = read.offset / PER_BATCH < YOUNG ? 5 : time_ms;
-            leat_core_read_done (driver->core, read.token, LEAT_OK, &header, body, true);
-            leat_buffer_release (&body);
-            driver_turn (driver);
-        }
+        assert_int_equal (s_answer_aged (driver, BATCHES), 0);
         while (driver_waiting (driver, 3) > 0) {
             leat_batch_t batch = driver_expect_any_deliver (driver, 3);
             assert_int_equal (batch.first, expected);
             driver_settle (driver, 3, 1, batch.epoch, batch.first, batch.count, LEAT_ACK);
             expected += batch.count;
+            if (expected % PER_BATCH == 0)
+                expected += (step - 1) * PER_BATCH;
         }
     }
-    assert_int_equal (expected, BATCHES * PER_BATCH);
     /* What comes later is its, whatever time its producer says. */
-    driver_publish (driver, 1, 1, expected + 1, PER_BATCH);
-    assert_int_equal (driver_expect_any_deliver (driver, 3).first, expected);
+    driver_publish (driver, 1, 1, BATCHES * PER_BATCH + 1, PER_BATCH);
+    assert_int_equal (driver_expect_any_deliver (driver, 3).first, BATCHES * PER_BATCH);
+}
+
+/* How old records are is looked up when the group begins, without a body of those that it does not get. */
+static void test_group_begins_at_a_time (void **state)
+{
+    driver_t *driver = s_aged_driver (1);
+    driver_drop (driver, 2);
+    s_make_late (driver);
+    assert_int_equal (s_answer_aged (driver, BATCHES), 0);
+    assert_int_equal (driver_statistics (driver).batches_read, 0);
+    s_take_late (driver, 1);
+    driver_destroy (&driver);
+}
+
+/* The first group settles each `step`th batch until nothing comes any more. */
+static void s_settle_some (driver_t *driver, uint64_t step)
+{
+    for (int quiet = 0; quiet < 3; quiet++) {
+        s_answer_aged (driver, BATCHES);
+        while (driver_waiting (driver, 2) > 0) {
+            leat_batch_t batch = driver_expect_any_deliver (driver, 2);
+            driver_report (driver, 2, 1, batch.first + batch.count);
+            if (batch.first / PER_BATCH % step == 0)
+                driver_settle (driver, 2, 1, batch.epoch, batch.first, batch.count, LEAT_ACK);
+            quiet = 0;
+        }
+        driver_turn (driver);
+    }
+}
+
+/* Batches between others are gone: what is older before and behind them is not the group's either. */
+static void test_time_behind_holes (void **state)
+{
+    driver_t *driver = s_aged_driver (1000);
+    s_settle_some (driver, 2);
+    driver_lose (driver, 2);
+    assert_true (driver_stream (driver, "orders").held < BATCHES * PER_BATCH);
+    s_make_late (driver);
+    s_take_late (driver, 2);
+    driver_destroy (&driver);
+}
+
+/* Others read the old bodies while the store is slow to tell of headers: these do as well, and what is told
+ * later changes nothing. */
+static void test_late_headers (void **state)
+{
+    driver_t *driver = s_aged_driver (10);
+    leat_core_read_t look;
+    while (leat_core_next_read (driver->core, &look))
+        s_answer (driver, &look, BATCHES);
+    s_make_late (driver);
+    driver_turn (driver);
+    assert_true (leat_core_next_read (driver->core, &look));
+    assert_true (look.headers > 0);
+    s_settle_some (driver, 1);
+    assert_int_equal (driver_stream (driver, "orders").held, (BATCHES - YOUNG) * PER_BATCH);
+    s_answer_look (driver, &look, BATCHES);
+    driver_turn (driver);
+    assert_int_equal (driver_stream (driver, "orders").held, (BATCHES - YOUNG) * PER_BATCH);
+    s_take_late (driver, 1);
+    driver_destroy (&driver);
+}
+
+/* Nothing is young enough: what nobody else needs goes. */
+static void test_time_of_nothing (void **state)
+{
+    driver_t *driver = s_aged_driver (10);
+    s_make_late_since (driver, 2 * time_ms);
+    s_answer_aged (driver, BATCHES);
+    s_settle_some (driver, 1);
+    assert_int_equal (driver_stream (driver, "orders").held, 0);
+    driver_destroy (&driver);
+}
+
+/* A header that cannot be read tells no time: its batch is set aside, and the search goes on behind it. */
+static void test_time_behind_damage (void **state)
+{
+    const uint64_t damaged = YOUNG / 2;
+    driver_t *driver = s_aged_driver (1);
+    driver_drop (driver, 2);
+    s_make_late (driver);
+    assert_int_equal (s_answer_aged (driver, damaged), 1);
+    assert_int_equal (driver_statistics (driver).records_damaged, PER_BATCH);
+    s_take_late (driver, 1);
     driver_destroy (&driver);
 }
 
@@ -380,6 +529,10 @@ int main (void)
         cmocka_unit_test (test_recovery_from_an_extent),
         cmocka_unit_test (test_what_is_committed_later_is_not_gone),
         cmocka_unit_test (test_group_begins_at_a_time),
+        cmocka_unit_test (test_time_behind_holes),
+        cmocka_unit_test (test_late_headers),
+        cmocka_unit_test (test_time_of_nothing),
+        cmocka_unit_test (test_time_behind_damage),
         cmocka_unit_test (test_damage_without_end),
         cmocka_unit_test (test_groups_take_turns),
         cmocka_unit_test (test_turn_is_passed_on),
