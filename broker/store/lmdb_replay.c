@@ -151,11 +151,11 @@ int leat_lmdb_replay_apply (leat_lmdb_files_t *files, leat_lmdb_rows_t *rows, ch
     bool known;
     if (s_begin (files, rows, mdb_txn_id (rows->txn), &place, &known, error, error_size))
         return -1;
-    int code = known ? leat_lmdb_journal_read (&files->journal, &image) : 0;
-    if (code)
-        return s_cannot_read (files, code, error, error_size);
     if (!known)
         return 0;
+    int code = leat_lmdb_journal_read (&files->journal, &image);
+    if (code)
+        return s_cannot_read (files, code, error, error_size);
     code = s_apply_all (files, rows, &place, image, error, error_size);
     leat_buffer_release (&image);
     return code;
