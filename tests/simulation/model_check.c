@@ -185,8 +185,10 @@ static bool s_has_ready (sim_t *sim, const sim_stream_t *stream, const sim_group
      * (sim_model_log_check); whether it was time is judged then. */
     bool knows = stream->is_log && sim->broker->core;
     uint64_t gone = knows ? sim_model_log_first (sim, stream) : 0;
-    /* Dead letters that the store refused are tried again after a second, and are special until then. */
-    bool dying = sim->now_us < sim->store->refused_us + 2000000 && sim->store->refused_us;
+    /* Dead letters are special until they are committed: those that the store refused are tried again after a
+     * second, and some commits take it longer than others. */
+    bool dying = (sim->now_us < sim->store->refused_us + 2000000 && sim->store->refused_us)
+                 || sim_store_is_late (sim);
     for (size_t offset = dying ? 0 : group->done; offset < group->marks_count; offset++) {
         const sim_mark_t *mark = &group->marks[offset];
         marked += dying && mark->parked;

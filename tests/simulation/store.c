@@ -381,6 +381,12 @@ void sim_store_submit (sim_t *sim, leat_commit_t *commit)
     STAILQ_INSERT_TAIL (&self->pending, pending, link);
 }
 
+bool sim_store_is_late (const sim_t *sim)
+{
+    const sim_commit_t *commit = STAILQ_FIRST (&sim->store->pending);
+    return commit && commit->due_us > sim->now_us + sim->plan.store_latency_us;
+}
+
 uint64_t sim_store_due (const sim_store_t *self)
 {
     const sim_commit_t *commit = STAILQ_FIRST (&self->pending);

@@ -63,6 +63,9 @@ void sim_store_submit (sim_t *sim, leat_commit_t *commit);
 /* It refuses records, and says so. */
 bool sim_store_full (const sim_t *sim);
 
+/* What waits takes it longer than commits commonly do. */
+bool sim_store_is_late (const sim_t *sim);
+
 /* When the next one completes. */
 uint64_t sim_store_due (const sim_store_t *self);
 
