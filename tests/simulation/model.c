@@ -168,6 +168,7 @@ void sim_model_group_grow (sim_stream_t *stream, sim_group_t *group)
     for (size_t offset = group->marks_count; offset < stream->records_count; offset++) {
         if (offset < group->first || stream->records[offset].none)
             group->marks[offset].settled = group->marks[offset].acked = true;
+        group->marks[offset].optional |= offset < group->aged;
     }
     group->marks_count = stream->records_count;
 }

@@ -57,6 +57,7 @@ typedef struct {
     uint32_t id;
     char name[LEAT_NAME_MAX + 1];
     uint64_t first;    /* offset at which it began */
+    uint64_t aged;     /* one that began at a time: what is below may be older, and skipped */
     uint64_t floor;    /* durable: everything below is settled */
     sim_mark_t *marks; /* by offset */
     size_t marks_count;
@@ -75,7 +76,7 @@ typedef struct {
     sim_record_t *records; /* by offset */
     size_t records_count;
     size_t records_room;
-    uint64_t submitted; /* next offset, what is under way at the store included */
+    uint64_t submitted; /* next offset, what the store has not kept, or has refused, included */
     uint64_t held_size;
     bool async;
     bool fleeting;     /* nothing of it but its name outlives the broker */
@@ -200,7 +201,8 @@ struct sim_model {
         uint32_t group;
         uint8_t *gone; /* by offset: what the core perhaps held no more when it made the group */
         size_t count;
-    } births[8]; /* of groups that are being created, the newest ones */
+        uint64_t aged; /* of such as begin at a time, see sim_group_t */
+    } births[8];       /* of groups that are being created, the newest ones */
     unsigned births_count;
 };
 

@@ -97,6 +97,8 @@ static void s_group_conceived (sim_t *sim, const leat_operation_group_created_t 
     self->births[index].group = created->group;
     self->births[index].count = stream ? stream->records_count : 0;
     self->births[index].gone = leat_alloc (self->births[index].count);
+    self->births[index].aged = 0;
+    self->births[index].aged = stream ? stream->submitted : 0;
     if (stream && !stream->fleeting && created->first < stream->expiring)
         sim_violation (sim, "a group begins at what is held",
                        "stream %s, group %.*s at %llu, below %llu", stream->name,
@@ -117,18 +119,20 @@ static void s_group_lacks (sim_t *sim, const sim_stream_t *stream, sim_group_t *
 {
     sim_model_t *self = sim->model;
     size_t births = sizeof self->births / sizeof *self->births;
+    uint64_t aged = stream->records_count;
     for (unsigned age = 1; age <= births && age <= self->births_count; age++) {
         unsigned index = (unsigned) ((self->births_count - age) % births);
         if (self->births[index].stream != stream->id || self->births[index].group != group->id)
             continue;
         for (size_t offset = 0; offset < self->births[index].count; offset++)
             group->marks[offset].optional |= self->births[index].gone[offset];
+        aged = aged < self->births[index].aged ? self->births[index].aged : aged;
         break;
     }
     /* Liars ask for any time to begin at: what is older is skipped where it is found, and that may be all
-     * that was handed to the store before, be it committed when they asked or not. */
-    for (size_t offset = 0; strcmp (group->name, "liars") == 0 && offset < stream->records_count;
-         offset++)
+     * that was handed to the store before, be it committed when they asked or not, or refused. */
+    group->aged = strcmp (group->name, "liars") == 0 ? aged : 0;
+    for (size_t offset = 0; offset < group->aged && offset < stream->records_count; offset++)
         group->marks[offset].optional = true;
 }
 
@@ -441,6 +445,9 @@ static void s_submitted (sim_t *sim, const leat_operation_t *operation, unsigned
     if (operation->id != LEAT_OPERATION_APPEND || pass)
         return;
     const leat_operation_append_t *append = &operation->append;
+    sim_stream_t *stream = sim_model_stream_by_id (sim->model, append->stream);
+    if (stream && stream->submitted < append->first + append->count)
+        stream->submitted = append->first + append->count;
     const uint8_t *bytes = leat_slice_bytes (append->body);
     size_t size = append->body.size;
     for (uint32_t index = 0; index < append->count && size; index++) {
