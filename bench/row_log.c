@@ -177,8 +177,8 @@ static int s_play (s_player_t *self, const uint8_t *end, uint64_t from_ns, uint6
     int code = 0;
     bool measured = false;
     uint64_t start_ns = 0;
-    while (!code && self->at < end && leat_get_u64 (self->at + S_ENDED_AT) <= until_ns) {
-        if (!measured && leat_get_u64 (self->at + S_BEGAN_AT) >= from_ns) {
+    while (!code && self->at < end && leat_get_u64 (self->at + S_BEGAN_AT) < until_ns) {
+        if (!measured && leat_get_u64 (self->at + S_ENDED_AT) >= from_ns) {
             measured = true;
             self->replay = (leat_bench_replay_t){ 0 };
             start_ns = leat_bench_now_ns ();

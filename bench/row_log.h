@@ -32,10 +32,10 @@ typedef struct {
     uint64_t elapsed_ns; /* of the calls between mdb_txn_begin and mdb_txn_commit, and these */
 } leat_bench_replay_t;
 
-/* Plays what was committed until `until_ns` into a new store directory, an environment with the flags and
- * sizes of the store's. Measured is what began at `from_ns` or later; what was before (the stream and the
- * group were made) is only done. Each value is written in full, with any bytes. False with a sentence in
- * `error`. */
+/* Plays the transactions that began before `until_ns` into a new store directory, an environment with the
+ * flags and sizes of the store's. Measured are those that ended at `from_ns` or later, as the store keeps one
+ * open while commits are small; what was before (the stream and the group were made) is only done. Each value
+ * is written in full, with any bytes. False with a sentence in `error`. */
 bool leat_bench_row_log_replay (const leat_bench_row_log_t *self, const char *directory,
                                 uint64_t from_ns, uint64_t until_ns, leat_bench_replay_t *replay,
                                 char *error, size_t error_size);
