@@ -69,7 +69,9 @@ stream_has sketches ready 0 || fail "its group has records that are gone"
 seq 40000 | sed 's/.*/& & & & & & & &/' > "$work/in"
 for stream in sketches orders; do
     start "$work/$stream" "$leat" consume "$stream"
-    start "$work/$stream.producer" "$leat" produce "$stream" --id "of-$stream" --rate 20000 "$work/in"
+    eval "consumer_of_$stream=$last"
+    # Slow enough that both kills come while records do, also where everything is slow.
+    start "$work/$stream.producer" "$leat" produce "$stream" --id "of-$stream" --rate 8000 "$work/in"
     eval "producer_of_$stream=$last"
 done
 for kill in 1 2; do
@@ -95,6 +97,11 @@ expect_same "$work/end" <(tail -n 3000 "$work/sketches")
 
 # --- a store that is full is no matter to it
 
+# The consumers would make their streams anew, and take what is meant for another one.
+for stream in sketches orders; do
+    eval "kill -TERM \$consumer_of_$stream"
+    eval "expect_end \$consumer_of_$stream 0"
+done
 stop_broker
 rm -rf "$data"
 start_broker -d "$data" --data-size 8MiB
