@@ -76,6 +76,7 @@ static void s_slice (broker_t *self, uint64_t peer, const leat_batch_t *batch)
         self->deliveries =
             leat_realloc (self->deliveries, self->delivery_room * sizeof *self->deliveries);
     }
+    leat_assert (self->deliveries);
     self->deliveries[self->delivery_count++] =
         (delivery_t){ peer, batch->epoch, batch->first, batch->channel, batch->count };
 }
