@@ -571,6 +571,24 @@ leat_batch_t driver_expect_deliver (driver_t *self, uint64_t peer, uint32_t chan
     return header;
 }
 
+leat_batch_t driver_expect_records (driver_t *self, uint64_t peer, uint64_t offset,
+                                    uint64_t sequence, uint32_t count)
+{
+    const driver_message_t *message = s_take (self, peer);
+    if (!message || !message->is_batch) {
+        fail_msg ("nothing, or no DELIVER, for peer %d", (int) peer);
+        abort ();
+    }
+    assert_int_equal (message->batch.first, offset);
+    assert_int_equal (message->batch.count, count);
+    leat_buffer_t *expected = driver_body (self, sequence, count);
+    assert_int_equal (leat_buffer_size (message->body), leat_buffer_size (expected));
+    assert_memory_equal (leat_buffer_bytes (message->body), leat_buffer_bytes (expected),
+                         leat_buffer_size (expected));
+    leat_buffer_release (&expected);
+    return message->batch;
+}
+
 void driver_expect_nothing (driver_t *self, uint64_t peer)
 {
     const driver_message_t *message = s_take (self, peer);

@@ -156,6 +156,10 @@ leat_batch_t driver_expect_deliver (driver_t *self, uint64_t peer, uint32_t chan
                                     uint32_t count);
 /* Any DELIVER, checked likewise. */
 leat_batch_t driver_expect_any_deliver (driver_t *self, uint64_t peer);
+/* A DELIVER of `count` records from `offset` on, with the payload of those from `sequence` on: a crash has
+ * left offsets out. */
+leat_batch_t driver_expect_records (driver_t *self, uint64_t peer, uint64_t offset,
+                                    uint64_t sequence, uint32_t count);
 /* Nothing waits for the peer. */
 void driver_expect_nothing (driver_t *self, uint64_t peer);
 /* Drops what waits for the peer, or for all with 0. */

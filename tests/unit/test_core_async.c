@@ -40,29 +40,6 @@ static void s_expect_delivered (driver_t *driver, uint64_t first, uint32_t count
     driver_settle (driver, 2, 1, batch.epoch, first, count, LEAT_ACK);
 }
 
-/* What is delivered are those records, whatever their offsets. */
-static void s_expect_records (driver_t *driver, uint64_t offset, uint64_t sequence, uint32_t count)
-{
-    const driver_message_t *message = NULL;
-    for (size_t i = 0; i < driver->inbox_count && !message; i++)
-        if (driver->inbox[i].peer == 2)
-            message = &driver->inbox[i];
-    if (!message || !message->is_batch) {
-        fail_msg ("nothing, or no DELIVER, for peer 2");
-        abort ();
-    }
-    assert_int_equal (message->batch.first, offset);
-    assert_int_equal (message->batch.count, count);
-    leat_buffer_t *expected = driver_body (driver, sequence, count);
-    assert_int_equal (leat_buffer_size (message->body), leat_buffer_size (expected));
-    assert_memory_equal (leat_buffer_bytes (message->body), leat_buffer_bytes (expected),
-                         leat_buffer_size (expected));
-    leat_buffer_release (&expected);
-    uint64_t epoch = message->batch.epoch;
-    driver_drop (driver, 2);
-    driver_settle (driver, 2, 1, epoch, offset, count, LEAT_ACK);
-}
-
 /* The producer's client is back after the broker was, having been confirmed everything below `base`. */
 static void s_back (driver_t *driver, uint64_t peer, uint64_t base, uint64_t known)
 {
@@ -144,7 +121,9 @@ static void test_lost (void **state)
     driver_attach (driver, 2, 1, "orders", 1000, 5);
     driver_publish (driver, 1, 1, 9, 2);
     s_expect_confirmed (driver, 10, next + 1);
-    s_expect_records (driver, next, 9, 2);
+    uint64_t epoch = driver_expect_records (driver, 2, next, 9, 2).epoch;
+    driver_drop (driver, 2);
+    driver_settle (driver, 2, 1, epoch, next, 2, LEAT_ACK);
     driver_wait (driver, 1000);
     driver_restart (driver);
     assert_true (driver_stream (driver, "orders").next_offset > next + 2);
