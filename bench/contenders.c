@@ -18,11 +18,16 @@ int leat_bench_contenders_index (const leat_bench_contenders_t *self,
     return -1;
 }
 
+static bool s_is_named (const leat_bench_contender_t *contender, const char *name, size_t size)
+{
+    return strlen (contender->name) == size && memcmp (contender->name, name, size) == 0;
+}
+
 static const leat_bench_contender_t *s_find (const leat_bench_contender_t *const *known,
                                              const char *name, size_t size)
 {
     for (; *known; known++)
-        if (strlen ((*known)->name) == size && memcmp ((*known)->name, name, size) == 0)
+        if (s_is_named (*known, name, size))
             return *known;
     return NULL;
 }
@@ -93,9 +98,7 @@ void leat_bench_contenders_require (leat_bench_contenders_t *self, struct argp_s
         name_size = name == item ? name_size : strlen (name);
 
         unsigned at = 0;
-        while (at < self->count
-               && (strlen (self->list[at]->name) != name_size
-                   || memcmp (self->list[at]->name, name, name_size) != 0))
+        while (at < self->count && !s_is_named (self->list[at], name, name_size))
             at++;
         if (at == self->count || self->list[at] == &leat_bench_leat
             || leat_bench_contenders_index (self, &leat_bench_leat) < 0) {

@@ -50,9 +50,9 @@ static void s_pass (leat_core_t *core, core_group_t *group, uint64_t to)
 
 static void s_ask (leat_core_t *core, core_group_t *group)
 {
+    /* To read what is damaged sets it aside, and moves the cursor. */
     if (group->since_damaged == group->cursor)
-        core_read (core, group, group->cursor,
-                   false); /* which sets it aside, and moves the cursor */
+        core_read (core, group, group->cursor, false);
     else if (!group->since_look)
         group->since_look = core_look_for (core, group, group->cursor, HEADERS_MAX);
 }
